@@ -1,0 +1,552 @@
+/* Collections: creating, opening, listing, dropping, and following their settings. */
+#include "engine/collection.h"
+#include "engine/prepare.h"
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/mem.h"
+
+#include <string.h>
+
+#define SCOPE_CACHE_BYTES (64u << 20)
+
+/* ---- options to settings ---- */
+
+static cairn_status check_index(const char *index, uint32_t dim, cairn_metric metric, cairn_error *err)
+{
+    const char *spec;
+
+    if (strcmp(index, "auto") == 0 || strcmp(index, "flat") == 0) return CAIRN_OK;
+    const struct crn_index_ops *ops = crn_index_find(index, &spec);
+    if (ops == NULL) {
+        return crn_error_set(err, CAIRN_INVALID_OPTION, "index '%.60s' is none of auto, flat, faiss:<factory string>", index);
+    }
+    const enum crn_op op = metric == CAIRN_METRIC_L2          ? CRN_OP_L2
+                           : metric == CAIRN_METRIC_MANHATTAN ? CRN_OP_L1
+                                                              : CRN_OP_DOT;
+    return ops->check(spec, dim, op, err);
+}
+
+static cairn_status check_space_enums(const cairn_space_options *options, cairn_error *err)
+{
+    if ((unsigned)options->kind > CAIRN_SPACE_MULTI) {
+        return crn_error_set(err, CAIRN_INVALID_OPTION, "%d is not a kind of space", (int)options->kind);
+    }
+    if ((unsigned)options->metric > CAIRN_METRIC_MANHATTAN) {
+        return crn_error_set(err, CAIRN_INVALID_OPTION, "%d is not a metric", (int)options->metric);
+    }
+    if ((unsigned)options->quantization > CAIRN_QUANTIZATION_SCALAR) {
+        return crn_error_set(err, CAIRN_INVALID_OPTION, "%d is not a quantization", (int)options->quantization);
+    }
+    return CAIRN_OK;
+}
+
+static cairn_status set_space(struct crn_space *space, const cairn_space_options *options, cairn_error *err)
+{
+    CRN_TRY(check_space_enums(options, err));
+    CRN_TRY(crn_check_name("space name", options->name, err));
+    CRN_TRY(crn_check_name("model", options->model, err));
+    const bool sparse = options->kind == CAIRN_SPACE_SPARSE;
+    if (!sparse && (options->dim == 0 || options->dim > CAIRN_DIM_MAX)) {
+        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "dim %u is not between 1 and %u", options->dim, CAIRN_DIM_MAX);
+    }
+    if (sparse && options->dim != 0) {
+        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "a sparse space has no dim, %u was given", options->dim);
+    }
+    space->kind = options->kind;
+    space->dim = options->dim;
+    space->metric = options->metric != 0 ? options->metric : sparse ? CAIRN_METRIC_DOT : CAIRN_METRIC_COSINE;
+    space->quantization = options->quantization != 0 ? options->quantization : CAIRN_QUANTIZATION_NONE;
+    if (sparse && space->metric != CAIRN_METRIC_DOT) {
+        return crn_error_set(err, CAIRN_UNSUPPORTED, "a sparse space is compared by dot product only");
+    }
+    space->name = crn_mem_strdup(options->name == NULL ? "" : options->name);
+    space->index = crn_mem_strdup(options->index == NULL ? "auto" : options->index);
+    space->model = crn_mem_strdup(options->model);
+    if (space->name == NULL || space->index == NULL || (space->model == NULL && options->model != NULL)) {
+        return crn_error_no_memory(err, CAIRN_NAME_MAX);
+    }
+    if (options->kind == CAIRN_SPACE_DENSE) return check_index(space->index, space->dim, space->metric, err);
+    return CAIRN_OK;
+}
+
+static cairn_status set_spaces(struct crn_catalog *catalog, const cairn_collection_options *options, cairn_error *err)
+{
+    const cairn_space_options single = {.size = sizeof single,
+                                        .dim = options->dim,
+                                        .metric = options->metric,
+                                        .quantization = options->quantization,
+                                        .index = options->index,
+                                        .model = options->model};
+    const cairn_space_options *spaces = options->space_count != 0 ? options->spaces : &single;
+    const uint32_t count = options->space_count != 0 ? options->space_count : 1;
+
+    if (spaces == NULL || count > CAIRN_SPACES_MAX) {
+        return crn_error_set(err, spaces == NULL ? CAIRN_INVALID_ARGUMENT : CAIRN_LIMIT,
+                             "%u spaces were announced, at most %u are possible", count, CAIRN_SPACES_MAX);
+    }
+    catalog->spaces = crn_mem_calloc(count, sizeof *catalog->spaces);
+    if (catalog->spaces == NULL) return crn_error_no_memory(err, count * sizeof *catalog->spaces);
+    catalog->space_count = count;
+    for (uint32_t i = 0; i < count; i++) {
+        CRN_TRY(crn_check_size("cairn_space_options", spaces[i].size, sizeof *spaces, err));
+        CRN_TRY(set_space(&catalog->spaces[i], &spaces[i], err));
+        for (uint32_t j = 0; j < i; j++) {
+            if (strcmp(catalog->spaces[j].name, catalog->spaces[i].name) == 0) {
+                return crn_error_set(err, CAIRN_EXISTS, "two spaces are named '%s'", catalog->spaces[i].name);
+            }
+        }
+    }
+    return CAIRN_OK;
+}
+
+static cairn_status check_json_object(const char *what, const char *json, cairn_error *err)
+{
+    struct crn_json_parser *parser = crn_json_parser_create();
+    struct crn_json root;
+
+    if (parser == NULL) return crn_error_no_memory(err, strlen(json));
+    cairn_status status = crn_json_parse(parser, json, strlen(json), &root, err);
+    if (status == CAIRN_OK && crn_json_type(root) != CRN_JSON_OBJECT) {
+        status = crn_error_set(err, CAIRN_INVALID_JSON, "the %s is %s, not an object", what, crn_json_type_name(root));
+    }
+    crn_json_parser_free(parser);
+    return status;
+}
+
+static cairn_status make_catalog(const char *name, const cairn_collection_options *options, struct crn_catalog *catalog,
+                                 cairn_error *err)
+{
+    memset(catalog, 0, sizeof *catalog);
+    CRN_TRY(crn_check_size("cairn_collection_options", options->size, sizeof *options, err));
+    if (options->metadata != NULL) CRN_TRY(check_json_object("metadata", options->metadata, err));
+    catalog->lexical = options->lexical;
+    catalog->created_at_ms = crn_clock_ms();
+    catalog->name = crn_mem_strdup(name);
+    catalog->metadata = crn_mem_strdup(options->metadata);
+    if (catalog->name == NULL || (catalog->metadata == NULL && options->metadata != NULL)) {
+        return crn_error_no_memory(err, CAIRN_NAME_MAX);
+    }
+    return set_spaces(catalog, options, err);
+}
+
+static cairn_status check_collection_name(const cairn_db *db, const char *name, cairn_error *err)
+{
+    if (db == NULL) return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "db is NULL");
+    if (name == NULL || name[0] == '\0') return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "the collection name is empty");
+    return crn_check_name("collection name", name, err);
+}
+
+/* ---- creating and dropping ---- */
+
+static cairn_status run_create(struct crn_txn *txn, void *ctx, cairn_error *err)
+{
+    return crn_txn_collection_create(txn, ctx, err);
+}
+
+cairn_status cairn_collection_create(cairn_db *db, const char *name, const cairn_collection_options *options, cairn_error *err)
+{
+    struct crn_catalog catalog;
+    const struct crn_write_job job = {.run = run_create, .ctx = &catalog};
+
+    CRN_TRY(check_collection_name(db, name, err));
+    if (options == NULL) return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "options are NULL: a collection needs a dim at least");
+    cairn_status status = make_catalog(name, options, &catalog, err);
+    if (status == CAIRN_OK) status = crn_store_write(db->store, &job, err);
+    crn_catalog_release(&catalog);
+    return status;
+}
+
+static cairn_status read_settings(cairn_db *db, const char *name, struct crn_catalog *catalog, uint64_t *out_sequence,
+                                  cairn_error *err)
+{
+    struct crn_reader *reader;
+
+    CRN_TRY(crn_store_read_begin(db->store, &reader, err));
+    cairn_status status = crn_read_catalog_sequence(reader, out_sequence, err);
+    if (status == CAIRN_OK) status = crn_read_collection(reader, name, catalog, err);
+    crn_store_read_end(reader);
+    return status;
+}
+
+static cairn_status run_drop(struct crn_txn *txn, void *ctx, cairn_error *err)
+{
+    return crn_txn_collection_drop(txn, ctx, err);
+}
+
+cairn_status cairn_collection_drop(cairn_db *db, const char *name, cairn_error *err)
+{
+    struct crn_catalog catalog = {0};
+    const struct crn_write_job job = {.run = run_drop, .ctx = &catalog};
+    uint64_t sequence;
+
+    CRN_TRY(check_collection_name(db, name, err));
+    CRN_TRY(read_settings(db, name, &catalog, &sequence, err));
+    const cairn_status status = crn_store_write(db->store, &job, err);
+    crn_catalog_release(&catalog);
+    return status;
+}
+
+cairn_status cairn_collection_list(cairn_db *db, char ***out_names, size_t *out_count, cairn_error *err)
+{
+    struct crn_reader *reader;
+
+    if (db == NULL || out_names == NULL || out_count == NULL) return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "an argument is NULL");
+    CRN_TRY(crn_store_read_begin(db->store, &reader, err));
+    const cairn_status status = crn_read_collection_names(reader, out_names, out_count, err);
+    crn_store_read_end(reader);
+    return status;
+}
+
+/* ---- opening ---- */
+
+static void free_collection(cairn_collection *collection)
+{
+    for (uint32_t i = 0; i < collection->space_count; i++) crn_live_space_release(&collection->spaces[i]);
+    struct crn_catalog_version *version = atomic_load_explicit(&collection->catalog, memory_order_relaxed);
+    while (version != NULL) {
+        struct crn_catalog_version *older = version->older;
+        crn_catalog_release(&version->catalog);
+        crn_mem_free(version);
+        version = older;
+    }
+    crn_scope_cache_free(collection->scopes);
+    crn_use_counts_free(collection->uses);
+    pthread_mutex_destroy(&collection->mutex);
+    crn_mem_free(collection);
+}
+
+static cairn_status build_collection(cairn_db *db, struct crn_catalog_version *version, cairn_collection **out_collection,
+                                     cairn_error *err)
+{
+    const uint32_t spaces = version->catalog.space_count;
+    cairn_collection *collection = crn_mem_calloc(1, sizeof *collection + spaces * sizeof *collection->spaces);
+
+    if (collection == NULL) return crn_error_no_memory(err, sizeof *collection);
+    pthread_mutex_init(&collection->mutex, NULL);
+    collection->db = db;
+    collection->references = 1;
+    collection->id = version->catalog.id;
+    collection->uses = crn_use_counts_create();
+    collection->scopes = crn_scope_cache_create(SCOPE_CACHE_BYTES);
+    cairn_status status = CAIRN_OK;
+    if (collection->uses == NULL || collection->scopes == NULL) status = crn_error_no_memory(err, sizeof *collection);
+    if (status == CAIRN_OK) {
+        atomic_init(&collection->catalog, version);
+        collection->first_catalog = version;
+    }
+    for (uint32_t i = 0; status == CAIRN_OK && i < spaces; i++) {
+        status = crn_live_space_init(&collection->spaces[i], collection, i, err);
+        if (status == CAIRN_OK) collection->space_count++;
+    }
+    if (status != CAIRN_OK) {
+        atomic_store(&collection->catalog, NULL); /* the caller still owns it */
+        free_collection(collection);
+        return status;
+    }
+    *out_collection = collection;
+    return CAIRN_OK;
+}
+
+/* The settings are those of the newest catalog: a collection of that name found open under an older id was dropped meanwhile. */
+static cairn_status open_existing(cairn_db *db, const char *name, cairn_collection **out_collection, cairn_error *err)
+{
+    struct crn_catalog_version *version = crn_mem_calloc(1, sizeof *version);
+
+    if (version == NULL) return crn_error_no_memory(err, sizeof *version);
+    cairn_status status = read_settings(db, name, &version->catalog, &version->sequence, err);
+    if (status != CAIRN_OK) {
+        crn_mem_free(version);
+        return status;
+    }
+    bool adopted = false;
+    pthread_mutex_lock(&db->mutex);
+    cairn_collection *collection = db->collections;
+    while (collection != NULL && collection->id != version->catalog.id) collection = collection->next;
+    if (collection != NULL) {
+        collection->references++;
+    } else {
+        status = build_collection(db, version, &collection, err);
+        adopted = status == CAIRN_OK;
+        if (adopted) {
+            collection->next = db->collections;
+            db->collections = collection;
+        }
+    }
+    pthread_mutex_unlock(&db->mutex);
+    if (!adopted) {
+        crn_catalog_release(&version->catalog);
+        crn_mem_free(version);
+    }
+    if (status == CAIRN_OK) *out_collection = collection;
+    return status;
+}
+
+static cairn_status disagree(const char *name, const char *what, const char *has, const char *asked, cairn_error *err)
+{
+    return crn_error_set(err, CAIRN_INVALID_OPTION, "collection '%s' was created with %s %s, %s was asked for", name, what, has, asked);
+}
+
+static const char *metric_name(cairn_metric metric)
+{
+    static const char *const names[] = {"default", "cosine", "l2", "dot", "manhattan"};
+    return (unsigned)metric < 5 ? names[metric] : "unknown";
+}
+
+static cairn_status check_agreement(const struct crn_catalog *catalog, const struct crn_space *space,
+                                    const cairn_space_options *asked, cairn_error *err)
+{
+    if (asked->dim != 0 && asked->dim != space->dim) {
+        return crn_error_set(err, CAIRN_DIM_MISMATCH, "collection '%s' was created with dim %u, %u was asked for", catalog->name,
+                             space->dim, asked->dim);
+    }
+    if (asked->metric != 0 && asked->metric != space->metric) {
+        return disagree(catalog->name, "metric", metric_name(space->metric), metric_name(asked->metric), err);
+    }
+    if (asked->quantization != 0 && asked->quantization != space->quantization) {
+        return disagree(catalog->name, "quantization", space->quantization == CAIRN_QUANTIZATION_SCALAR ? "scalar" : "none",
+                        asked->quantization == CAIRN_QUANTIZATION_SCALAR ? "scalar" : "none", err);
+    }
+    if (asked->index != NULL && strcmp(asked->index, space->index) != 0) {
+        return disagree(catalog->name, "index", space->index, asked->index, err);
+    }
+    return crn_check_model(space, asked->model, err);
+}
+
+static cairn_status check_options(cairn_collection *collection, const cairn_collection_options *options, cairn_error *err)
+{
+    const struct crn_catalog *catalog = crn_collection_catalog(collection);
+    struct crn_live_space *space;
+
+    if (options->space_count == 0) {
+        const cairn_space_options single = {.dim = options->dim, .metric = options->metric, .index = options->index,
+                                            .quantization = options->quantization, .model = options->model};
+        CRN_TRY(check_agreement(catalog, &catalog->spaces[0], &single, err));
+    }
+    for (uint32_t i = 0; i < options->space_count && options->spaces != NULL; i++) {
+        CRN_TRY(crn_collection_space(collection, options->spaces[i].name, &space, err));
+        CRN_TRY(check_agreement(catalog, &catalog->spaces[space->number], &options->spaces[i], err));
+    }
+    if (options->lexical && !catalog->lexical) return disagree(catalog->name, "lexical", "off", "on", err);
+    return CAIRN_OK;
+}
+
+cairn_status cairn_collection_open(cairn_db *db, const char *name, const cairn_collection_options *options,
+                                   cairn_collection **out_collection, cairn_error *err)
+{
+    if (out_collection == NULL) return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "out_collection is NULL");
+    *out_collection = NULL;
+    CRN_TRY(check_collection_name(db, name, err));
+    if (options != NULL) CRN_TRY(crn_check_size("cairn_collection_options", options->size, sizeof *options, err));
+    cairn_collection *collection = NULL;
+    cairn_status status = open_existing(db, name, &collection, err);
+    if (status == CAIRN_NO_COLLECTION && options != NULL) {
+        status = cairn_collection_create(db, name, options, err);
+        /* Somebody else may have created it in between: then theirs is opened and must agree. */
+        if (status == CAIRN_OK || status == CAIRN_EXISTS) status = open_existing(db, name, &collection, err);
+    }
+    if (status == CAIRN_OK && options != NULL) {
+        status = check_options(collection, options, err);
+        if (status != CAIRN_OK) cairn_collection_close(collection);
+    }
+    if (status == CAIRN_OK) *out_collection = collection;
+    return status;
+}
+
+void crn_collection_retain_locked(cairn_collection *collection)
+{
+    collection->references++;
+}
+
+void cairn_collection_close(cairn_collection *collection)
+{
+    if (collection == NULL) return;
+    cairn_db *db = collection->db;
+    cairn_error err;
+
+    /* Use counts are best effort: a failure here has nobody to be told to but the log. */
+    if (crn_collection_flush_uses(collection, &err) != CAIRN_OK) {
+        crn_log(&db->log, CAIRN_LOG_WARN, "use counts were not written: %s", err.message);
+    }
+    pthread_mutex_lock(&db->mutex);
+    const bool last = --collection->references == 0;
+    if (last) {
+        cairn_collection **link = &db->collections;
+        while (*link != collection) link = &(*link)->next;
+        *link = collection->next;
+    }
+    pthread_mutex_unlock(&db->mutex);
+    if (last) free_collection(collection);
+}
+
+/* ---- settings ---- */
+
+const struct crn_catalog *crn_collection_catalog(const cairn_collection *collection)
+{
+    /* Acquire: pairs with the release that published the settings. */
+    return &atomic_load_explicit(&((cairn_collection *)collection)->catalog, memory_order_acquire)->catalog;
+}
+
+struct crn_store *crn_collection_store(cairn_collection *collection)
+{
+    return collection->db->store;
+}
+
+/* Settings that a transaction has changed but not committed serve that transaction alone: it may yet fail. They are only
+ * kept in the list, so that they live long enough. */
+static void adopt_settings(cairn_collection *collection, struct crn_catalog_version *version, bool committed)
+{
+    pthread_mutex_lock(&collection->mutex);
+    struct crn_catalog_version *current = atomic_load_explicit(&collection->catalog, memory_order_relaxed);
+    if (committed) {
+        version->older = current;
+        atomic_store_explicit(&collection->catalog, version, memory_order_release);
+    } else {
+        version->older = current->older;
+        current->older = version;
+    }
+    pthread_mutex_unlock(&collection->mutex);
+    if (committed) crn_scope_cache_clear(collection->scopes);
+}
+
+/* Reads the settings anew through whichever of reader and txn is given, unless the ones at hand are as new. */
+static cairn_status follow_settings(cairn_collection *collection, struct crn_reader *reader, struct crn_txn *txn,
+                                    const struct crn_catalog **out_catalog, cairn_error *err)
+{
+    uint64_t sequence;
+
+    CRN_TRY(reader != NULL ? crn_read_catalog_sequence(reader, &sequence, err) : crn_txn_catalog_sequence(txn, &sequence, err));
+    const struct crn_catalog_version *known = atomic_load_explicit(&collection->catalog, memory_order_acquire);
+    if (known->sequence == sequence) {
+        *out_catalog = &known->catalog;
+        return CAIRN_OK;
+    }
+    struct crn_catalog_version *version = crn_mem_calloc(1, sizeof *version);
+    if (version == NULL) return crn_error_no_memory(err, sizeof *version);
+    version->sequence = sequence;
+    const cairn_status status = reader != NULL ? crn_read_collection_by_id(reader, collection->id, &version->catalog, err)
+                                               : crn_txn_collection(txn, collection->id, &version->catalog, err);
+    if (status != CAIRN_OK) {
+        crn_mem_free(version);
+        return status;
+    }
+    adopt_settings(collection, version, sequence <= crn_store_sequence(collection->db->store));
+    *out_catalog = &version->catalog;
+    return CAIRN_OK;
+}
+
+cairn_status crn_collection_follow_reader(cairn_collection *collection, struct crn_reader *reader,
+                                          const struct crn_catalog **out_catalog, cairn_error *err)
+{
+    return follow_settings(collection, reader, NULL, out_catalog, err);
+}
+
+cairn_status crn_collection_follow_txn(cairn_collection *collection, struct crn_txn *txn, const struct crn_catalog **out_catalog,
+                                       cairn_error *err)
+{
+    return follow_settings(collection, NULL, txn, out_catalog, err);
+}
+
+cairn_status crn_collection_read(cairn_collection *collection, struct crn_reader **out_reader, const struct crn_catalog **out_catalog,
+                                 cairn_error *err)
+{
+    CRN_TRY(crn_store_read_begin(collection->db->store, out_reader, err));
+    const cairn_status status = crn_collection_follow_reader(collection, *out_reader, out_catalog, err);
+    if (status != CAIRN_OK) crn_store_read_end(*out_reader);
+    return status;
+}
+
+cairn_status crn_collection_space(cairn_collection *collection, const char *name, struct crn_live_space **out_space, cairn_error *err)
+{
+    const struct crn_catalog *catalog = &collection->first_catalog->catalog;
+
+    for (uint32_t i = 0; i < catalog->space_count; i++) {
+        /* Without a name: the space named "", or else the first. */
+        const bool unnamed = name == NULL || name[0] == '\0';
+        if (unnamed ? i == 0 : strcmp(catalog->spaces[i].name, name) == 0) {
+            *out_space = &collection->spaces[i];
+            return CAIRN_OK;
+        }
+    }
+    return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "collection '%s' has no space '%.60s'", catalog->name, name);
+}
+
+const char *cairn_collection_name(const cairn_collection *collection)
+{
+    return collection == NULL ? NULL : collection->first_catalog->catalog.name;
+}
+
+void cairn_collection_get_options(const cairn_collection *collection, cairn_collection_options *out_options)
+{
+    if (collection == NULL || out_options == NULL) return;
+    const struct crn_catalog *catalog = crn_collection_catalog(collection);
+    const struct crn_space *space = &catalog->spaces[0];
+    *out_options = (cairn_collection_options){
+        .size = sizeof *out_options,
+        .dim = space->dim,
+        .metric = space->metric,
+        .quantization = space->quantization,
+        .index = space->index,
+        .model = space->model,
+        .lexical = catalog->lexical,
+        .metadata = catalog->metadata,
+    };
+}
+
+cairn_status cairn_collection_attach(cairn_collection *collection, const cairn_embedder *embedder, cairn_error *err)
+{
+    if (collection == NULL) return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "collection is NULL");
+    if (embedder != NULL) {
+        const struct crn_space *space = &crn_collection_catalog(collection)->spaces[0];
+        CRN_TRY(crn_check_size("cairn_embedder", embedder->size, sizeof *embedder, err));
+        CRN_TRY(crn_check_model(space, embedder->model, err));
+        if (space->kind != CAIRN_SPACE_DENSE || embedder->dim != space->dim) {
+            return crn_error_set(err, CAIRN_DIM_MISMATCH, "the embedder '%s' makes %u components, the space '%s' has %u",
+                                 embedder->model, embedder->dim, space->name, space->dim);
+        }
+    }
+    pthread_mutex_lock(&collection->mutex);
+    collection->embedder = embedder;
+    pthread_mutex_unlock(&collection->mutex);
+    return CAIRN_OK;
+}
+
+/* ---- payload indexes ---- */
+
+struct payload_index_job {
+    cairn_collection *collection;
+    const char *path;
+    bool create;
+};
+
+static cairn_status run_payload_index(struct crn_txn *txn, void *ctx, cairn_error *err)
+{
+    const struct payload_index_job *job = ctx;
+    const struct crn_catalog *catalog;
+
+    CRN_TRY(crn_collection_follow_txn(job->collection, txn, &catalog, err));
+    return job->create ? crn_txn_payload_index_create(txn, catalog, job->path, err)
+                       : crn_txn_payload_index_drop(txn, catalog, job->path, err);
+}
+
+static cairn_status change_payload_index(cairn_collection *collection, const char *path, bool create, cairn_error *err)
+{
+    struct payload_index_job job = {.collection = collection, .path = path, .create = create};
+    const struct crn_write_job write = {.run = run_payload_index, .ctx = &job};
+
+    if (collection == NULL || path == NULL || path[0] == '\0') {
+        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "%s", collection == NULL ? "collection is NULL" : "the path is empty");
+    }
+    CRN_TRY(crn_check_name("path", path, err));
+    return crn_store_write(collection->db->store, &write, err);
+}
+
+cairn_status cairn_payload_index_create(cairn_collection *collection, const char *path, cairn_error *err)
+{
+    return change_payload_index(collection, path, true, err);
+}
+
+cairn_status cairn_payload_index_drop(cairn_collection *collection, const char *path, cairn_error *err)
+{
+    return change_payload_index(collection, path, false, err);
+}

@@ -1,0 +1,101 @@
+/*
+ * An open collection, shared by all who open it in one process. Internal to engine/.
+ *
+ * Locks, in order: db->mutex (list of collections), then collection->mutex (embedder, use counts, list of catalogs),
+ * then a space's (space.h), then the store's. No lock is held while calling the host (embedder, progress, log
+ * excepted).
+ */
+#ifndef CRN_ENGINE_COLLECTION_H
+#define CRN_ENGINE_COLLECTION_H
+
+#include "engine/filter.h"
+#include "engine/space.h"
+
+struct crn_maintenance;
+
+struct cairn_db {
+    struct crn_store *store;
+    cairn_open_options options;
+    struct crn_log log;
+    pthread_mutex_t mutex; /* guards collections and their reference counts */
+    struct cairn_collection *collections;
+    struct crn_maintenance *maintenance; /* NULL with no_background or read_only */
+};
+
+/* Settings as they were read at one catalog sequence. Kept until the collection is closed, because readers hold no lock on
+ * them; they change rarely. */
+struct crn_catalog_version {
+    struct crn_catalog catalog;
+    uint64_t sequence;
+    struct crn_catalog_version *older;
+};
+
+struct crn_use_counts; /* use.h */
+
+struct cairn_collection {
+    cairn_db *db;
+    struct cairn_collection *next; /* in the db's list */
+    uint32_t references;           /* guarded by db->mutex */
+    uint32_t id;
+    pthread_mutex_t mutex; /* guards embedder, uses and the list behind catalog */
+    _Atomic(struct crn_catalog_version *) catalog;
+    const struct crn_catalog_version *first_catalog; /* spaces and names come from it: they never change */
+    _Atomic uint64_t unflushed; /* changes written since the tail was last written out, as far as this process knows */
+    const cairn_embedder *embedder;
+    struct crn_use_counts *uses;
+    struct crn_scope_cache *scopes;
+    uint32_t space_count;
+    struct crn_live_space spaces[]; /* in the catalog's order; those that are not dense are never loaded */
+};
+
+/* The newest settings known. Alive until the collection is closed. */
+const struct crn_catalog *crn_collection_catalog(const cairn_collection *collection);
+struct crn_store *crn_collection_store(cairn_collection *collection);
+
+/* Brings the settings to what the snapshot or transaction sees. NO_COLLECTION when it was dropped. */
+cairn_status crn_collection_follow_reader(cairn_collection *collection, struct crn_reader *reader,
+                                          const struct crn_catalog **out_catalog, cairn_error *err);
+cairn_status crn_collection_follow_txn(cairn_collection *collection, struct crn_txn *txn,
+                                       const struct crn_catalog **out_catalog, cairn_error *err);
+
+/* A snapshot with the settings that belong to it. */
+cairn_status crn_collection_read(cairn_collection *collection, struct crn_reader **out_reader,
+                                 const struct crn_catalog **out_catalog, cairn_error *err);
+
+/* A space by name (NULL or "": the default one). INVALID_ARGUMENT when there is none. */
+cairn_status crn_collection_space(cairn_collection *collection, const char *name, struct crn_live_space **out_space,
+                                  cairn_error *err);
+
+/* Keeps a reference while maintenance works on it. */
+void crn_collection_retain_locked(cairn_collection *collection); /* db->mutex held */
+
+/* Counts uses in memory; they are folded into the next write or after a second. */
+void crn_collection_touch(cairn_collection *collection, const uint32_t *locals, size_t count, int64_t now_ms);
+
+/* ---- use.c ---- */
+struct crn_use_counts *crn_use_counts_create(void);
+void crn_use_counts_free(struct crn_use_counts *uses);
+/* Writes what has gathered, in a transaction of its own; nothing gathered: no transaction. */
+cairn_status crn_collection_flush_uses(cairn_collection *collection, cairn_error *err);
+/* Inside a write that happens anyway. What was taken is put back when the write fails (`crn_uses_put_back`). */
+struct crn_use_batch;
+struct crn_use_batch *crn_uses_take(cairn_collection *collection); /* NULL when there are none */
+cairn_status crn_uses_write(struct crn_txn *txn, cairn_collection *collection, const struct crn_use_batch *batch, cairn_error *err);
+void crn_uses_settle(cairn_collection *collection, struct crn_use_batch *batch, bool written); /* frees it */
+
+/* ---- maintain.c ---- */
+cairn_status crn_maintenance_start(cairn_db *db, cairn_error *err);
+void crn_maintenance_stop(cairn_db *db);
+/* Tells that a collection has grown: the background looks at it, or without one the caller writes the tail out. */
+void crn_maintenance_notice(cairn_collection *collection, uint64_t changes);
+/* Throws a space's segments away and writes new ones from the rows. */
+cairn_status crn_space_rebuild(struct crn_live_space *space, cairn_progress_fn progress, void *ctx, cairn_error *err);
+
+/* ---- results.c, search.c ---- */
+uint32_t crn_results_local(const cairn_results *results, size_t i);
+
+/* The rows in a scope that have not expired, as of the reader's snapshot. */
+cairn_status crn_collection_scope(cairn_collection *collection, struct crn_reader *reader, const struct crn_catalog *catalog,
+                                  const cairn_scope *scope, struct crn_rows **out_rows, cairn_error *err);
+
+#endif

@@ -1,0 +1,57 @@
+/*
+ * What every approximate index offers. An index covers positions 0..n-1 of one immutable segment and knows nothing of SQLite,
+ * ids, payloads or deletes: it gets vectors, and a bitmap of the positions that may be returned. It is built once into a derived
+ * file and opened from it. Distances are quant's raw ones: smaller is nearer (minus dot product, squared L2, L1).
+ */
+#ifndef CRN_ENGINE_INDEX_H
+#define CRN_ENGINE_INDEX_H
+
+#include "base/log.h"
+#include "base/topk.h"
+#include "quant/kernels.h"
+#include "storage/derived.h"
+
+struct crn_index;
+
+struct crn_index_rows {
+    const float *vectors; /* [count][dim], mapped or in memory, alive as long as the index; normalised for cosine */
+    size_t count;
+    uint32_t dim;
+    enum crn_op op; /* DOT, L2 or L1 */
+};
+
+struct crn_index_query {
+    const float *vector;   /* [dim] */
+    size_t k;
+    const uint64_t *allow; /* bit p set: position p may be returned; NULL: all */
+    size_t allowed;        /* number of set bits; count when allow is NULL */
+    uint32_t ef, nprobe;   /* 0: the index's default */
+};
+
+struct crn_index_ops {
+    const char *name; /* "faiss", later "graph", "ivf" */
+    /* Is the spec (what follows the colon, may be "") one this index can build for these rows? INVALID_OPTION with the reason. */
+    cairn_status (*check)(const char *spec, uint32_t dim, enum crn_op op, cairn_error *err);
+    /* Builds and writes its sections. `cancelled` is asked now and then (may be NULL): CANCELLED when it says true. */
+    cairn_status (*build)(const char *spec, const struct crn_index_rows *rows, unsigned threads, bool (*cancelled)(void *ctx),
+                          void *ctx, struct crn_derived_writer *writer, cairn_error *err);
+    /* Opens what was built; verifies each byte it trusts. CORRUPT: the caller drops the file and builds anew. `rows` is
+     * copied; its vectors are borrowed. */
+    cairn_status (*open)(const char *spec, const struct crn_index_rows *rows, struct crn_derived *file, struct crn_index **out_index,
+                         cairn_error *err);
+    /* Pushes up to k allowed positions into `top` (labels = positions). May return fewer than k where allowed >= k: the caller then
+     * scans. Shared: any threads at once. */
+    cairn_status (*search)(const struct crn_index *index, const struct crn_index_query *query, struct crn_topk *top, cairn_error *err);
+    void (*close)(struct crn_index *index);
+    size_t (*memory_bytes)(const struct crn_index *index); /* heap, without the mapped file */
+};
+
+/* "faiss:HNSW32" -> the faiss backend, and *out_spec = "HNSW32". NULL for "flat" and for unknown names. */
+const struct crn_index_ops *crn_index_find(const char *name_and_spec, const char **out_spec);
+
+/* The backends there are, one by one; NULL past the last. */
+const struct crn_index_ops *crn_index_backend_at(size_t i);
+
+extern const struct crn_index_ops crn_index_faiss;
+
+#endif

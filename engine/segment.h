@@ -1,0 +1,100 @@
+/*
+ * Segments: immutable files that hold rows of one vector space. A space is its segments, oldest first, and
+ * a tail. A row (a local) may stand in several; the newest one counts: each segment masks, in every older one, the
+ * locals it holds and the locals it kills (rows deleted since the segment before it was written).
+ *
+ * Sections: HEAD (counts), LOCL u32 [n] ascending, KILL u32 [m] ascending, IDOF u64 [n+1] and IDBY (encoded ids),
+ * VECT f32 [n][dim] (normalised for cosine), and with scalar quantization CODE i8 [n][dim], SCAL f32 [n], NRM2 f32 [n].
+ * The small sections are verified when a segment is opened; vectors and codes, and the ids, when they are first used.
+ *
+ * An approximate index over a segment's rows is a derived file of its own, so that it can come later.
+ */
+#ifndef CRN_ENGINE_SEGMENT_H
+#define CRN_ENGINE_SEGMENT_H
+
+#include "engine/index.h"
+#include "storage/store.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct crn_segment {
+    _Atomic uint32_t references;
+    struct crn_segment_entry entry;
+    struct crn_derived *file;
+    uint32_t count;
+    uint32_t dim;
+    uint32_t kill_count;
+    const uint32_t *locals;     /* [count] ascending */
+    const uint32_t *kills;      /* [kill_count] ascending */
+    const uint64_t *id_offsets; /* [count + 1] */
+    const char *id_bytes;
+    size_t id_size;
+    const float *vectors; /* [count][dim] */
+    const int8_t *codes;  /* [count][dim], or NULL without quantization */
+    const float *scales;  /* [count] */
+    const float *norms2;  /* [count] */
+
+    /* The index, opened when scanning has cost as much as opening would (see crn_segment_index). */
+    const struct crn_index_ops *index_ops; /* NULL: none */
+    struct crn_derived *index_file;
+    const char *index_spec;
+    enum crn_op op;
+    _Atomic(struct crn_index *) index;
+    _Atomic uint64_t scanned_bytes;
+    _Atomic bool index_failed;
+    pthread_mutex_t index_mutex; /* guards opening */
+};
+
+struct crn_segment_context { /* what a segment file must agree with */
+    const char *folder;
+    unsigned char uuid[16];
+    const struct crn_space *space; /* lives as long as the segment */
+    enum crn_op op;
+    const struct crn_log *log;
+};
+
+/* Opens a segment of the space; one reference. CORRUPT, NO_FILE: it cannot be used. A damaged index file only
+ * means a segment without index (index_failed is set, so that maintenance builds it anew). */
+cairn_status crn_segment_open(const struct crn_segment_context *context, const struct crn_segment_entry *entry,
+                              struct crn_segment **out_segment, cairn_error *err);
+void crn_segment_retain(struct crn_segment *segment);
+void crn_segment_release(struct crn_segment *segment); /* NULL accepted */
+
+/* The position of a local, or -1. */
+int64_t crn_segment_find(const struct crn_segment *segment, uint32_t local);
+
+/* The encoded id at a position, verified. CORRUPT. */
+cairn_status crn_segment_id(const struct crn_segment *segment, uint32_t position, const char **out_id, cairn_error *err);
+
+/*
+ * The segment's index when it is open. Opening one may read its whole file, so it is put off until scans have read as
+ * many bytes as opening would: a program that asks one question never waits for it. `about_to_scan` is what
+ * the caller would read instead.
+ */
+struct crn_index *crn_segment_index(struct crn_segment *segment, uint64_t about_to_scan);
+
+/* One row to write: where it lies is told by the caller's functions. */
+struct crn_segment_row {
+    uint32_t local;
+    uint32_t source; /* the caller's */
+    uint32_t position;
+};
+struct crn_segment_source {
+    const void *ctx;
+    cairn_status (*vector)(const void *ctx, const struct crn_segment_row *row, const float **out_vector, cairn_error *err);
+    cairn_status (*id)(const void *ctx, const struct crn_segment_row *row, const char **out_id, cairn_error *err);
+};
+
+/* Writes a segment file with the rows (ascending by local) and kills (ascending); fills out_entry. */
+cairn_status crn_segment_write(const struct crn_segment_context *context, const struct crn_segment_source *source,
+                               const struct crn_segment_row *rows, uint32_t count, const uint32_t *kills,
+                               uint32_t kill_count, uint64_t sequence, struct crn_segment_entry *out_entry,
+                               cairn_error *err);
+
+/* Builds an index over an open segment into a file of its own; fills out_file (a name). */
+cairn_status crn_segment_build_index(const struct crn_segment_context *context, const struct crn_segment *segment,
+                                     const struct crn_index_ops *ops, const char *spec, unsigned threads,
+                                     bool (*cancelled)(void *ctx), void *ctx, char out_file[64], cairn_error *err);
+
+#endif

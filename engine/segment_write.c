@@ -1,0 +1,176 @@
+/* Writing segment files and the index files over them. */
+#include "engine/segment.h"
+
+#include "base/error.h"
+#include "base/mem.h"
+#include "base/rng.h"
+#include "engine/id.h"
+#include "quant/codec.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Names never repeat, so that a reader can tell an open segment by its name alone. */
+static void file_name(const char *suffix, uint32_t space, uint64_t sequence, char out_name[64])
+{
+    unsigned char random[16];
+    uint32_t salt;
+
+    crn_rng_entropy(random);
+    memcpy(&salt, random, sizeof salt);
+    snprintf(out_name, 64, "%" PRIu32 "-%" PRIu64 "-%08" PRIx32 ".%s", space, sequence, salt, suffix);
+}
+
+struct writing {
+    const struct crn_segment_context *context;
+    const struct crn_segment_source *source;
+    const struct crn_segment_row *rows;
+    uint32_t count;
+    struct crn_derived_writer *file;
+};
+
+static cairn_status write_locals(const struct writing *w, const uint32_t *kills, uint32_t kill_count, cairn_error *err)
+{
+    CRN_TRY(crn_derived_section(w->file, "LOCL", err));
+    for (uint32_t i = 0; i < w->count; i++) {
+        CRN_TRY(crn_derived_write(w->file, &w->rows[i].local, sizeof w->rows[i].local, err));
+    }
+    CRN_TRY(crn_derived_section(w->file, "KILL", err));
+    return crn_derived_write(w->file, kills, kill_count * sizeof *kills, err);
+}
+
+static cairn_status write_ids(const struct writing *w, cairn_error *err)
+{
+    uint64_t offset = 0;
+    const char *id;
+
+    CRN_TRY(crn_derived_section(w->file, "IDOF", err));
+    CRN_TRY(crn_derived_write(w->file, &offset, sizeof offset, err));
+    for (uint32_t i = 0; i < w->count; i++) {
+        CRN_TRY(w->source->id(w->source->ctx, &w->rows[i], &id, err));
+        offset += crn_id_encoded_size(id, CRN_ID_BYTES_MAX);
+        CRN_TRY(crn_derived_write(w->file, &offset, sizeof offset, err));
+    }
+    CRN_TRY(crn_derived_section(w->file, "IDBY", err));
+    for (uint32_t i = 0; i < w->count; i++) {
+        CRN_TRY(w->source->id(w->source->ctx, &w->rows[i], &id, err));
+        CRN_TRY(crn_derived_write(w->file, id, crn_id_encoded_size(id, CRN_ID_BYTES_MAX), err));
+    }
+    return CAIRN_OK;
+}
+
+static cairn_status write_vectors(const struct writing *w, cairn_error *err)
+{
+    const size_t size = w->context->space->dim * sizeof(float);
+    const float *vector;
+
+    CRN_TRY(crn_derived_section(w->file, "VECT", err));
+    for (uint32_t i = 0; i < w->count; i++) {
+        CRN_TRY(w->source->vector(w->source->ctx, &w->rows[i], &vector, err));
+        CRN_TRY(crn_derived_write(w->file, vector, size, err));
+    }
+    return CAIRN_OK;
+}
+
+static cairn_status write_codes(const struct writing *w, int8_t *codes, float *scales, float *norms2, cairn_error *err)
+{
+    const uint32_t dim = w->context->space->dim;
+    const float *vector;
+
+    CRN_TRY(crn_derived_section(w->file, "CODE", err));
+    for (uint32_t i = 0; i < w->count; i++) {
+        CRN_TRY(w->source->vector(w->source->ctx, &w->rows[i], &vector, err));
+        crn_scalar_encode(vector, dim, codes, &scales[i], &norms2[i]);
+        CRN_TRY(crn_derived_write(w->file, codes, dim, err));
+    }
+    CRN_TRY(crn_derived_section(w->file, "SCAL", err));
+    CRN_TRY(crn_derived_write(w->file, scales, w->count * sizeof *scales, err));
+    CRN_TRY(crn_derived_section(w->file, "NRM2", err));
+    return crn_derived_write(w->file, norms2, w->count * sizeof *norms2, err);
+}
+
+static cairn_status write_quantized(const struct writing *w, cairn_error *err)
+{
+    cairn_status status = CAIRN_NO_MEMORY;
+    int8_t *codes = crn_mem_array(w->context->space->dim, 1);
+    float *scales = crn_mem_array(w->count, sizeof *scales);
+    float *norms2 = crn_mem_array(w->count, sizeof *norms2);
+
+    if (codes == NULL || scales == NULL || norms2 == NULL) {
+        status = crn_error_no_memory(err, w->count * 2 * sizeof *scales);
+    } else {
+        status = write_codes(w, codes, scales, norms2, err);
+    }
+    crn_mem_free(norms2);
+    crn_mem_free(scales);
+    crn_mem_free(codes);
+    return status;
+}
+
+static cairn_status write_sections(const struct writing *w, const uint32_t *kills, uint32_t kill_count, cairn_error *err)
+{
+    const bool scalar = w->context->space->quantization == CAIRN_QUANTIZATION_SCALAR;
+    const uint32_t head[4] = {w->count, kill_count, w->context->space->dim, scalar ? 1 : 0};
+
+    CRN_TRY(crn_derived_section(w->file, "HEAD", err));
+    CRN_TRY(crn_derived_write(w->file, head, sizeof head, err));
+    CRN_TRY(write_locals(w, kills, kill_count, err));
+    CRN_TRY(write_ids(w, err));
+    CRN_TRY(write_vectors(w, err));
+    return scalar ? write_quantized(w, err) : CAIRN_OK;
+}
+
+static void make_header(const struct crn_segment_context *context, const char *kind, uint64_t sequence,
+                        struct crn_derived_header *out_header)
+{
+    memset(out_header, 0, sizeof *out_header);
+    strncpy(out_header->kind, kind, sizeof out_header->kind);
+    memcpy(out_header->uuid, context->uuid, sizeof out_header->uuid);
+    out_header->space = context->space->id;
+    out_header->sequence = sequence;
+}
+
+cairn_status crn_segment_write(const struct crn_segment_context *context, const struct crn_segment_source *source,
+                               const struct crn_segment_row *rows, uint32_t count, const uint32_t *kills,
+                               uint32_t kill_count, uint64_t sequence, struct crn_segment_entry *out_entry,
+                               cairn_error *err)
+{
+    struct writing w = {.context = context, .source = source, .rows = rows, .count = count};
+    struct crn_derived_header header;
+
+    memset(out_entry, 0, sizeof *out_entry);
+    file_name("segment", context->space->id, sequence, out_entry->file);
+    out_entry->sequence = sequence;
+    out_entry->rows = count;
+    make_header(context, "segment", sequence, &header);
+    CRN_TRY(crn_derived_create(context->folder, out_entry->file, &header, &w.file, err));
+    cairn_status status = write_sections(&w, kills, kill_count, err);
+    if (status != CAIRN_OK) {
+        crn_derived_abort(w.file);
+        return status;
+    }
+    return crn_derived_commit(w.file, err);
+}
+
+cairn_status crn_segment_build_index(const struct crn_segment_context *context, const struct crn_segment *segment,
+                                     const struct crn_index_ops *ops, const char *spec, unsigned threads,
+                                     bool (*cancelled)(void *ctx), void *ctx, char out_file[64], cairn_error *err)
+{
+    const struct crn_index_rows rows = {
+        .vectors = segment->vectors, .count = segment->count, .dim = segment->dim, .op = context->op};
+    struct crn_derived_header header;
+    struct crn_derived_writer *file;
+
+    CRN_TRY(crn_derived_verify(segment->file, segment->vectors,
+                               (size_t)segment->count * segment->dim * sizeof(float), err));
+    file_name(ops->name, context->space->id, segment->entry.sequence, out_file);
+    make_header(context, ops->name, segment->entry.sequence, &header);
+    CRN_TRY(crn_derived_create(context->folder, out_file, &header, &file, err));
+    cairn_status status = ops->build(spec, &rows, threads, cancelled, ctx, file, err);
+    if (status != CAIRN_OK) {
+        crn_derived_abort(file);
+        return status;
+    }
+    return crn_derived_commit(file, err);
+}

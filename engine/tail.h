@@ -1,0 +1,58 @@
+/*
+ * A tail: the rows of a vector space that are newer than its segments, in memory. It only grows: one thread
+ * appends (under the space's apply mutex), and any number read the rows below the count that their
+ * view names, without a lock, because rows never move or change. Which rows are dead is the view's business.
+ */
+#ifndef CRN_ENGINE_TAIL_H
+#define CRN_ENGINE_TAIL_H
+
+#include <cairn/status.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CRN_TAIL_CHUNKS_MAX 65536u
+
+struct crn_tail_chunk {
+    float *vectors;         /* [chunk_rows][dim] */
+    uint32_t *locals;       /* [chunk_rows] */
+    const char **ids;       /* [chunk_rows], encoded (id.h), inside the tail's blocks */
+};
+
+struct crn_id_block;
+
+struct crn_tail {
+    _Atomic uint32_t references;
+    uint32_t dim;
+    uint32_t chunk_rows; /* a power of two */
+    uint32_t count;      /* the appender's; readers use their view's */
+    struct crn_tail_chunk **chunks; /* [CRN_TAIL_CHUNKS_MAX], reserved at once so that it never moves */
+    struct crn_id_block *blocks;
+};
+
+struct crn_tail *crn_tail_create(uint32_t dim); /* NULL: no memory; one reference */
+void crn_tail_retain(struct crn_tail *tail);
+void crn_tail_release(struct crn_tail *tail); /* NULL accepted */
+
+/* Copies a row in at position tail->count. LIMIT, NO_MEMORY. */
+cairn_status crn_tail_append(struct crn_tail *tail, uint32_t local, const float *vector, const char *id, size_t id_size,
+                             cairn_error *err);
+
+static inline const struct crn_tail_chunk *crn_tail_chunk_of(const struct crn_tail *tail, uint32_t i)
+{
+    return tail->chunks[i / tail->chunk_rows];
+}
+static inline uint32_t crn_tail_local(const struct crn_tail *tail, uint32_t i)
+{
+    return crn_tail_chunk_of(tail, i)->locals[i % tail->chunk_rows];
+}
+static inline const float *crn_tail_vector(const struct crn_tail *tail, uint32_t i)
+{
+    return crn_tail_chunk_of(tail, i)->vectors + (size_t)(i % tail->chunk_rows) * tail->dim;
+}
+static inline const char *crn_tail_id(const struct crn_tail *tail, uint32_t i)
+{
+    return crn_tail_chunk_of(tail, i)->ids[i % tail->chunk_rows];
+}
+
+#endif

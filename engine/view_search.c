@@ -1,0 +1,320 @@
+#include "engine/view_search.h"
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/mem.h"
+#include "engine/bits.h"
+#include "quant/flat_scan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A filter that leaves fewer rows than this, or a smaller share of the segment than one in SCAN_SHARE, is answered by
+ * comparing the rows it leaves: an index would walk through mostly forbidden ones. */
+#define SCAN_ROWS 2048u
+#define SCAN_SHARE 20u
+#define PIECE_BYTES (4u << 20) /* scanned between two looks at the clock */
+
+struct search {
+    const struct crn_live_space *space;
+    const struct crn_view *view;
+    const struct crn_view_query *query;
+    struct crn_view_answer *answer;
+    struct crn_topk top;
+    uint64_t *allow; /* scratch bitmap for the largest part */
+    cairn_error *err;
+};
+
+static cairn_status check_deadline(const struct search *search)
+{
+    if (search->query->deadline_ns == 0 || crn_clock_ns() < search->query->deadline_ns) return CAIRN_OK;
+    return crn_error_set(search->err, CAIRN_TIMEOUT, "the search did not end within its time");
+}
+
+/* ---- which positions may be returned ---- */
+
+/* Sets the bits of positions whose local is in the filter. Both run upwards: a merge, with the gapless case by subtraction. */
+static void allow_filtered(const roaring_bitmap_t *filter, const uint32_t *locals, uint32_t count, uint64_t *allow)
+{
+    roaring_uint32_iterator_t it;
+    const bool gapless = locals[count - 1] - locals[0] == count - 1;
+    uint32_t position = 0;
+
+    roaring_init_iterator(filter, &it);
+    for (roaring_move_uint32_iterator_equalorlarger(&it, locals[0]); it.has_value; roaring_advance_uint32_iterator(&it)) {
+        const uint32_t local = it.current_value;
+        if (local > locals[count - 1]) return;
+        if (gapless) {
+            crn_bits_set(allow, local - locals[0]);
+            continue;
+        }
+        while (locals[position] < local) position++;
+        if (locals[position] == local) crn_bits_set(allow, position);
+    }
+}
+
+/* The part's bitmap of live and matching positions (NULL: all), and how many they are. */
+static const uint64_t *allowed_of_part(struct search *search, const struct crn_view_part *part, size_t *out_count)
+{
+    const size_t words = crn_bits_words(part->segment->count);
+
+    *out_count = part->live_count;
+    if (search->query->filter == NULL || part->segment->count == 0) return part->live == NULL ? NULL : part->live->words;
+    memset(search->allow, 0, words * sizeof *search->allow);
+    allow_filtered(search->query->filter, part->segment->locals, part->segment->count, search->allow);
+    for (size_t w = 0; part->live != NULL && w < words; w++) search->allow[w] &= part->live->words[w];
+    *out_count = crn_bits_count(search->allow, words);
+    return search->allow;
+}
+
+/* ---- scanning ---- */
+
+static cairn_status verify_rows(const struct crn_segment *segment, const void *rows, size_t row_bytes, size_t begin, size_t count,
+                                cairn_error *err)
+{
+    return crn_derived_verify(segment->file, (const char *)rows + begin * row_bytes, count * row_bytes, err);
+}
+
+/* Rows a piece; a multiple of 64, so that a piece's bits begin a word. */
+static size_t piece_rows(size_t row_bytes)
+{
+    const size_t rows = PIECE_BYTES / row_bytes;
+    return rows < 64 ? 64 : rows / 64 * 64;
+}
+
+static bool any_allowed(const uint64_t *allow, size_t begin, size_t count)
+{
+    if (allow == NULL) return true;
+    for (size_t w = begin / 64; w < crn_bits_words(begin + count); w++) {
+        if (allow[w] != 0) return true;
+    }
+    return false;
+}
+
+static cairn_status scan_vectors(struct search *search, const struct crn_segment *segment, const uint64_t *allow, uint64_t base)
+{
+    const size_t row_bytes = segment->dim * sizeof(float), step = piece_rows(row_bytes);
+
+    for (size_t begin = 0; begin < segment->count; begin += step) {
+        const size_t count = segment->count - begin < step ? segment->count - begin : step;
+        if (!any_allowed(allow, begin, count)) continue;
+        CRN_TRY(check_deadline(search));
+        CRN_TRY(verify_rows(segment, segment->vectors, row_bytes, begin, count, search->err));
+        crn_flat_scan_f32(search->space->op, search->query->vector, segment->vectors + begin * segment->dim, segment->dim, count,
+                          base + begin, allow == NULL ? NULL : allow + begin / 64, &search->top);
+    }
+    return CAIRN_OK;
+}
+
+static int by_label(const void *a, const void *b)
+{
+    const uint64_t x = ((const struct crn_hit *)a)->label, y = ((const struct crn_hit *)b)->label;
+    return x < y ? -1 : x > y;
+}
+
+/* Compares candidates at full precision, in the order they lie in memory. */
+static cairn_status rescore(struct search *search, const struct crn_segment *segment, struct crn_topk *candidates, uint64_t base)
+{
+    const size_t row_bytes = segment->dim * sizeof(float);
+
+    qsort(candidates->hits, candidates->count, sizeof *candidates->hits, by_label);
+    for (size_t i = 0; i < candidates->count; i++) {
+        const uint32_t position = (uint32_t)candidates->hits[i].label;
+        CRN_TRY(verify_rows(segment, segment->vectors, row_bytes, position, 1, search->err));
+        crn_flat_scan_f32_at(search->space->op, search->query->vector, segment->vectors, segment->dim, &position, 1, base,
+                             &search->top);
+    }
+    return CAIRN_OK;
+}
+
+static cairn_status scan_codes(struct search *search, const struct crn_segment *segment, const uint64_t *allow,
+                               const struct crn_scalar_query *query, struct crn_topk *candidates)
+{
+    const size_t step = piece_rows(segment->dim);
+
+    for (size_t begin = 0; begin < segment->count; begin += step) {
+        const size_t count = segment->count - begin < step ? segment->count - begin : step;
+        if (!any_allowed(allow, begin, count)) continue;
+        CRN_TRY(check_deadline(search));
+        CRN_TRY(verify_rows(segment, segment->codes, segment->dim, begin, count, search->err));
+        const struct crn_scalar_rows rows = {.codes = segment->codes + begin * segment->dim,
+                                             .scale = segment->scales + begin,
+                                             .norm2 = segment->norms2 + begin};
+        crn_flat_scan_scalar(query, &rows, count, begin, allow == NULL ? NULL : allow + begin / 64, candidates);
+    }
+    return CAIRN_OK;
+}
+
+/* Codes first, then the best of them at full precision. */
+static cairn_status scan_quantized(struct search *search, const struct crn_segment *segment, const uint64_t *allow, uint64_t base)
+{
+    const double factor = search->query->oversampling > 0 ? search->query->oversampling : CRN_OVERSAMPLING_DEFAULT;
+    const double wanted = (double)search->query->k * (factor < 1 ? 1 : factor);
+    const size_t most = wanted < (double)segment->count ? (size_t)wanted + 1 : segment->count;
+    struct crn_hit *hits = crn_mem_array(most, sizeof *hits);
+    int8_t *planes = crn_mem_aligned((size_t)segment->dim * 2);
+    struct crn_scalar_query query;
+    struct crn_topk candidates;
+    cairn_status status;
+
+    if (hits == NULL || planes == NULL) {
+        status = crn_error_no_memory(search->err, most * sizeof *hits);
+    } else {
+        crn_scalar_query_prepare(search->space->op, search->query->vector, segment->dim, planes, &query);
+        crn_topk_init(&candidates, hits, most);
+        status = scan_codes(search, segment, allow, &query, &candidates);
+        if (status == CAIRN_OK) status = rescore(search, segment, &candidates, base);
+    }
+    crn_mem_free(planes);
+    crn_mem_free(hits);
+    return status;
+}
+
+/* ---- parts ---- */
+
+static cairn_status search_index(struct search *search, const struct crn_segment *segment, const struct crn_index *index,
+                                 const uint64_t *allow, size_t allowed, uint64_t base, bool *out_enough)
+{
+    const struct crn_index_query query = {.vector = search->query->vector, .k = search->query->k, .allow = allow, .allowed = allowed,
+                                          .ef = search->query->ef, .nprobe = search->query->nprobe};
+    struct crn_hit *hits = crn_mem_array(query.k, sizeof *hits);
+    struct crn_topk top;
+
+    if (hits == NULL) return crn_error_no_memory(search->err, query.k * sizeof *hits);
+    crn_topk_init(&top, hits, query.k);
+    const cairn_status status = segment->index_ops->search(index, &query, &top, search->err);
+    *out_enough = top.count >= (allowed < query.k ? allowed : query.k);
+    if (status == CAIRN_OK && *out_enough) {
+        for (size_t i = 0; i < top.count; i++) crn_topk_push(&search->top, hits[i].distance, base + hits[i].label);
+    }
+    crn_mem_free(hits);
+    return status;
+}
+
+static cairn_status search_part(struct search *search, uint32_t number)
+{
+    const struct crn_view_part *part = &search->view->parts[number];
+    struct crn_segment *segment = part->segment;
+    const uint64_t base = (uint64_t)number << 32;
+    const bool codes = segment->codes != NULL && !search->query->exact;
+    size_t allowed;
+    const uint64_t *allow = allowed_of_part(search, part, &allowed);
+
+    search->answer->rows_matched += allowed;
+    if (allowed == 0) return CAIRN_OK;
+    const bool broad = allow == NULL || search->query->filter == NULL || (allowed >= SCAN_ROWS && allowed * SCAN_SHARE >= segment->count);
+    if (!search->query->exact && broad) {
+        const struct crn_index *index = crn_segment_index(segment, allowed * segment->dim * (codes ? 1 : sizeof(float)));
+        bool enough = false;
+        if (index != NULL) CRN_TRY(search_index(search, segment, index, allow, allowed, base, &enough));
+        search->answer->used_index |= enough;
+        if (enough) return CAIRN_OK;
+    }
+    search->answer->rows_scored += allowed;
+    return codes ? scan_quantized(search, segment, allow, base) : scan_vectors(search, segment, allow, base);
+}
+
+/* The tail's rows that may be returned, chunk by chunk. */
+static size_t allow_chunk(const struct search *search, uint32_t begin, uint32_t count, const uint32_t *locals, uint64_t *allow)
+{
+    const struct crn_bits *dead = search->view->tail_dead;
+
+    memset(allow, 0, crn_bits_words(count) * sizeof *allow);
+    for (uint32_t i = 0; i < count; i++) {
+        const uint32_t row = begin + i;
+        if (dead != NULL && row / 64 < dead->word_count && crn_bits_get(dead->words, row)) continue;
+        if (search->query->filter != NULL && !roaring_bitmap_contains(search->query->filter, locals[i])) continue;
+        crn_bits_set(allow, i);
+    }
+    return crn_bits_count(allow, crn_bits_words(count));
+}
+
+static cairn_status search_tail(struct search *search)
+{
+    const struct crn_view *view = search->view;
+    const bool all = view->tail_dead == NULL && search->query->filter == NULL;
+    const uint64_t base = (uint64_t)view->part_count << 32;
+    uint64_t allow[4096 / 64]; /* a chunk has at most 4096 rows (tail.c) */
+
+    for (uint32_t begin = 0; begin < view->tail_count; begin += view->tail->chunk_rows) {
+        const uint32_t left = view->tail_count - begin;
+        const uint32_t count = left < view->tail->chunk_rows ? left : view->tail->chunk_rows;
+        const struct crn_tail_chunk *chunk = crn_tail_chunk_of(view->tail, begin);
+        const size_t allowed = all ? count : allow_chunk(search, begin, count, chunk->locals, allow);
+        search->answer->rows_matched += allowed;
+        search->answer->rows_scored += allowed;
+        if (allowed == 0) continue;
+        CRN_TRY(check_deadline(search));
+        crn_flat_scan_f32(search->space->op, search->query->vector, chunk->vectors, view->tail->dim, count, base + begin,
+                          all ? NULL : allow, &search->top);
+    }
+    return CAIRN_OK;
+}
+
+/* ---- the whole ---- */
+
+static int by_distance_and_local(const void *a, const void *b)
+{
+    const struct crn_found *x = a, *y = b;
+
+    if (x->distance != y->distance) return x->distance < y->distance ? -1 : 1;
+    return x->local < y->local ? -1 : x->local > y->local;
+}
+
+static void collect(const struct search *search)
+{
+    const struct crn_view *view = search->view;
+    struct crn_found *found = search->answer->found;
+
+    for (size_t i = 0; i < search->top.count; i++) {
+        found[i].distance = search->top.hits[i].distance;
+        found[i].part = (uint32_t)(search->top.hits[i].label >> 32);
+        found[i].position = (uint32_t)search->top.hits[i].label;
+        found[i].local = found[i].part == view->part_count ? crn_tail_local(view->tail, found[i].position)
+                                                           : view->parts[found[i].part].segment->locals[found[i].position];
+    }
+    search->answer->count = search->top.count;
+    qsort(found, search->answer->count, sizeof *found, by_distance_and_local);
+}
+
+static size_t largest_part(const struct crn_view *view)
+{
+    size_t largest = 0;
+
+    for (uint32_t i = 0; i < view->part_count; i++) {
+        if (view->parts[i].segment->count > largest) largest = view->parts[i].segment->count;
+    }
+    return largest;
+}
+
+cairn_status crn_view_search(const struct crn_live_space *space, const struct crn_view *view, const struct crn_view_query *query,
+                             struct crn_view_answer *answer, cairn_error *err)
+{
+    struct search search = {.space = space, .view = view, .query = query, .answer = answer, .err = err};
+    const size_t words = query->filter == NULL ? 0 : crn_bits_words(largest_part(view));
+    struct crn_hit *hits = crn_mem_array(query->k, sizeof *hits);
+    cairn_status status = CAIRN_OK;
+
+    answer->count = 0;
+    answer->rows_matched = answer->rows_scored = 0;
+    answer->used_index = false;
+    if (words != 0) search.allow = crn_mem_array(words, sizeof *search.allow);
+    if (hits == NULL || (words != 0 && search.allow == NULL)) {
+        status = crn_error_no_memory(err, query->k * sizeof *hits + words * sizeof *search.allow);
+    } else {
+        crn_topk_init(&search.top, hits, query->k);
+        for (uint32_t i = 0; status == CAIRN_OK && i < view->part_count; i++) status = search_part(&search, i);
+        if (status == CAIRN_OK) status = search_tail(&search);
+        if (status == CAIRN_OK) collect(&search);
+    }
+    crn_mem_free(search.allow);
+    crn_mem_free(hits);
+    return status;
+}
+
+cairn_status crn_view_id(const struct crn_view *view, const struct crn_found *found, const char **out_id, cairn_error *err)
+{
+    if (found->part != view->part_count) return crn_segment_id(view->parts[found->part].segment, found->position, out_id, err);
+    *out_id = crn_tail_id(view->tail, found->position);
+    return CAIRN_OK;
+}

@@ -1,0 +1,37 @@
+/*
+ * Exact scans: the distances of one query to all rows, to those a bitmap allows or to a list of them, fused
+ * with the choice of the k nearest. Distances are raw ones (kernels.h). Labels are first_label + position.
+ *
+ * The hits go into a crn_topk of the caller, which may hold hits of earlier calls: a collection of several
+ * segments is one top-k carried from scan to scan. The result depends neither on the order of the scans nor
+ * on how rows are divided among them. Rows whose distance is NaN never enter. Nothing is allocated, nothing
+ * fails; any thread may scan, with a top-k of its own. A caller with a deadline scans in pieces.
+ *
+ * n is at most 2^32 - 1. `allow` is a bitmap over the positions 0..n-1, bit i % 64 of word i / 64, or NULL
+ * for all; bits beyond n are ignored. Where it is sparse only the allowed rows are read.
+ */
+#ifndef CRN_QUANT_FLAT_SCAN_H
+#define CRN_QUANT_FLAT_SCAN_H
+
+#include "base/topk.h"
+#include "quant/codec.h"
+#include "quant/kernels.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* rows: [n][dim]. */
+void crn_flat_scan_f32(enum crn_op op, const float *query, const float *rows, size_t dim, size_t n,
+                       uint64_t first_label, const uint64_t *allow, struct crn_topk *top);
+
+/* Only the rows at pos[0..npos-1]; ascending positions are read fastest. */
+void crn_flat_scan_f32_at(enum crn_op op, const float *query, const float *rows, size_t dim,
+                          const uint32_t *pos, size_t npos, uint64_t first_label, struct crn_topk *top);
+
+/* The same over scalar codes, with the query's own op. */
+void crn_flat_scan_scalar(const struct crn_scalar_query *query, const struct crn_scalar_rows *rows, size_t n,
+                          uint64_t first_label, const uint64_t *allow, struct crn_topk *top);
+void crn_flat_scan_scalar_at(const struct crn_scalar_query *query, const struct crn_scalar_rows *rows,
+                             const uint32_t *pos, size_t npos, uint64_t first_label, struct crn_topk *top);
+
+#endif

@@ -1,0 +1,267 @@
+/*
+ * The writer's transaction: beginning and ending it, what it remembers of collections, and the log.
+ */
+#include "storage/store_internal.h"
+
+#include "base/error.h"
+#include "base/mem.h"
+
+#include <string.h>
+
+/* ---- remembering collections ---- */
+
+static void release_collection(struct crn_txn_collection *collection)
+{
+    for (uint32_t i = 0; i < collection->index_count; i++) crn_mem_free(collection->indexes[i].path);
+    crn_mem_free(collection->indexes);
+    crn_mem_free(collection->spaces);
+    *collection = (struct crn_txn_collection){0};
+}
+
+static void forget_collections(struct crn_txn *txn)
+{
+    for (uint32_t i = 0; i < txn->collection_count; i++) release_collection(&txn->collections[i]);
+    txn->collection_count = 0;
+}
+
+void crn_txn_forget(struct crn_txn *txn)
+{
+    forget_collections(txn);
+    crn_names_clear(txn->conn);
+    txn->data_version = -1;
+}
+
+void crn_txn_release(struct crn_txn *txn)
+{
+    if (txn->conn == NULL) return;
+    crn_txn_forget(txn);
+    crn_payload_values_release(&txn->values);
+    crn_json_parser_free(txn->parser);
+    txn->parser = NULL;
+}
+
+static cairn_status read_spaces(struct crn_txn *txn, struct crn_txn_collection *collection, cairn_error *err)
+{
+    sqlite3_stmt *stmt;
+    bool row;
+
+    collection->spaces = crn_mem_array(CAIRN_SPACES_MAX, sizeof *collection->spaces);
+    if (collection->spaces == NULL) return crn_error_no_memory(err, CAIRN_SPACES_MAX * sizeof *collection->spaces);
+    CRN_TRY(crn_conn_statement(txn->conn, "SELECT id FROM spaces WHERE collection=?1 ORDER BY id", &stmt, err));
+    sqlite3_bind_int64(stmt, 1, collection->id);
+    for (;;) {
+        CRN_TRY(crn_conn_step(txn->conn, stmt, &row, err));
+        if (!row) return CAIRN_OK;
+        if (collection->space_count == CAIRN_SPACES_MAX) break;
+        collection->spaces[collection->space_count++] = (uint32_t)sqlite3_column_int64(stmt, 0);
+    }
+    sqlite3_reset(stmt);
+    return crn_error_set(err, CAIRN_CORRUPT, "collection %u has more than %u spaces", collection->id, CAIRN_SPACES_MAX);
+}
+
+static cairn_status read_index(struct crn_txn_collection *collection, sqlite3_stmt *stmt, cairn_error *err)
+{
+    const uint32_t count = collection->index_count;
+    struct crn_payload_index *grown = crn_mem_realloc_array(collection->indexes, count + 1, sizeof *grown);
+
+    if (grown == NULL) return crn_error_no_memory(err, (count + 1) * sizeof *grown);
+    collection->indexes = grown;
+    grown[count].id = (uint32_t)sqlite3_column_int64(stmt, 0);
+    grown[count].path = crn_mem_strdup((const char *)sqlite3_column_text(stmt, 1));
+    if (grown[count].path == NULL) return crn_error_no_memory(err, CRN_PAYLOAD_PATH_MAX);
+    collection->index_count++;
+    return CAIRN_OK;
+}
+
+static cairn_status read_indexes(struct crn_txn *txn, struct crn_txn_collection *collection, cairn_error *err)
+{
+    sqlite3_stmt *stmt;
+    bool row;
+
+    CRN_TRY(crn_conn_statement(txn->conn, "SELECT id, path FROM payload_indexes WHERE collection=?1 ORDER BY id", &stmt,
+                               err));
+    sqlite3_bind_int64(stmt, 1, collection->id);
+    for (;;) {
+        CRN_TRY(crn_conn_step(txn->conn, stmt, &row, err));
+        if (!row) return CAIRN_OK;
+        cairn_status status = read_index(collection, stmt, err);
+        if (status != CAIRN_OK) {
+            sqlite3_reset(stmt);
+            return status;
+        }
+    }
+}
+
+static cairn_status read_collection(struct crn_txn *txn, struct crn_txn_collection *collection, cairn_error *err)
+{
+    sqlite3_stmt *stmt;
+    bool row;
+
+    CRN_TRY(crn_conn_statement(txn->conn, "SELECT lexical, next_local, rows FROM collections WHERE id=?1", &stmt, err));
+    sqlite3_bind_int64(stmt, 1, collection->id);
+    CRN_TRY(crn_conn_step(txn->conn, stmt, &row, err));
+    if (!row) {
+        return crn_error_set(err, CAIRN_NO_COLLECTION, "collection number %u is gone: it was dropped", collection->id);
+    }
+    collection->lexical = sqlite3_column_int64(stmt, 0) != 0;
+    collection->next_local = (uint64_t)sqlite3_column_int64(stmt, 1);
+    collection->rows = (uint64_t)sqlite3_column_int64(stmt, 2);
+    sqlite3_reset(stmt);
+    CRN_TRY(read_spaces(txn, collection, err));
+    return read_indexes(txn, collection, err);
+}
+
+static cairn_status write_collections(struct crn_txn *txn, cairn_error *err)
+{
+    sqlite3_stmt *stmt;
+
+    for (uint32_t i = 0; i < txn->collection_count; i++) {
+        struct crn_txn_collection *collection = &txn->collections[i];
+        if (!collection->changed) continue;
+        CRN_TRY(crn_conn_statement(txn->conn, "UPDATE collections SET next_local=?2, rows=?3 WHERE id=?1", &stmt, err));
+        sqlite3_bind_int64(stmt, 1, collection->id);
+        sqlite3_bind_int64(stmt, 2, (int64_t)collection->next_local);
+        sqlite3_bind_int64(stmt, 3, (int64_t)collection->rows);
+        CRN_TRY(crn_conn_run(txn->conn, stmt, err));
+        collection->changed = false;
+    }
+    return CAIRN_OK;
+}
+
+cairn_status crn_txn_collection_get(struct crn_txn *txn, uint32_t id, struct crn_txn_collection **out, cairn_error *err)
+{
+    for (uint32_t i = 0; i < txn->collection_count; i++) {
+        *out = &txn->collections[i];
+        if ((*out)->id == id) return CAIRN_OK;
+    }
+    if (txn->collection_count == CRN_TXN_COLLECTIONS) {
+        CRN_TRY(write_collections(txn, err));
+        forget_collections(txn);
+    }
+    *out = &txn->collections[txn->collection_count];
+    (*out)->id = id;
+    cairn_status status = read_collection(txn, *out, err);
+    if (status == CAIRN_OK) {
+        txn->collection_count++;
+    } else {
+        release_collection(*out);
+    }
+    return status;
+}
+
+/* ---- beginning and ending ---- */
+
+static cairn_status read_position(struct crn_txn *txn, cairn_error *err)
+{
+    uint64_t epoch;
+
+    CRN_TRY(crn_log_last(txn->conn, &txn->sequence, err));
+    CRN_TRY(crn_meta_number(txn->conn, "catalog_sequence", &txn->catalog_sequence, err));
+    CRN_TRY(crn_meta_number(txn->conn, "epoch", &epoch, err));
+    txn->epoch = (int64_t)epoch;
+    return CAIRN_OK;
+}
+
+static cairn_status catch_up(struct crn_txn *txn, cairn_error *err)
+{
+    sqlite3_stmt *stmt;
+    int64_t version;
+
+    CRN_TRY(crn_conn_statement(txn->conn, "PRAGMA data_version", &stmt, err));
+    CRN_TRY(crn_conn_value(txn->conn, stmt, -1, &version, err));
+    if (version == txn->data_version) return CAIRN_OK; /* nobody else has committed since */
+    crn_txn_forget(txn);
+    CRN_TRY(read_position(txn, err));
+    txn->data_version = version;
+    return CAIRN_OK;
+}
+
+cairn_status crn_txn_begin(struct crn_txn *txn, cairn_error *err)
+{
+    sqlite3_stmt *stmt;
+
+    CRN_TRY(crn_conn_statement(txn->conn, "BEGIN IMMEDIATE", &stmt, err));
+    CRN_TRY(crn_conn_run(txn->conn, stmt, err));
+    txn->bytes = 0;
+    cairn_status status = catch_up(txn, err);
+    if (status != CAIRN_OK) crn_txn_rollback(txn);
+    return status;
+}
+
+cairn_status crn_txn_finish_job(struct crn_txn *txn, cairn_error *err)
+{
+    return write_collections(txn, err);
+}
+
+cairn_status crn_txn_commit(struct crn_txn *txn, cairn_error *err)
+{
+    sqlite3_stmt *stmt;
+    cairn_status status = crn_conn_statement(txn->conn, "COMMIT", &stmt, err);
+
+    if (status == CAIRN_OK) status = crn_conn_run(txn->conn, stmt, err);
+    if (status != CAIRN_OK) crn_txn_rollback(txn);
+    return status;
+}
+
+void crn_txn_rollback(struct crn_txn *txn)
+{
+    crn_txn_forget(txn);
+    if (sqlite3_get_autocommit(txn->conn->db)) return; /* SQLite has done it */
+    sqlite3_exec(txn->conn->db, "ROLLBACK", NULL, NULL, NULL);
+}
+
+uint64_t crn_txn_sequence(const struct crn_txn *txn)
+{
+    return txn->sequence;
+}
+
+/* ---- the log ---- */
+
+/* Where the newest CATALOG entry stands is kept in meta as well, since the log is trimmed. */
+static cairn_status note_catalog(struct crn_txn *txn, cairn_error *err)
+{
+    sqlite3_stmt *stmt;
+
+    CRN_TRY(crn_conn_statement(txn->conn, "UPDATE meta SET value=?1 WHERE key='catalog_sequence'", &stmt, err));
+    sqlite3_bind_int64(stmt, 1, (int64_t)txn->sequence);
+    CRN_TRY(crn_conn_run(txn->conn, stmt, err));
+    txn->catalog_sequence = txn->sequence;
+    return CAIRN_OK;
+}
+
+cairn_status crn_txn_log(struct crn_txn *txn, enum crn_log_op op, int64_t key, uint64_t version, uint64_t digest,
+                         cairn_error *err)
+{
+    sqlite3_stmt *stmt;
+
+    CRN_TRY(crn_conn_statement(txn->conn, "INSERT INTO oplog(seq, epoch, op, key, version, digest) VALUES(?1,?2,?3,?4,?5,?6)",
+                               &stmt, err));
+    sqlite3_bind_int64(stmt, 1, (int64_t)(txn->sequence + 1));
+    sqlite3_bind_int64(stmt, 2, txn->epoch);
+    sqlite3_bind_int64(stmt, 3, op);
+    sqlite3_bind_int64(stmt, 4, key);
+    sqlite3_bind_int64(stmt, 5, (int64_t)version);
+    sqlite3_bind_int64(stmt, 6, (int64_t)digest);
+    CRN_TRY(crn_conn_run(txn->conn, stmt, err));
+    txn->sequence++;
+    return op == CRN_LOG_CATALOG ? note_catalog(txn, err) : CAIRN_OK;
+}
+
+/*
+ * The position up to which every space with rows is covered by its segments: the sequence of its last one. Nothing older is
+ * read from the log again, but for the newest entry, which tells where the log stands.
+ */
+static const char trim_sql[] =
+    "DELETE FROM oplog WHERE seq < (SELECT max(seq) FROM oplog) AND seq <= (SELECT ifnull(min(covered), ?1) FROM ("
+    " SELECT ifnull((SELECT seq FROM segments g WHERE g.space=s.id ORDER BY ord DESC LIMIT 1),"
+    "  CASE WHEN EXISTS(SELECT 1 FROM vecs v WHERE v.key BETWEEN s.id<<32 AND (s.id<<32)+4294967295) THEN 0 ELSE ?1 END)"
+    " AS covered FROM spaces s))";
+
+cairn_status crn_txn_log_trim(struct crn_txn *txn, cairn_error *err)
+{
+    sqlite3_stmt *stmt;
+
+    CRN_TRY(crn_conn_statement(txn->conn, trim_sql, &stmt, err));
+    sqlite3_bind_int64(stmt, 1, (int64_t)txn->sequence);
+    return crn_conn_run(txn->conn, stmt, err);
+}
