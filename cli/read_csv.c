@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 
 #include <string.h>
 
@@ -130,6 +131,7 @@ static cairn_status begin(struct crn_cli_reader *reader, cairn_error *err)
     size_t len = scan.at;
     while (len > 0 && (row[len - 1] == '\n' || row[len - 1] == '\r')) len--;
     if (len >= 3 && memcmp(row, "\xef\xbb\xbf", 3) == 0) at = 3; /* a byte order mark, as spreadsheets write */
+    if (crn_utf8_valid(row, len) != len) return crn_error_set(err, CAIRN_INVALID_UTF8, "the header is no UTF-8 text");
 
     size_t starts[COLUMNS_MAX];
     while (more && at <= len && csv->columns < COLUMNS_MAX) {
@@ -234,6 +236,9 @@ static cairn_status row_to_json(struct crn_cli_reader *reader, const char *row, 
     size_t column = 0;
     bool more = true;
 
+    if (crn_utf8_valid(row, len) != len || memchr(row, '\0', len) != NULL) {
+        return crn_error_set(err, CAIRN_INVALID_UTF8, "the row is no UTF-8 text");
+    }
     crn_buf_clear(&csv->json);
     crn_buf_putc(&csv->json, '{');
     for (; more; column++) {

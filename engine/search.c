@@ -251,7 +251,7 @@ cairn_status cairn_search(cairn_collection *collection, const cairn_query *query
 {
     const uint64_t begin_ns = crn_clock_ns();
     struct crn_search search;
-    cairn_search_mode mode;
+    cairn_search_mode mode = CAIRN_SEARCH_AUTO;
     cairn_status status;
     size_t lost;
 

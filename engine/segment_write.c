@@ -125,7 +125,7 @@ static void make_header(const struct crn_segment_context *context, const char *k
                         struct crn_derived_header *out_header)
 {
     memset(out_header, 0, sizeof *out_header);
-    strncpy(out_header->kind, kind, sizeof out_header->kind);
+    memcpy(out_header->kind, kind, strlen(kind) + 1);
     memcpy(out_header->uuid, context->uuid, sizeof out_header->uuid);
     out_header->space = context->space->id;
     out_header->sequence = sequence;

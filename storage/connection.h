@@ -8,7 +8,7 @@
 #ifndef CRN_STORAGE_CONNECTION_H
 #define CRN_STORAGE_CONNECTION_H
 
-#include <cairn/status.h>
+#include <cairn/db.h>
 #include <sqlite3.h>
 #include <stdbool.h>
 #include <stddef.h>

@@ -20,6 +20,7 @@ static const char fts_create[] =
 
 static cairn_status log_catalog(struct crn_txn *txn, uint32_t collection, cairn_error *err)
 {
+    CRN_TRY(crn_txn_finish_job(txn, err));
     crn_txn_forget(txn); /* what was remembered of the collection is out of date */
     return crn_txn_log(txn, CRN_LOG_CATALOG, crn_key(collection, 0), 0, 0, err);
 }

@@ -360,7 +360,7 @@ cairn_status crn_txn_delete(struct crn_txn *txn, const struct crn_catalog *catal
 {
     const int64_t key = crn_key(catalog->id, local);
     struct crn_txn_collection *collection;
-    uint64_t version;
+    uint64_t version = 0;
 
     CRN_TRY(crn_txn_collection_get(txn, catalog->id, &collection, err));
     CRN_TRY(unindex(txn, collection, local, err));

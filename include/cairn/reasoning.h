@@ -120,7 +120,8 @@ typedef struct cairn_trajectory {
 } cairn_trajectory;
 
 /* Stores a trajectory, in the place of one with the same id. `out_id` (may be NULL) gets the generated id, "" when
- * there was one. INVALID_ARGUMENT, INVALID_VECTOR, INVALID_JSON, INVALID_ID, INVALID_UTF8, LIMIT, READ_ONLY, ... */CAIRN_API CAIRN_MUST_USE cairn_status cairn_trajectory_insert(cairn_collection *collection, const cairn_trajectory *trajectory,
+ * there was one. INVALID_ARGUMENT, INVALID_VECTOR, INVALID_JSON, INVALID_ID, INVALID_UTF8, LIMIT, READ_ONLY, ... */
+CAIRN_API CAIRN_MUST_USE cairn_status cairn_trajectory_insert(cairn_collection *collection, const cairn_trajectory *trajectory,
                                                               char out_id[40], cairn_error *err);
 
 typedef struct cairn_trajectories cairn_trajectories;

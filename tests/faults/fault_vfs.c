@@ -9,6 +9,7 @@
 #include "tests/faults/fault_disk.h"
 
 #include <sqlite3.h>
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -125,6 +126,7 @@ static int enter(struct call *call)
         call->half = plan.short_write;
     }
     pthread_mutex_unlock(&mutex);
+    if (status != SQLITE_OK) errno = status == SQLITE_FULL ? ENOSPC : EIO; /* SQLite keeps it beside the code */
     return status;
 }
 

@@ -1,0 +1,120 @@
+/*
+ * Reading rows and vectors in a snapshot, each checked against its digest.
+ */
+#include "storage/store_internal.h"
+
+#include "base/error.h"
+
+cairn_status crn_read_find(struct crn_reader *reader, const struct crn_catalog *catalog, cairn_id_type type, const char *id,
+                           size_t id_len, uint64_t id_u64, uint32_t *out_local, cairn_error *err)
+{
+    struct crn_row_id row_id;
+
+    CRN_TRY(crn_row_id_set(&row_id, type, id, id_len, id_u64, err));
+    return crn_row_find(&reader->conn, catalog->id, &row_id, out_local, NULL, NULL, err);
+}
+
+cairn_status crn_read_record(struct crn_reader *reader, const struct crn_catalog *catalog, uint32_t local, bool with_vectors,
+                             struct crn_buf *memory, struct crn_record *out_record, cairn_error *err)
+{
+    return crn_row_read(&reader->conn, catalog, local, with_vectors, memory, out_record, err);
+}
+
+/* ---- scanning rows ---- */
+
+#define SCAN_WHERE "WHERE p.key BETWEEN ?1 AND ?2 ORDER BY p.key"
+
+static cairn_status scan_row(struct crn_reader *reader, const struct crn_catalog *catalog, sqlite3_stmt *stmt, unsigned want,
+                             crn_record_fn fn, void *ctx, cairn_error *err)
+{
+    struct crn_row row;
+
+    CRN_TRY(crn_row_decode(&reader->conn, stmt, (want & (CRN_WANT_TEXT | CRN_WANT_PAYLOAD)) != 0, &row, err));
+    if (row.damage != NULL) return crn_row_corrupt(&reader->conn, catalog->id, row.record.local, row.damage, err);
+    if (!(want & CRN_WANT_TEXT)) row.record.text = NULL;
+    if (!(want & CRN_WANT_PAYLOAD)) row.record.payload = NULL;
+    return fn(ctx, &row.record);
+}
+
+cairn_status crn_read_scan(struct crn_reader *reader, const struct crn_catalog *catalog, uint32_t from, unsigned want,
+                           crn_record_fn fn, void *ctx, cairn_error *err)
+{
+    static const char whole[] = "SELECT " CRN_ROW_COLUMNS CRN_ROW_BODY CRN_ROW_FROM SCAN_WHERE;
+    static const char heads[] = "SELECT " CRN_ROW_COLUMNS CRN_ROW_FROM SCAN_WHERE;
+    sqlite3_stmt *stmt;
+    bool found;
+
+    CRN_TRY(crn_conn_statement(&reader->conn, want & (CRN_WANT_TEXT | CRN_WANT_PAYLOAD) ? whole : heads, &stmt, err));
+    sqlite3_bind_int64(stmt, 1, crn_key(catalog->id, from));
+    sqlite3_bind_int64(stmt, 2, crn_key(catalog->id, UINT32_MAX));
+    for (;;) {
+        CRN_TRY(crn_conn_step(&reader->conn, stmt, &found, err));
+        if (!found) return CAIRN_OK;
+        cairn_status status = scan_row(reader, catalog, stmt, want, fn, ctx, err);
+        if (status != CAIRN_OK) {
+            sqlite3_reset(stmt);
+            return status;
+        }
+    }
+}
+
+/* ---- vectors ---- */
+
+static cairn_status check_vector(struct crn_reader *reader, sqlite3_stmt *stmt, int64_t key, const void **out_data,
+                                 size_t *out_size, cairn_error *err)
+{
+    const uint64_t digest = (uint64_t)sqlite3_column_int64(stmt, 1);
+    const uint32_t space = (uint32_t)((uint64_t)key >> 32), local = (uint32_t)key;
+
+    *out_data = sqlite3_column_blob(stmt, 2);
+    *out_size = (size_t)sqlite3_column_bytes(stmt, 2);
+    if (crn_row_vector_digest(space, local, *out_data, *out_size) == digest) return CAIRN_OK;
+    return crn_row_vector_corrupt(&reader->conn, space, local, err);
+}
+
+cairn_status crn_read_vectors(struct crn_reader *reader, uint32_t space, uint32_t from, crn_vector_fn fn, void *ctx,
+                              cairn_error *err)
+{
+    const void *data;
+    size_t size;
+    sqlite3_stmt *stmt;
+    bool found;
+
+    CRN_TRY(crn_conn_statement(&reader->conn, "SELECT key, digest, data FROM vecs WHERE key BETWEEN ?1 AND ?2 ORDER BY key",
+                               &stmt, err));
+    sqlite3_bind_int64(stmt, 1, crn_key(space, from));
+    sqlite3_bind_int64(stmt, 2, crn_key(space, UINT32_MAX));
+    for (;;) {
+        CRN_TRY(crn_conn_step(&reader->conn, stmt, &found, err));
+        if (!found) return CAIRN_OK;
+        const int64_t key = sqlite3_column_int64(stmt, 0);
+        cairn_status status = check_vector(reader, stmt, key, &data, &size, err);
+        if (status == CAIRN_OK) status = fn(ctx, (uint32_t)key, data, size);
+        if (status != CAIRN_OK) {
+            sqlite3_reset(stmt);
+            return status;
+        }
+    }
+}
+
+cairn_status crn_read_vector(struct crn_reader *reader, uint32_t space, uint32_t local, struct crn_buf *memory,
+                             size_t *out_offset, size_t *out_size, cairn_error *err)
+{
+    const void *data;
+    sqlite3_stmt *stmt;
+    bool found;
+
+    *out_offset = memory->len;
+    *out_size = 0;
+    CRN_TRY(crn_conn_statement(&reader->conn, "SELECT key, digest, data FROM vecs WHERE key=?1", &stmt, err));
+    sqlite3_bind_int64(stmt, 1, crn_key(space, local));
+    CRN_TRY(crn_conn_step(&reader->conn, stmt, &found, err));
+    if (!found) return CAIRN_OK;
+    cairn_status status = check_vector(reader, stmt, crn_key(space, local), &data, out_size, err);
+    if (status == CAIRN_OK) {
+        status = crn_buf_append(memory, data, *out_size);
+        if (status != CAIRN_OK) crn_error_set(err, status, "no room to read a vector of %zu bytes", *out_size);
+    }
+    sqlite3_reset(stmt);
+    return status;
+}

@@ -1,0 +1,175 @@
+/*
+ * Reading everything and believing nothing: SQLite's own check first, then each collection, then the log.
+ */
+#include "storage/verify.h"
+
+#include "base/error.h"
+#include "base/mem.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define STEP_ROWS 1024u /* between two tellings of progress */
+
+void crn_verify_found(struct crn_verify *verify, const char *format, ...)
+{
+    char message[512];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(message, sizeof message, format, args);
+    va_end(args);
+    for (char *c = message; *c != '\0'; c++) {
+        if ((unsigned char)*c < ' ') *c = ' ';
+    }
+    verify->findings++;
+    if (verify->finding != NULL) verify->finding(verify->ctx, message);
+}
+
+static cairn_status tell(struct crn_verify *verify)
+{
+    if (verify->progress == NULL || verify->progress(verify->ctx, verify->phase, verify->done, verify->total)) return CAIRN_OK;
+    return crn_error_set(verify->err, CAIRN_CANCELLED, "the verification was cancelled");
+}
+
+cairn_status crn_verify_phase(struct crn_verify *verify, const char *phase, uint64_t total)
+{
+    verify->phase = phase;
+    verify->done = 0;
+    verify->total = total;
+    return tell(verify);
+}
+
+cairn_status crn_verify_step(struct crn_verify *verify)
+{
+    return ++verify->done % STEP_ROWS == 0 ? tell(verify) : CAIRN_OK;
+}
+
+cairn_status crn_verify_absorb(struct crn_verify *verify, cairn_status status, const char *what)
+{
+    if (status != CAIRN_CORRUPT) return status;
+    crn_verify_found(verify, "%s: %s", what, verify->err != NULL ? verify->err->message : cairn_status_text(status));
+    return CAIRN_OK;
+}
+
+cairn_status crn_verify_none(struct crn_verify *verify, const char *sql, uint32_t number, const char *what)
+{
+    struct crn_conn *conn = &verify->reader->conn;
+    sqlite3_stmt *stmt;
+    bool found = false;
+    cairn_status status = crn_conn_statement_n(conn, sql, number, &stmt, verify->err);
+
+    while (status == CAIRN_OK) {
+        status = crn_conn_step(conn, stmt, &found, verify->err);
+        if (status != CAIRN_OK || !found) break;
+        const char *key = (const char *)sqlite3_column_text(stmt, 0);
+        crn_verify_found(verify, "%s: %s", what, key != NULL ? key : "?");
+        status = crn_verify_step(verify);
+        if (status != CAIRN_OK) sqlite3_reset(stmt);
+    }
+    return crn_verify_absorb(verify, status, what);
+}
+
+/* ---- SQLite's check ---- */
+
+static int progress_of_pages(void *ctx)
+{
+    return tell(ctx) != CAIRN_OK;
+}
+
+cairn_status crn_verify_pages(struct crn_verify *verify)
+{
+    struct crn_conn *conn = &verify->reader->conn;
+    sqlite3_stmt *stmt;
+    bool found = false;
+
+    CRN_TRY(crn_verify_phase(verify, "pages", 0));
+    sqlite3_progress_handler(conn->db, 1000000, progress_of_pages, verify);
+    cairn_status status = crn_conn_statement(conn, "PRAGMA integrity_check(100)", &stmt, verify->err);
+    while (status == CAIRN_OK) {
+        status = crn_conn_step(conn, stmt, &found, verify->err);
+        if (status != CAIRN_OK || !found) break;
+        const char *text = (const char *)sqlite3_column_text(stmt, 0);
+        if (text != NULL && strcmp(text, "ok") != 0) crn_verify_found(verify, "SQLite: %s", text);
+    }
+    sqlite3_progress_handler(conn->db, 0, NULL, NULL);
+    return crn_verify_absorb(verify, status, "SQLite");
+}
+
+/* ---- everything ---- */
+
+static cairn_status verify_collection(struct crn_verify *verify, const char *name)
+{
+    struct crn_catalog catalog;
+    cairn_status status = crn_read_collection(verify->reader, name, &catalog, verify->err);
+
+    if (status != CAIRN_OK) return crn_verify_absorb(verify, status, name);
+    status = crn_verify_rows(verify, &catalog);
+    if (status == CAIRN_OK) status = crn_verify_indexes(verify, &catalog);
+    if (status == CAIRN_OK) status = crn_verify_trajectories(verify, &catalog);
+    crn_catalog_release(&catalog);
+    return status;
+}
+
+/* What belongs to nothing that exists. */
+static cairn_status verify_orphans(struct crn_verify *verify)
+{
+    static const struct {
+        const char *sql, *what;
+    } checks[] = {
+        {"SELECT key FROM points p WHERE NOT EXISTS(SELECT 1 FROM collections c WHERE c.id=p.key>>32)",
+         "a row of a collection that does not exist, key"},
+        {"SELECT key FROM vecs v WHERE NOT EXISTS(SELECT 1 FROM spaces s WHERE s.id=v.key>>32)",
+         "a vector of a space that does not exist, key"},
+        {"SELECT v.key FROM vecs v JOIN spaces s ON s.id=v.key>>32 WHERE NOT EXISTS"
+         "(SELECT 1 FROM points p WHERE p.key=(s.collection<<32)+(v.key&4294967295))", "a vector without a row, key"},
+        {"SELECT key FROM usage u WHERE NOT EXISTS(SELECT 1 FROM points p WHERE p.key=u.key)", "use counts without a row, key"},
+        {"SELECT id FROM spaces s WHERE NOT EXISTS(SELECT 1 FROM collections c WHERE c.id=s.collection)",
+         "a space without a collection, id"},
+        {"SELECT idx FROM payload_values v WHERE NOT EXISTS(SELECT 1 FROM payload_indexes i WHERE i.id=v.idx)",
+         "a value of a payload index that does not exist, id"},
+        {"SELECT key FROM trajectories t WHERE NOT EXISTS(SELECT 1 FROM collections c WHERE c.id=t.collection)",
+         "a trajectory without a collection, key"},
+        {"SELECT space FROM segments g WHERE NOT EXISTS(SELECT 1 FROM spaces s WHERE s.id=g.space)",
+         "a segment of a space that does not exist, id"},
+    };
+
+    CRN_TRY(crn_verify_phase(verify, "references", 0));
+    for (size_t i = 0; i < sizeof checks / sizeof checks[0]; i++) {
+        CRN_TRY(crn_verify_none(verify, checks[i].sql, 0, checks[i].what));
+    }
+    return CAIRN_OK;
+}
+
+static cairn_status verify_snapshot(struct crn_verify *verify)
+{
+    char **names = NULL;
+    size_t count = 0;
+
+    CRN_TRY(crn_verify_pages(verify));
+    cairn_status status = crn_read_collection_names(verify->reader, &names, &count, verify->err);
+    CRN_TRY(crn_verify_absorb(verify, status, "the list of collections"));
+    status = CAIRN_OK;
+    for (size_t i = 0; i < count && status == CAIRN_OK; i++) status = verify_collection(verify, names[i]);
+    crn_mem_free(names);
+    if (status == CAIRN_OK) status = verify_orphans(verify);
+    return status == CAIRN_OK ? crn_verify_log(verify) : status;
+}
+
+cairn_status crn_store_verify(struct crn_store *store, cairn_finding_fn finding, cairn_progress_fn progress, void *ctx,
+                              uint64_t *out_findings, cairn_error *err)
+{
+    cairn_error own; /* messages become findings, so there has to be one */
+    struct crn_verify verify = {.store = store, .finding = finding, .progress = progress, .ctx = ctx,
+                                .err = err != NULL ? err : &own};
+
+    *out_findings = 0;
+    cairn_status status = crn_store_read_begin(store, &verify.reader, verify.err);
+    if (status == CAIRN_OK) {
+        status = verify_snapshot(&verify);
+        crn_store_read_end(verify.reader);
+    }
+    *out_findings = verify.findings;
+    return status;
+}
