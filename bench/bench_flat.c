@@ -23,6 +23,7 @@
 #define HUGE_PAGE (2 * MIB)
 #define REPEATS_MAX 101
 #define K 10
+#define WORDS_STEP 8 /* a cache line */
 
 static const size_t dims[] = {96, 128, 256, 384, 768};
 static const char *const op_names[CRN_OP_COUNT] = {"dot", "l2", "l1"};
@@ -43,13 +44,13 @@ struct data {
     int8_t *codes;
     float *scale;
     float *norm2;
-    float query[DIM_MAX];
+    _Alignas(64) float query[DIM_MAX];
 };
 
 /* One array read one way. */
 struct measure {
     const char *what; /* "sum", "f32" or "scalar" */
-    const char *op;
+    const char *op;   /* of a sum the number of streams */
     size_t dim;
     size_t rows;
     size_t bytes; /* read in one pass */
@@ -99,48 +100,67 @@ static void fill(struct data *data, const struct options *options)
     for (size_t i = 0; i < DIM_MAX; i++) data->query[i] = random_float(&rng);
 }
 
-/* The reading to be compared with: integer sums in several streams, each asking ahead. The best of the stream
- * counts is taken, because processors differ in what they like. */
-#if defined(__x86_64__) && !defined(__clang__)
-__attribute__((target_clones("avx512f", "avx2", "default")))
-#endif
-static uint64_t
-sum_streams(const uint64_t *words, size_t count, size_t streams)
+/*
+ * The reading to be compared with: integer sums of the array as one, two or four streams at once, asking
+ * ahead for both cache levels. Processors differ in which they like best; the best median counts.
+ */
+static inline __attribute__((always_inline)) uint64_t sum_streams(const uint64_t *words, size_t count,
+                                                                  size_t streams)
 {
-    const size_t part = count / streams / 64 * 64;
-    uint64_t sums[8] = {0};
+    const size_t part = count / streams / WORDS_STEP * WORDS_STEP;
+    uint64_t sums[WORDS_STEP] = {0};
     uint64_t total = 0;
 
-    for (size_t i = 0; i < part; i += 8) {
+    for (size_t i = 0; i < part; i += WORDS_STEP) {
         for (size_t s = 0; s < streams; s++) {
             const uint64_t *at = words + s * part + i;
 
-            __builtin_prefetch((const void *)((uintptr_t)at + 4096));
-            for (size_t j = 0; j < 8; j++) sums[j] += at[j];
+            __builtin_prefetch((const void *)((uintptr_t)at + 1024), 0, 3);
+            __builtin_prefetch((const void *)((uintptr_t)at + 3072), 0, 2);
+            for (size_t j = 0; j < WORDS_STEP; j++) sums[j] += at[j];
         }
     }
-    for (size_t j = 0; j < 8; j++) total += sums[j];
+    for (size_t j = 0; j < WORDS_STEP; j++) total += sums[j];
     return total;
 }
+
+#if defined(__x86_64__) && !defined(__clang__)
+#define FOR_EVERY_CPU __attribute__((target_clones("avx512f", "avx2", "default")))
+#else
+#define FOR_EVERY_CPU
+#endif
+FOR_EVERY_CPU static uint64_t sum_one(const uint64_t *words, size_t count)
+{
+    return sum_streams(words, count, 1);
+}
+
+FOR_EVERY_CPU static uint64_t sum_two(const uint64_t *words, size_t count)
+{
+    return sum_streams(words, count, 2);
+}
+
+FOR_EVERY_CPU static uint64_t sum_four(const uint64_t *words, size_t count)
+{
+    return sum_streams(words, count, 4);
+}
+
+static const struct {
+    const char *streams;
+    uint64_t (*sum)(const uint64_t *words, size_t count);
+} sums[] = {{"1", sum_one}, {"2", sum_two}, {"4", sum_four}};
+#define SUM_COUNT (sizeof sums / sizeof sums[0])
 
 static double seconds_since(uint64_t start_ns)
 {
     return (double)(crn_clock_ns() - start_ns) * 1e-9;
 }
 
-static double read_fastest(const void *memory, size_t bytes)
+static double read_sum(const void *memory, size_t bytes, size_t which)
 {
-    double best = 1e9;
+    const uint64_t start = crn_clock_ns();
 
-    for (size_t streams = 1; streams <= 4; streams *= 2) {
-        const uint64_t start = crn_clock_ns();
-        double seconds;
-
-        sink += sum_streams(memory, bytes / sizeof(uint64_t), streams);
-        seconds = seconds_since(start);
-        if (seconds < best) best = seconds;
-    }
-    return best;
+    sink += sums[which].sum(memory, bytes / sizeof(uint64_t));
+    return seconds_since(start);
 }
 
 static double scan_f32(const struct data *data, enum crn_op op, size_t dim, size_t rows)
@@ -160,7 +180,7 @@ static double scan_scalar(const struct data *data, enum crn_op op, size_t dim, s
 {
     const struct crn_scalar_rows coded = {.codes = data->codes, .scale = data->scale, .norm2 = data->norm2};
     struct crn_scalar_query query;
-    int8_t planes[2 * DIM_MAX];
+    _Alignas(64) int8_t planes[2 * DIM_MAX];
     struct crn_hit hits[K];
     struct crn_topk top;
     uint64_t start;
@@ -204,40 +224,56 @@ static void print(struct measure *measure, const struct options *options, double
     }
 }
 
-/* The measures of one codec: its array's sum, then every op and dim. */
-#define MEASURES (1 + CRN_OP_COUNT * DIM_COUNT)
+/* The measures of one codec: its array's sums, then every op and dim. */
+#define MEASURES (SUM_COUNT + CRN_OP_COUNT * DIM_COUNT)
+
+static struct measure make_measure(size_t m, size_t array_bytes, bool scalar)
+{
+    const size_t scan = m - SUM_COUNT;
+    size_t dim, rows, row_bytes;
+    enum crn_op op;
+
+    if (m < SUM_COUNT) {
+        return (struct measure){.what = "sum", .op = sums[m].streams, .bytes = array_bytes};
+    }
+    op = (enum crn_op)(scan / DIM_COUNT);
+    dim = dims[scan % DIM_COUNT];
+    rows = array_bytes / (scalar ? dim : dim * sizeof(float));
+    row_bytes = scalar ? dim + (op == CRN_OP_L2 ? 2 : 1) * sizeof(float) : dim * sizeof(float);
+    return (struct measure){.what = scalar ? "scalar" : "f32",
+                            .op = op_names[op],
+                            .dim = dim,
+                            .rows = rows,
+                            .bytes = rows * row_bytes};
+}
+
+static double run(const struct data *data, const struct measure *measure, size_t m, bool scalar)
+{
+    const enum crn_op op = (enum crn_op)((m - SUM_COUNT) / DIM_COUNT);
+
+    if (m < SUM_COUNT) return read_sum(scalar ? (const void *)data->codes : data->f32, measure->bytes, m);
+    if (scalar) return scan_scalar(data, op, measure->dim, measure->rows);
+    return scan_f32(data, op, measure->dim, measure->rows);
+}
 
 static void bench_codec(const struct data *data, const struct options *options, bool scalar)
 {
     static struct measure measures[MEASURES];
-    const size_t array_bytes = scalar ? options->code_bytes : options->f32_bytes;
-    double bandwidth;
+    double bandwidth = 0;
 
-    measures[0] = (struct measure){.what = "sum", .op = "-", .bytes = array_bytes};
-    for (size_t m = 1; m < MEASURES; m++) {
-        const enum crn_op op = (enum crn_op)((m - 1) / DIM_COUNT);
-        const size_t dim = dims[(m - 1) % DIM_COUNT];
-        const size_t rows = array_bytes / (scalar ? dim : dim * sizeof(float));
-        const size_t row_bytes = scalar ? dim + (op == CRN_OP_L2 ? 8 : 4) : dim * sizeof(float);
-
-        measures[m] = (struct measure){.what = scalar ? "scalar" : "f32",
-                                       .op = op_names[op],
-                                       .dim = dim,
-                                       .rows = rows,
-                                       .bytes = rows * row_bytes};
+    for (size_t m = 0; m < MEASURES; m++) {
+        measures[m] = make_measure(m, scalar ? options->code_bytes : options->f32_bytes, scalar);
     }
     for (size_t repeat = 0; repeat < options->repeats; repeat++) {
-        measures[0].seconds[repeat] =
-            read_fastest(scalar ? (const void *)data->codes : data->f32, array_bytes);
-        for (size_t m = 1; m < MEASURES; m++) {
-            const enum crn_op op = (enum crn_op)((m - 1) / DIM_COUNT);
-            struct measure *at = &measures[m];
-
-            at->seconds[repeat] =
-                scalar ? scan_scalar(data, op, at->dim, at->rows) : scan_f32(data, op, at->dim, at->rows);
+        for (size_t m = 0; m < MEASURES; m++) {
+            measures[m].seconds[repeat] = run(data, &measures[m], m, scalar);
         }
     }
-    bandwidth = gb_per_s(&measures[0], options->repeats);
+    for (size_t m = 0; m < SUM_COUNT; m++) {
+        const double speed = gb_per_s(&measures[m], options->repeats);
+
+        if (speed > bandwidth) bandwidth = speed;
+    }
     for (size_t m = 0; m < MEASURES; m++) print(&measures[m], options, bandwidth);
 }
 

@@ -12,8 +12,10 @@ struct crn_cli_arena {
 };
 
 /* Zero-initialized is empty. */
-void *crn_cli_arena_alloc(struct crn_cli_arena *arena, size_t size_bytes); /* 8-byte aligned; NULL: no memory */
-char *crn_cli_arena_text(struct crn_cli_arena *arena, const char *text, size_t len); /* a copy, closed by a NUL */
+void *crn_cli_arena_alloc(struct crn_cli_arena *arena,
+                          size_t size_bytes); /* 8-byte aligned; NULL: no memory */
+char *crn_cli_arena_text(struct crn_cli_arena *arena, const char *text,
+                         size_t len);                  /* a copy, closed by a NUL */
 void crn_cli_arena_clear(struct crn_cli_arena *arena); /* keeps one block for the next batch */
 void crn_cli_arena_release(struct crn_cli_arena *arena);
 

@@ -94,7 +94,8 @@ static cairn_status unknown_option(const struct parse *p, const char *arg)
     if (len <= SLIP_WORD_MAX) memcpy(word, arg + 2, len);
     const char *nearest = word[0] != '\0' ? crn_cli_args_nearest(word, names, count) : NULL;
     if (nearest != NULL) {
-        return crn_error_set(p->err, CAIRN_INVALID_ARGUMENT, "unknown option %s; did you mean --%s?", arg, nearest);
+        return crn_error_set(p->err, CAIRN_INVALID_ARGUMENT, "unknown option %s; did you mean --%s?", arg,
+                             nearest);
     }
     return crn_error_set(p->err, CAIRN_INVALID_ARGUMENT, "unknown option %s", arg);
 }
@@ -108,7 +109,8 @@ static cairn_status set_count(const struct crn_cli_option *option, const char *v
     if (value[0] < '0' || value[0] > '9' || *end != '\0' || errno != 0 || number < option->min ||
         number > option->max) {
         return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "--%s wants an integer from %llu to %llu, not '%s'",
-                             option->name, (unsigned long long)option->min, (unsigned long long)option->max, value);
+                             option->name, (unsigned long long)option->min, (unsigned long long)option->max,
+                             value);
     }
     *option->to.count = number;
     return CAIRN_OK;
@@ -120,7 +122,8 @@ static cairn_status set_number(const struct crn_cli_option *option, const char *
     double number = strtod(value, &end);
 
     if (end == value || *end != '\0' || !isfinite(number)) {
-        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "--%s wants a number, not '%s'", option->name, value);
+        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "--%s wants a number, not '%s'", option->name,
+                             value);
     }
     *option->to.number = number;
     return CAIRN_OK;

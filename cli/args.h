@@ -28,8 +28,8 @@ enum crn_cli_kind {
 };
 
 struct crn_cli_option {
-    const char *name;  /* without "--"; NULL ends a table */
-    char letter;       /* 0: none */
+    const char *name; /* without "--"; NULL ends a table */
+    char letter;      /* 0: none */
     enum crn_cli_kind kind;
     const char *value; /* what the help calls the value; the words of a choice */
     uint64_t min, max; /* of a COUNT */
@@ -43,23 +43,32 @@ struct crn_cli_option {
     const char *help; /* one line */
 };
 
-/* The union's members check the types of the variables. */
-#define CRN_CLI_OPTION_FLAG(name_, variable, help_)                                                          \
-    {.name = (name_), .kind = CRN_CLI_FLAG, .to.flag = &(variable), .help = (help_)}
-#define CRN_CLI_OPTION_TEXT(name_, value_, variable, help_)                                                  \
-    {.name = (name_), .kind = CRN_CLI_TEXT, .value = (value_), .to.text = &(variable), .help = (help_)}
-#define CRN_CLI_OPTION_COUNT(name_, value_, min_, max_, variable, help_)                                     \
-    {.name = (name_),                                                                                        \
-     .kind = CRN_CLI_COUNT,                                                                                  \
-     .value = (value_),                                                                                      \
-     .min = (min_),                                                                                          \
-     .max = (max_),                                                                                          \
-     .to.count = &(variable),                                                                                \
-     .help = (help_)}
-#define CRN_CLI_OPTION_NUMBER(name_, value_, variable, help_)                                                \
-    {.name = (name_), .kind = CRN_CLI_NUMBER, .value = (value_), .to.number = &(variable), .help = (help_)}
-#define CRN_CLI_OPTION_CHOICE(name_, words, variable, help_)                                                 \
-    {.name = (name_), .kind = CRN_CLI_CHOICE, .value = (words), .to.choice = &(variable), .help = (help_)}
+/* The union's members check the types of the variables. The last argument is the help, and may be followed
+ * by more of the option: CRN_CLI_OPTION_TEXT("output", "FILE", path, "write to FILE", .letter = 'o'). */
+#define CRN_CLI_OPTION_FLAG(name_, variable, ...)                                          \
+    {                                                                                      \
+        .name = (name_), .kind = CRN_CLI_FLAG, .to.flag = &(variable), .help = __VA_ARGS__ \
+    }
+#define CRN_CLI_OPTION_TEXT(name_, value_, variable, ...)                                 \
+    {                                                                                     \
+        .name = (name_), .kind = CRN_CLI_TEXT, .value = (value_), .to.text = &(variable), \
+        .help = __VA_ARGS__                                                               \
+    }
+#define CRN_CLI_OPTION_COUNT(name_, value_, min_, max_, variable, ...)                           \
+    {                                                                                            \
+        .name = (name_), .kind = CRN_CLI_COUNT, .value = (value_), .min = (min_), .max = (max_), \
+        .to.count = &(variable), .help = __VA_ARGS__                                             \
+    }
+#define CRN_CLI_OPTION_NUMBER(name_, value_, variable, ...)                                   \
+    {                                                                                         \
+        .name = (name_), .kind = CRN_CLI_NUMBER, .value = (value_), .to.number = &(variable), \
+        .help = __VA_ARGS__                                                                   \
+    }
+#define CRN_CLI_OPTION_CHOICE(name_, words, variable, ...)                                   \
+    {                                                                                        \
+        .name = (name_), .kind = CRN_CLI_CHOICE, .value = (words), .to.choice = &(variable), \
+        .help = __VA_ARGS__                                                                  \
+    }
 
 /* Options that several commands share, or a command's own. */
 struct crn_cli_group {
@@ -68,7 +77,7 @@ struct crn_cli_group {
 };
 
 struct crn_cli_operand {
-    const char *name; /* "DB"; NULL ends a table */
+    const char *name;          /* "DB"; NULL ends a table */
     bool optional;             /* may be left out; else one at least */
     const char **text;         /* one argument ... */
     struct crn_cli_list *list; /* ... or, in the last place, all that are left */

@@ -5,10 +5,10 @@
 
 #include <math.h>
 
-#define LATENT_DIM 16    /* local intrinsic dimension of common text embeddings: 10 to 25 */
+#define LATENT_DIM 16 /* local intrinsic dimension of common text embeddings: 10 to 25 */
 #define CLUSTERS 256
-#define SPREAD 0.5       /* of a cluster, against 1 between their centers */
-#define NOISE 0.05       /* outside the surface */
+#define SPREAD 0.5 /* of a cluster, against 1 between their centers */
+#define NOISE 0.05 /* outside the surface */
 
 static void fill_normal(struct crn_rng *rng, float *out, size_t count)
 {

@@ -18,8 +18,9 @@ struct crn_cli_bench_data {
     float *centers; /* [clusters][latent_dim] */
 };
 
-bool crn_cli_bench_data_init(struct crn_cli_bench_data *data, uint32_t dim, uint64_t seed); /* false: no memory */
-void crn_cli_bench_data_next(struct crn_cli_bench_data *data, float *out);                  /* [dim] */
+bool crn_cli_bench_data_init(struct crn_cli_bench_data *data, uint32_t dim,
+                             uint64_t seed);                               /* false: no memory */
+void crn_cli_bench_data_next(struct crn_cli_bench_data *data, float *out); /* [dim] */
 void crn_cli_bench_data_release(struct crn_cli_bench_data *data);
 
 #endif

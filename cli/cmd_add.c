@@ -17,7 +17,8 @@ static const struct crn_cli_option options[] = {
 };
 static const struct crn_cli_group group = {"Options", options};
 
-static cairn_status add(struct crn_cli_store *store, cairn_pattern *pattern, cairn_written *written, cairn_error *err)
+static cairn_status add(struct crn_cli_store *store, cairn_pattern *pattern, cairn_written *written,
+                        cairn_error *err)
 {
     bool exists;
 
@@ -54,7 +55,7 @@ const struct crn_cli_command crn_cli_command_add = {
     .examples = "cairn add memory.cairn --text \"use ccache for the second build\" --domain build\n"
                 "cairn add memory.cairn --id p1 --vector '[0.1,0.2,0.3]' --payload '{\"size\":3}'",
     .operands = operands,
-    .groups = CRN_CLI_GROUPS(&group, &crn_cli_fields_group, &crn_cli_collection_group, &crn_cli_settings_group,
-                             &crn_cli_embed_group),
+    .groups = CRN_CLI_GROUPS(&group, &crn_cli_fields_group, &crn_cli_collection_group,
+                             &crn_cli_settings_group, &crn_cli_embed_group),
     .run = run,
 };

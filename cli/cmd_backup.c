@@ -26,7 +26,8 @@ static int run_backup(void)
 
     crn_cli_progress_begin(&progress, "pages");
     cairn_status status = crn_cli_store_open_db(&store, db_path, CRN_CLI_READ, &err);
-    if (status == CAIRN_OK) status = cairn_backup(store.db, backup_path, crn_cli_progress_call, &progress, &err);
+    if (status == CAIRN_OK)
+        status = cairn_backup(store.db, backup_path, crn_cli_progress_call, &progress, &err);
     crn_cli_progress_end(&progress);
     crn_cli_store_close(&store);
     if (status != CAIRN_OK) return crn_cli_fail(&err);

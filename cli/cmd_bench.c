@@ -30,12 +30,13 @@ static bool json, keep;
 static const struct crn_cli_option options[] = {
     CRN_CLI_OPTION_COUNT("rows", "N", 1, 100000000, rows, "vectors (default: 20000)"),
     CRN_CLI_OPTION_COUNT("dim", "N", 1, CAIRN_DIM_MAX, dim, "components of one (default: 128)"),
-    CRN_CLI_OPTION_COUNT("queries", "N", 1, 1000000, queries, "searches, of vectors that are not stored (default: 200)"),
-    {.name = "k", .letter = 'k', .kind = CRN_CLI_COUNT, .value = "N", .min = 1, .max = 10000, .to.count = &k,
-     .help = "results of a search (default: 10)"},
+    CRN_CLI_OPTION_COUNT("queries", "N", 1, 1000000, queries,
+                         "searches, of vectors that are not stored (default: 200)"),
+    CRN_CLI_OPTION_COUNT("k", "N", 1, 10000, k, "results of a search (default: 10)", .letter = 'k'),
     CRN_CLI_OPTION_COUNT("ef", "N", 1, UINT32_MAX, ef, "candidates a graph index keeps"),
     CRN_CLI_OPTION_COUNT("seed", "N", 0, UINT64_MAX, seed, "of the made-up data (default: 1)"),
-    CRN_CLI_OPTION_TEXT("dir", "FOLDER", folder, "where the database lies meanwhile (default: TMPDIR, or /tmp)"),
+    CRN_CLI_OPTION_TEXT("dir", "FOLDER", folder,
+                        "where the database lies meanwhile (default: TMPDIR, or /tmp)"),
     CRN_CLI_OPTION_FLAG("keep", keep, "leave the database there"),
     CRN_CLI_OPTION_FLAG("json", json, "print the numbers as a JSON object"),
     {0},
@@ -46,7 +47,7 @@ struct bench {
     struct crn_cli_store store;
     struct crn_cli_bench_data data;
     struct crn_cli_progress progress;
-    char *home; /* the temporary folder */
+    char *home;             /* the temporary folder */
     float *batch, *targets; /* [BATCH][dim], [queries][dim] */
     uint64_t *truth;        /* [queries][k] ids of the exact results */
     double *times;          /* [queries] seconds of each search */
@@ -64,12 +65,16 @@ static cairn_status insert(struct bench *b, cairn_error *err)
         for (size_t i = 0; i < count; i++) {
             float *vector = b->batch + i * dim;
             crn_cli_bench_data_next(&b->data, vector);
-            patterns[i] = (cairn_pattern){.size = sizeof patterns[i], .id_type = CAIRN_ID_U64, .id_u64 = done + i,
-                                          .vector = vector, .dim = (uint32_t)dim};
+            patterns[i] = (cairn_pattern){.size = sizeof patterns[i],
+                                          .id_type = CAIRN_ID_U64,
+                                          .id_u64 = done + i,
+                                          .vector = vector,
+                                          .dim = (uint32_t)dim};
         }
         CRN_TRY(cairn_insert(b->store.collection, patterns, count, err));
         done += count;
-        if (!crn_cli_progress_call(&b->progress, "insert", done, rows)) return crn_error_set(err, CAIRN_CANCELLED, "interrupted");
+        if (!crn_cli_progress_call(&b->progress, "insert", done, rows))
+            return crn_error_set(err, CAIRN_CANCELLED, "interrupted");
     }
     b->insert_seconds = (double)(crn_clock_ns() - started_ns) / 1e9;
 
@@ -165,7 +170,8 @@ static cairn_status open_all(struct bench *b, cairn_error *err)
     }
     strncat(path, "/bench.cairn", sizeof path - strlen(path) - 1);
     CRN_TRY(crn_cli_store_open_db(&b->store, path, CRN_CLI_CREATE, err));
-    return cairn_collection_open(b->store.db, "bench", CAIRN_OPTIONS(cairn_collection_options, .dim = (uint32_t)dim),
+    return cairn_collection_open(b->store.db, "bench",
+                                 CAIRN_OPTIONS(cairn_collection_options, .dim = (uint32_t)dim),
                                  &b->store.collection, err);
 }
 
@@ -195,9 +201,10 @@ static void print_json(const struct bench *b)
     printf("{\"rows\":%llu,\"dim\":%llu,\"queries\":%llu,\"k\":%llu,\"seed\":%llu,\"insert_seconds\":%.6f,"
            "\"insert_rate\":%.1f,\"optimize_seconds\":%.6f,\"search_qps\":%.1f,\"search_p50_ms\":%.6f,"
            "\"search_p99_ms\":%.6f,\"exact_qps\":%.1f,\"recall\":%.6f}\n",
-           (unsigned long long)rows, (unsigned long long)dim, (unsigned long long)queries, (unsigned long long)k,
-           (unsigned long long)seed, b->insert_seconds, (double)rows / b->insert_seconds, b->optimize_seconds,
-           (double)queries / b->search_seconds, b->p50 * 1e3, b->p99 * 1e3, (double)queries / b->exact_seconds, b->recall);
+           (unsigned long long)rows, (unsigned long long)dim, (unsigned long long)queries,
+           (unsigned long long)k, (unsigned long long)seed, b->insert_seconds,
+           (double)rows / b->insert_seconds, b->optimize_seconds, (double)queries / b->search_seconds,
+           b->p50 * 1e3, b->p99 * 1e3, (double)queries / b->exact_seconds, b->recall);
 }
 
 static void put_rate(struct crn_cli_table *table, const char *name, double rate, const char *unit)
@@ -218,11 +225,13 @@ static void put_time(struct crn_cli_table *table, const char *name, double secon
 
 static cairn_status print_table(const struct bench *b, cairn_error *err)
 {
-    static const struct crn_cli_column columns[] = {{.title = "", .style = CRN_CLI_FAINT}, {.title = "", .right = true}};
+    static const struct crn_cli_column columns[] = {{.title = "", .style = CRN_CLI_FAINT},
+                                                    {.title = "", .right = true}};
     struct crn_cli_table table;
 
-    printf("%llu clustered vectors of %llu components, %llu searches for %llu, one thread\n", (unsigned long long)rows,
-           (unsigned long long)dim, (unsigned long long)queries, (unsigned long long)k);
+    printf("%llu clustered vectors of %llu components, %llu searches for %llu, one thread\n",
+           (unsigned long long)rows, (unsigned long long)dim, (unsigned long long)queries,
+           (unsigned long long)k);
     crn_cli_table_init(&table, columns, 2);
     put_rate(&table, "insert, durable, 1000 a transaction", (double)rows / b->insert_seconds, "rows/s");
     put_time(&table, "building the index", b->optimize_seconds);
@@ -255,9 +264,10 @@ static int run(void)
 const struct crn_cli_command crn_cli_command_bench = {
     .name = "bench",
     .summary = "Measures insertion, search and recall on made-up data",
-    .detail = "The data are clusters of an intrinsic dimension like that of text embeddings; the queries are\n"
-              "drawn from the same ones and are not stored. Numbers of one machine compare with each other,\n"
-              "not with those of other data.",
+    .detail =
+        "The data are clusters of an intrinsic dimension like that of text embeddings; the queries are\n"
+        "drawn from the same ones and are not stored. Numbers of one machine compare with each other,\n"
+        "not with those of other data.",
     .examples = "cairn bench\n"
                 "cairn bench --rows 100000 --dim 384 --json",
     .groups = CRN_CLI_GROUPS(&group, &crn_cli_progress_group),

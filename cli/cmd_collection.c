@@ -86,9 +86,12 @@ static void put_row(struct crn_cli_table *table, cairn_collection *collection, u
 
 static cairn_status list(cairn_db *db, char **names, size_t count, cairn_error *err)
 {
-    static const struct crn_cli_column columns[] = {{.title = "collection"},           {.title = "patterns", .right = true},
-                                                    {.title = "dim", .right = true},   {.title = "metric"},
-                                                    {.title = "model"},                {.title = "lexical"}};
+    static const struct crn_cli_column columns[] = {{.title = "collection"},
+                                                    {.title = "patterns", .right = true},
+                                                    {.title = "dim", .right = true},
+                                                    {.title = "metric"},
+                                                    {.title = "model"},
+                                                    {.title = "lexical"}};
     struct crn_cli_table table;
     cairn_status status = CAIRN_OK;
 

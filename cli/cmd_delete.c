@@ -24,8 +24,8 @@ static const struct crn_cli_option options[] = {
 };
 static const struct crn_cli_group group = {"Options", options};
 
-static cairn_status delete_found(cairn_collection *collection, const struct crn_cli_lookup *lookup, uint64_t *out_count,
-                                 cairn_error *err)
+static cairn_status delete_found(cairn_collection *collection, const struct crn_cli_lookup *lookup,
+                                 uint64_t *out_count, cairn_error *err)
 {
     size_t count = 0;
 
@@ -35,7 +35,8 @@ static cairn_status delete_found(cairn_collection *collection, const struct crn_
         if (lookup->found[i] != NULL) found[count++] = crn_cli_lookup_id(lookup->found[i]);
     }
     *out_count = count;
-    cairn_status status = dry_run || count == 0 ? CAIRN_OK : cairn_delete(collection, found, count, out_count, err);
+    cairn_status status =
+        dry_run || count == 0 ? CAIRN_OK : cairn_delete(collection, found, count, out_count, err);
     crn_mem_free(found);
     return status;
 }
@@ -49,7 +50,8 @@ static int run(void)
     uint64_t count = 0;
     cairn_error err;
 
-    if ((ids.count > 0) == crn_cli_scope_given()) return crn_cli_usage("give ids, or say which patterns, as in --domain NAME");
+    if ((ids.count > 0) == crn_cli_scope_given())
+        return crn_cli_usage("give ids, or say which patterns, as in --domain NAME");
 
     cairn_status status = crn_cli_store_open(&store, db_path, CRN_CLI_WRITE, &err);
     if (status == CAIRN_OK && ids.count > 0) {

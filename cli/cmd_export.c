@@ -22,17 +22,21 @@ static unsigned format;
 static bool with_schema, no_vectors, force;
 static const struct crn_cli_operand operands[] = {{.name = "DB", .text = &db_path}, {0}};
 static const struct crn_cli_option options[] = {
-    {.name = "output", .letter = 'o', .kind = CRN_CLI_TEXT, .value = "FILE", .to.text = &output_path,
-     .help = "write to FILE, which appears when it is whole (default: standard output)"},
-    CRN_CLI_OPTION_CHOICE("format", "jsonl|npy", format, "npy: the vectors, and their ids in FILE.ids (default: jsonl)"),
-    CRN_CLI_OPTION_FLAG("with-schema", with_schema, "a first line with the collection's settings, which import follows"),
+    CRN_CLI_OPTION_TEXT("output", "FILE", output_path,
+                        "write to FILE, which appears when it is whole (default: standard output)",
+                        .letter = 'o'),
+    CRN_CLI_OPTION_CHOICE("format", "jsonl|npy", format,
+                          "npy: the vectors, and their ids in FILE.ids (default: jsonl)"),
+    CRN_CLI_OPTION_FLAG("with-schema", with_schema,
+                        "a first line with the collection's settings, which import follows"),
     CRN_CLI_OPTION_FLAG("no-vectors", no_vectors, "leave the vectors out"),
     CRN_CLI_OPTION_FLAG("force", force, "replace FILE"),
     {0},
 };
 static const struct crn_cli_group group = {"Options", options};
 
-struct export {
+struct export
+{
     struct crn_cli_store store;
     struct crn_cli_export_file file; /* not open: standard output */
     struct crn_cli_export_file ids;  /* of .npy */
@@ -80,7 +84,8 @@ static void put_npy_header(struct export *ex)
     header[7] = 0; /* version 1.0 */
     header[8] = NPY_HEADER_BYTES - 10;
     header[9] = 0;
-    int len = snprintf(header + 10, sizeof header - 10, "{'descr': '<f4', 'fortran_order': False, 'shape': (%llu, %u), }",
+    int len = snprintf(header + 10, sizeof header - 10,
+                       "{'descr': '<f4', 'fortran_order': False, 'shape': (%llu, %u), }",
                        (unsigned long long)ex->rows, ex->dim);
     memset(header + 10 + len, ' ', (size_t)(NPY_HEADER_BYTES - 11 - len));
     header[NPY_HEADER_BYTES - 1] = '\n';
@@ -101,15 +106,18 @@ static cairn_status put_pattern(struct export *ex, const cairn_pattern *pattern,
     }
     ex->done++;
     if (written) return CAIRN_OK;
-    return crn_error_set(err, CAIRN_IO, "writing stopped after %llu patterns", (unsigned long long)ex->done - 1);
+    return crn_error_set(err, CAIRN_IO, "writing stopped after %llu patterns",
+                         (unsigned long long)ex->done - 1);
 }
 
 static cairn_status put_schema(struct export *ex, cairn_error *err)
 {
     crn_buf_puts(&ex->buf, "{\"schema\":");
     crn_cli_schema_write(&ex->buf, ex->store.collection);
-    if (crn_buf_putc(&ex->buf, '}') != CAIRN_OK) return crn_error_set(err, ex->buf.failed, "no memory for the settings");
-    return put_line(ex, ex->file.file) ? CAIRN_OK : crn_error_set(err, CAIRN_IO, "the first line cannot be written");
+    if (crn_buf_putc(&ex->buf, '}') != CAIRN_OK)
+        return crn_error_set(err, ex->buf.failed, "no memory for the settings");
+    return put_line(ex, ex->file.file) ? CAIRN_OK
+                                       : crn_error_set(err, CAIRN_IO, "the first line cannot be written");
 }
 
 static cairn_status put_all(struct export *ex, cairn_error *err)
@@ -127,7 +135,8 @@ static cairn_status put_all(struct export *ex, cairn_error *err)
         }
         cairn_patterns_free(patterns);
         crn_cli_progress_show(&ex->progress, "export", ex->done, ex->done, ex->total);
-        if (status == CAIRN_OK && crn_cli_interrupted()) status = crn_error_set(err, CAIRN_CANCELLED, "interrupted");
+        if (status == CAIRN_OK && crn_cli_interrupted())
+            status = crn_error_set(err, CAIRN_CANCELLED, "interrupted");
     } while (status == CAIRN_OK && cursor != 0);
     return status;
 }
@@ -139,7 +148,8 @@ static cairn_status open_all(struct export *ex, cairn_error *err)
     const char *suffix = output_path != NULL ? strrchr(output_path, '.') : NULL;
     ex->npy = format == 2 || (format == 0 && suffix != NULL && strcmp(suffix, ".npy") == 0);
     if (ex->npy && (output_path == NULL || no_vectors)) {
-        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "the vectors of --format npy want --output FILE.npy");
+        return crn_error_set(err, CAIRN_INVALID_ARGUMENT,
+                             "the vectors of --format npy want --output FILE.npy");
     }
     CRN_TRY(crn_cli_store_open_db(&ex->store, db_path, CRN_CLI_READ, err));
     CRN_TRY(cairn_collection_open(ex->store.db, crn_cli_collection_name(), NULL, &ex->store.collection, err));
@@ -157,7 +167,8 @@ static cairn_status finish(struct export *ex, cairn_error *err)
         put_npy_header(ex);
         CRN_TRY(crn_cli_export_file_finish(&ex->ids, err));
         if (ex->without_vector > 0) {
-            crn_cli_note("%llu patterns have no vector and are left out", (unsigned long long)ex->without_vector);
+            crn_cli_note("%llu patterns have no vector and are left out",
+                         (unsigned long long)ex->without_vector);
         }
     }
     return ex->file.file != NULL ? crn_cli_export_file_finish(&ex->file, err) : CAIRN_OK;
@@ -192,6 +203,7 @@ const struct crn_cli_command crn_cli_command_export = {
                 "cairn export memory.cairn --domain build | jq -r .text\n"
                 "cairn export memory.cairn -o vectors.npy",
     .operands = operands,
-    .groups = CRN_CLI_GROUPS(&group, &crn_cli_scope_group, &crn_cli_collection_group, &crn_cli_progress_group),
+    .groups =
+        CRN_CLI_GROUPS(&group, &crn_cli_scope_group, &crn_cli_collection_group, &crn_cli_progress_group),
     .run = run,
 };

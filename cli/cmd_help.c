@@ -9,7 +9,8 @@ static struct crn_cli_list words;
 static unsigned as;
 static const struct crn_cli_operand operands[] = {{.name = "COMMAND", .optional = true, .list = &words}, {0}};
 static const struct crn_cli_option options[] = {
-    CRN_CLI_OPTION_CHOICE("as", "man|markdown|bash|zsh", as, "the whole manual as a page, or completions for a shell"),
+    CRN_CLI_OPTION_CHOICE("as", "man|markdown|bash|zsh", as,
+                          "the whole manual as a page, or completions for a shell"),
     {0},
 };
 static const struct crn_cli_group group = {"Options", options};
@@ -29,7 +30,8 @@ static int run(void)
         return CRN_CLI_EXIT_OK;
     }
     const struct crn_cli_command *command = crn_cli_command_find((int)words.count, words.items, &count);
-    if (command == NULL || (size_t)count < words.count) return crn_cli_command_unknown((int)words.count, words.items);
+    if (command == NULL || (size_t)count < words.count)
+        return crn_cli_command_unknown((int)words.count, words.items);
     crn_cli_args_help(command);
     return CRN_CLI_EXIT_OK;
 }

@@ -31,10 +31,13 @@ static const struct crn_cli_operand operands[] = {
     {0},
 };
 static const struct crn_cli_option options[] = {
-    CRN_CLI_OPTION_CHOICE("format", CRN_CLI_FORMAT_WORDS, format_choice, "how FILE is written (default: by its suffix)"),
+    CRN_CLI_OPTION_CHOICE("format", CRN_CLI_FORMAT_WORDS, format_choice,
+                          "how FILE is written (default: by its suffix)"),
     CRN_CLI_OPTION_TEXT("domain", "NAME", domain, "the domain of records that name none"),
-    CRN_CLI_OPTION_TEXT("id-prefix", "TEXT", id_prefix, "ids of .npy and .fvecs rows: TEXT and the row's number"),
-    CRN_CLI_OPTION_COUNT("batch", "N", 1, 100000, batch_records, "records of one transaction (default: 1000)"),
+    CRN_CLI_OPTION_TEXT("id-prefix", "TEXT", id_prefix,
+                        "ids of .npy and .fvecs rows: TEXT and the row's number"),
+    CRN_CLI_OPTION_COUNT("batch", "N", 1, 100000, batch_records,
+                         "records of one transaction (default: 1000)"),
     CRN_CLI_OPTION_CHOICE("on-error", "skip|stop", on_error, "what to do at a bad record (default: skip)"),
     CRN_CLI_OPTION_FLAG("acks", acks, "print each record's id once it is on disk, and nothing else"),
     CRN_CLI_OPTION_FLAG("resume", resume, "go on where the last import of FILE stopped"),
@@ -130,7 +133,9 @@ static cairn_status take_up(struct import *im, cairn_error *err)
     CRN_TRY(crn_cli_import_state_init(&im->state, db_path, crn_cli_collection_name(), file_path, err));
     cairn_status status = crn_cli_import_state_load(&im->state, &im->input, &found, err);
     if (!resume) {
-        if (found) crn_cli_note("an import of %s was left unfinished; this one begins anew (--resume goes on)", file_path);
+        if (found)
+            crn_cli_note("an import of %s was left unfinished; this one begins anew (--resume goes on)",
+                         file_path);
         im->state.stored = im->state.bad = 0;
         return CAIRN_OK;
     }
@@ -148,7 +153,8 @@ static cairn_status open_all(struct import *im, cairn_error *err)
     CRN_TRY(crn_cli_reader_format(file_path, format_choice, &format, err));
     CRN_TRY(crn_cli_input_open(&im->input, file_path, err));
     if (resume && !im->input.is_file) {
-        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "--resume needs a file; a stream cannot be read again");
+        return crn_error_set(err, CAIRN_INVALID_ARGUMENT,
+                             "--resume needs a file; a stream cannot be read again");
     }
     im->reader.id_prefix = id_prefix;
     CRN_TRY(crn_cli_reader_begin(&im->reader, format, &im->input, err));
@@ -179,7 +185,8 @@ static void print_summary(const struct import *im)
     uint64_t stored = im->sink.stored - im->resumed;
 
     if (json) {
-        fprintf(out, "{\"stored\":%llu,\"bad\":%llu,\"stored_earlier\":%llu,\"seconds\":%.3f,\"optimized\":%s}\n",
+        fprintf(out,
+                "{\"stored\":%llu,\"bad\":%llu,\"stored_earlier\":%llu,\"seconds\":%.3f,\"optimized\":%s}\n",
                 (unsigned long long)stored, (unsigned long long)im->sink.bad, (unsigned long long)im->resumed,
                 seconds, im->optimized ? "true" : "false");
         return;
@@ -196,7 +203,8 @@ static int tell_interrupted(const struct import *im, bool stored_all)
     struct crn_cli_number text;
 
     if (stored_all) {
-        crn_cli_note("interrupted while building the index; all records are stored, `cairn optimize` goes on");
+        crn_cli_note(
+            "interrupted while building the index; all records are stored, `cairn optimize` goes on");
     } else {
         crn_cli_note("interrupted; %s records are stored. %s", crn_cli_count(im->sink.stored, &text),
                      im->state.path != NULL ? "The same command with --resume goes on."
@@ -250,17 +258,16 @@ static int run(void)
 const struct crn_cli_command crn_cli_command_import = {
     .name = "import",
     .summary = "Stores the records of a file, or of standard input (-)",
-    .detail =
-        "The database and the collection are created when absent: the first vector gives the\n"
-        "dim; texts without vectors get theirs from the built-in embedder. Records replace\n"
-        "those of the same id. Files of any size are read in little memory; a line may have\n"
-        "128 MiB. A bad record is told with its line and left out, and the exit status is 4.\n"
-        "\n"
-        "Ctrl-C ends after the batch that is being written; --resume goes on there. A record\n"
-        "without an id gets a new one with each import of it.\n"
-        "\n"
-        "FILE is JSON Lines (.jsonl), CSV with a header row (.csv), or vectors alone (.fvecs,\n"
-        ".npy of f2, f4 or f8). The forms of a record are in docs/CLI.md.",
+    .detail = "The database and the collection are created when absent: the first vector gives the\n"
+              "dim; texts without vectors get theirs from the built-in embedder. Records replace\n"
+              "those of the same id. Files of any size are read in little memory; a line may have\n"
+              "128 MiB. A bad record is told with its line and left out, and the exit status is 4.\n"
+              "\n"
+              "Ctrl-C ends after the batch that is being written; --resume goes on there. A record\n"
+              "without an id gets a new one with each import of it.\n"
+              "\n"
+              "FILE is JSON Lines (.jsonl), CSV with a header row (.csv), or vectors alone (.fvecs,\n"
+              ".npy of f2, f4 or f8). The forms of a record are in docs/CLI.md.",
     .examples = "cairn import memory.cairn notes.jsonl --lexical\n"
                 "zcat notes.jsonl.gz | cairn import memory.cairn - --domain notes\n"
                 "cairn import vectors.cairn base.fvecs --metric l2\n"

@@ -25,11 +25,12 @@ static const struct crn_cli_operand operands[] = {{.name = "DB", .text = &db_pat
 static const struct crn_cli_option options[] = {
     CRN_CLI_OPTION_TEXT("text", "TEXT", text, "what the memories should help with"),
     CRN_CLI_OPTION_TEXT("vector", "JSON|@FILE|-", vector, "the same as a vector: [0.1,0.2]"),
-    {.name = "k", .letter = 'k', .kind = CRN_CLI_COUNT, .value = "N", .min = 1, .max = CAIRN_K_MAX, .to.count = &k,
-     .help = "how many (default: 10)"},
-    CRN_CLI_OPTION_CHOICE("metric", "cosine|l2|dot|manhattan", metric, "rank by this one (default: the collection's)"),
+    CRN_CLI_OPTION_COUNT("k", "N", 1, CAIRN_K_MAX, k, "how many (default: 10)", .letter = 'k'),
+    CRN_CLI_OPTION_CHOICE("metric", "cosine|l2|dot|manhattan", metric,
+                          "rank by this one (default: the collection's)"),
     CRN_CLI_OPTION_NUMBER("vector-weight", "W", vector_weight, "hybrid ranking: the share of similarity"),
-    CRN_CLI_OPTION_NUMBER("metadata-weight", "W", metadata_weight, "hybrid ranking: the share of filter, age, confidence"),
+    CRN_CLI_OPTION_NUMBER("metadata-weight", "W", metadata_weight,
+                          "hybrid ranking: the share of filter, age, confidence"),
     CRN_CLI_OPTION_NUMBER("mmr", "LAMBDA", mmr, "choose various ones: 1 is pure relevance, 0 pure diversity"),
     CRN_CLI_OPTION_FLAG("context", context, "tell what the memories have in common"),
     CRN_CLI_OPTION_FLAG("optimize", optimize, "merge and prune memories first, as `cairn prune` does"),
@@ -44,15 +45,15 @@ static cairn_status retrieve(cairn_collection *collection, const cairn_vector *p
 {
     cairn_scope scope = crn_cli_scope();
 
-    return cairn_retrieve(collection,
-                          CAIRN_OPTIONS(cairn_retrieve_options, .vector = parsed->values, .dim = parsed->dim, .text = text,
-                                        .k = (uint32_t)k, .domain = scope.domain, .agent = scope.agent,
-                                        .filter = scope.filter, .min_confidence = scope.min_confidence,
-                                        .metric = (cairn_metric)metric, .vector_weight = vector_weight,
-                                        .metadata_weight = metadata_weight, .use_mmr = !isnan(mmr),
-                                        .mmr_lambda = isnan(mmr) ? 0 : mmr, .synthesize_context = context,
-                                        .optimize_memory = optimize, .no_touch = no_touch),
-                          out, err);
+    return cairn_retrieve(
+        collection,
+        CAIRN_OPTIONS(cairn_retrieve_options, .vector = parsed->values, .dim = parsed->dim, .text = text,
+                      .k = (uint32_t)k, .domain = scope.domain, .agent = scope.agent, .filter = scope.filter,
+                      .min_confidence = scope.min_confidence, .metric = (cairn_metric)metric,
+                      .vector_weight = vector_weight, .metadata_weight = metadata_weight,
+                      .use_mmr = !isnan(mmr), .mmr_lambda = isnan(mmr) ? 0 : mmr,
+                      .synthesize_context = context, .optimize_memory = optimize, .no_touch = no_touch),
+        out, err);
 }
 
 static cairn_status print_json(const cairn_reasoning *reasoning, cairn_error *err)
@@ -129,13 +130,15 @@ static int run(void)
     cairn_status status = CAIRN_OK;
     cairn_error err;
 
-    if (text == NULL && vector == NULL) return crn_cli_usage("nothing to retrieve for; give --text TEXT or --vector JSON");
+    if (text == NULL && vector == NULL)
+        return crn_cli_usage("nothing to retrieve for; give --text TEXT or --vector JSON");
 
     if (vector != NULL) status = crn_cli_vector_argument(vector, &arena, &parsed, &err);
     if (status == CAIRN_OK && (parsed.indices != NULL || parsed.rows > 0)) {
         status = crn_error_set(&err, CAIRN_INVALID_ARGUMENT, "--vector is not one dense vector");
     }
-    if (status == CAIRN_OK) status = crn_cli_store_open(&store, db_path, no_touch ? CRN_CLI_READ : CRN_CLI_WRITE, &err);
+    if (status == CAIRN_OK)
+        status = crn_cli_store_open(&store, db_path, no_touch ? CRN_CLI_READ : CRN_CLI_WRITE, &err);
     if (status == CAIRN_OK) status = retrieve(store.collection, &parsed, &reasoning, &err);
     if (status == CAIRN_OK) status = json ? print_json(reasoning, &err) : print_table(reasoning, &err);
     cairn_reasoning_free(reasoning);

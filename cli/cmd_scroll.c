@@ -74,7 +74,8 @@ static int run(void)
 
     cairn_status status = crn_cli_store_open(&store, db_path, CRN_CLI_READ, &err);
     if (status == CAIRN_OK) {
-        status = cairn_scroll(store.collection, &scope, &cursor, (size_t)limit, json && with_vectors, &patterns, &err);
+        status = cairn_scroll(store.collection, &scope, &cursor, (size_t)limit, json && with_vectors,
+                              &patterns, &err);
     }
     if (status == CAIRN_OK) status = json ? print_json(patterns, &err) : print_table(patterns, &err);
     cairn_patterns_free(patterns);

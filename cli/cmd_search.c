@@ -25,21 +25,24 @@ static const struct crn_cli_operand operands[] = {{.name = "DB", .text = &db_pat
 static const struct crn_cli_option query_options[] = {
     CRN_CLI_OPTION_TEXT("text", "TEXT", text, "find patterns for this text"),
     CRN_CLI_OPTION_TEXT("vector", "JSON|@FILE|-", vector, "find patterns near this vector: [0.1,0.2]"),
-    {.name = "k", .letter = 'k', .kind = CRN_CLI_COUNT, .value = "N", .min = 1, .max = CAIRN_K_MAX, .to.count = &k,
-     .help = "how many (default: 10)"},
+    CRN_CLI_OPTION_COUNT("k", "N", 1, CAIRN_K_MAX, k, "how many (default: 10)", .letter = 'k'),
     CRN_CLI_OPTION_CHOICE("mode", "auto|vector|lexical|hybrid", mode, "by what (default: by what is given)"),
-    CRN_CLI_OPTION_CHOICE("fusion", "rrf|weighted", fusion, "how hybrid joins its two rankings (default: rrf)"),
-    CRN_CLI_OPTION_NUMBER("lexical-weight", "W", lexical_weight, "share of the texts in weighted fusion (default: 0.5)"),
+    CRN_CLI_OPTION_CHOICE("fusion", "rrf|weighted", fusion,
+                          "how hybrid joins its two rankings (default: rrf)"),
+    CRN_CLI_OPTION_NUMBER("lexical-weight", "W", lexical_weight,
+                          "share of the texts in weighted fusion (default: 0.5)"),
     CRN_CLI_OPTION_NUMBER("min-score", "S", min_score, "only with this score or more"),
     CRN_CLI_OPTION_TEXT("space", "NAME", space, "the vector space (default: the unnamed one)"),
-    CRN_CLI_OPTION_TEXT("model", "NAME", model, "what made the vector; another model than the space's is an error"),
+    CRN_CLI_OPTION_TEXT("model", "NAME", model,
+                        "what made the vector; another model than the space's is an error"),
     {0},
 };
 static const struct crn_cli_option effort_options[] = {
     CRN_CLI_OPTION_FLAG("exact", exact, "compare with every pattern, at full precision"),
     CRN_CLI_OPTION_COUNT("ef", "N", 1, UINT32_MAX, ef, "candidates a graph index keeps"),
     CRN_CLI_OPTION_COUNT("nprobe", "N", 1, UINT32_MAX, nprobe, "lists an inverted-file index visits"),
-    CRN_CLI_OPTION_NUMBER("oversampling", "X", oversampling, "candidates rescored for each of k, with quantization"),
+    CRN_CLI_OPTION_NUMBER("oversampling", "X", oversampling,
+                          "candidates rescored for each of k, with quantization"),
     CRN_CLI_OPTION_COUNT("timeout-ms", "N", 1, UINT32_MAX, timeout_ms, "give up after this time"),
     {0},
 };
@@ -59,7 +62,8 @@ static cairn_status make_query(struct crn_cli_arena *arena, cairn_query *query, 
     cairn_vector parsed = {0};
 
     if (vector != NULL) CRN_TRY(crn_cli_vector_argument(vector, arena, &parsed, err));
-    if (parsed.rows > 0) return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "--vector holds several vectors; give one");
+    if (parsed.rows > 0)
+        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "--vector holds several vectors; give one");
     *query = (cairn_query){
         .size = sizeof *query,
         .vector = parsed.values,
@@ -127,7 +131,8 @@ static void print_footer(const cairn_results *results)
            cairn_results_count(results) == 1 ? "" : "s");
     printf(" in %s", crn_cli_duration(about.elapsed_ms / 1e3, &number));
     printf(", plan %s, %s rows", about.plan, crn_cli_count(about.rows, &number));
-    if (about.rows_matched < about.rows) printf(", %s match the filter", crn_cli_count(about.rows_matched, &number));
+    if (about.rows_matched < about.rows)
+        printf(", %s match the filter", crn_cli_count(about.rows_matched, &number));
     printf("%s\n", crn_cli_style(CRN_CLI_PLAIN));
 }
 
@@ -164,7 +169,8 @@ static int run(void)
     cairn_query query;
     cairn_error err;
 
-    if (text == NULL && vector == NULL) return crn_cli_usage("nothing to search for; give --text TEXT or --vector JSON");
+    if (text == NULL && vector == NULL)
+        return crn_cli_usage("nothing to search for; give --text TEXT or --vector JSON");
 
     cairn_status status = make_query(&arena, &query, &err);
     if (status == CAIRN_OK) status = crn_cli_store_open(&store, db_path, CRN_CLI_READ, &err);

@@ -21,7 +21,8 @@ static const struct crn_cli_option options[] = {
 };
 static const struct crn_cli_group group = {"Options", options};
 
-static void put_value(struct crn_cli_table *table, const char *name, struct crn_json value, struct crn_buf *buf)
+static void put_value(struct crn_cli_table *table, const char *name, struct crn_json value,
+                      struct crn_buf *buf)
 {
     struct crn_cli_number number;
     size_t len;
@@ -39,7 +40,8 @@ static void put_value(struct crn_cli_table *table, const char *name, struct crn_
 }
 
 /* Rows "a.b.c  value" for what lies in objects and in arrays of objects, by depth first. */
-static void put_members(struct crn_cli_table *table, const char *prefix, struct crn_json object, struct crn_buf *buf, int depth)
+static void put_members(struct crn_cli_table *table, const char *prefix, struct crn_json object,
+                        struct crn_buf *buf, int depth)
 {
     struct crn_json value;
     struct crn_json_iter it;

@@ -15,7 +15,8 @@ static const struct crn_cli_operand operands[] = {
     {0},
 };
 static const struct crn_cli_option options[] = {
-    CRN_CLI_OPTION_COUNT("if-version", "N", 1, UINT64_MAX - 1, if_version, "only when this is the pattern's version"),
+    CRN_CLI_OPTION_COUNT("if-version", "N", 1, UINT64_MAX - 1, if_version,
+                         "only when this is the pattern's version"),
     {0},
 };
 static const struct crn_cli_group group = {"Options", options};

@@ -12,7 +12,8 @@ static const char *db_path;
 static bool json;
 static const struct crn_cli_operand operands[] = {{.name = "DB", .text = &db_path}, {0}};
 static const struct crn_cli_option options[] = {
-    CRN_CLI_OPTION_FLAG("json", json, "print each finding as {\"finding\":..}, and {\"findings\":N} at the end"),
+    CRN_CLI_OPTION_FLAG("json", json,
+                        "print each finding as {\"finding\":..}, and {\"findings\":N} at the end"),
     {0},
 };
 static const struct crn_cli_group group = {"Options", options};
@@ -55,8 +56,8 @@ static int run(void)
         if (!json) crn_cli_note("%s is clean", db_path);
         return CRN_CLI_EXIT_OK;
     }
-    crn_cli_note("%llu finding%s; damaged index files are mended by `cairn rebuild`", (unsigned long long)findings,
-                 findings == 1 ? "" : "s");
+    crn_cli_note("%llu finding%s; damaged index files are mended by `cairn rebuild`",
+                 (unsigned long long)findings, findings == 1 ? "" : "s");
     return CRN_CLI_EXIT_CORRUPT;
 }
 

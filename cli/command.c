@@ -71,6 +71,7 @@ int crn_cli_command_unknown(int argc, const char *const *argv)
     if (argc > 0 && tell_second_words(argv[0])) return CRN_CLI_EXIT_USAGE;
     for (size_t i = 0; i < crn_cli_command_count; i++) names[i] = crn_cli_commands[i]->name;
     const char *nearest = crn_cli_args_nearest(argv[0], names, crn_cli_command_count);
-    if (nearest != NULL) return crn_cli_usage("there is no command '%s'; did you mean '%s'?", argv[0], nearest);
+    if (nearest != NULL)
+        return crn_cli_usage("there is no command '%s'; did you mean '%s'?", argv[0], nearest);
     return crn_cli_usage("there is no command '%s'", argv[0]);
 }

@@ -38,7 +38,8 @@ static void bash_command(const struct crn_cli_command *command)
 {
     printf("        \"%s\")\n            options=\"--help", command->name);
     for (size_t g = 0; command->groups != NULL && command->groups[g] != NULL; g++) {
-        for (const struct crn_cli_option *o = command->groups[g]->options; o->name != NULL; o++) printf(" --%s", o->name);
+        for (const struct crn_cli_option *o = command->groups[g]->options; o->name != NULL; o++)
+            printf(" --%s", o->name);
     }
     printf("\"\n            case \"$before\" in\n");
     for (size_t g = 0; command->groups != NULL && command->groups[g] != NULL; g++) {
@@ -63,7 +64,8 @@ void crn_cli_manual_bash(void)
            "    if [ \"$COMP_CWORD\" -eq 1 ]; then\n"
            "        words=\"");
     for (size_t i = 0; i < crn_cli_command_count; i++) {
-        if (is_first_of_word(i, &len)) printf("%s%.*s", i > 0 ? " " : "", (int)len, crn_cli_commands[i]->name);
+        if (is_first_of_word(i, &len))
+            printf("%s%.*s", i > 0 ? " " : "", (int)len, crn_cli_commands[i]->name);
     }
     printf("\"\n        COMPREPLY=($(compgen -W \"$words\" -- \"$word\"))\n        return\n    fi\n"
            "    case \"$command\" in\n");
@@ -130,7 +132,8 @@ static void zsh_command(const struct crn_cli_command *command)
     for (const char *c = command->name; *c != '\0'; c++) putchar(*c == ' ' ? '_' : *c);
     printf("() {\n    _arguments -S \\\n        '--help[explain the command]' \\\n");
     for (size_t g = 0; command->groups != NULL && command->groups[g] != NULL; g++) {
-        for (const struct crn_cli_option *o = command->groups[g]->options; o->name != NULL; o++) zsh_option(o);
+        for (const struct crn_cli_option *o = command->groups[g]->options; o->name != NULL; o++)
+            zsh_option(o);
     }
     printf("        '*:file:_files'\n}\n");
 }

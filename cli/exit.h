@@ -8,14 +8,14 @@
 #include <cairn/status.h>
 
 /* X(NAME, status, text) */
-#define CRN_CLI_EXIT_MAP(X)                                                                                  \
-    X(OK, 0, "done")                                                                                         \
-    X(FAILED, 1, "it failed; the message says why")                                                          \
-    X(USAGE, 2, "the command line is wrong, or a value on it is not allowed")                                \
-    X(NOT_FOUND, 3, "no such file, collection or pattern")                                                   \
-    X(SOME_BAD, 4, "import: some records were bad; all others are stored")                                   \
-    X(CORRUPT, 5, "stored bytes are damaged, or verify has findings")                                        \
-    X(INTERRUPTED, 130, "stopped by a signal (Ctrl-C), with nothing half done")                              \
+#define CRN_CLI_EXIT_MAP(X)                                                     \
+    X(OK, 0, "done")                                                            \
+    X(FAILED, 1, "it failed; the message says why")                             \
+    X(USAGE, 2, "the command line is wrong, or a value on it is not allowed")   \
+    X(NOT_FOUND, 3, "no such file, collection or pattern")                      \
+    X(SOME_BAD, 4, "import: some records were bad; all others are stored")      \
+    X(CORRUPT, 5, "stored bytes are damaged, or verify has findings")           \
+    X(INTERRUPTED, 130, "stopped by a signal (Ctrl-C), with nothing half done") \
     X(PIPE, 141, "the reader of standard output went away")
 
 enum crn_cli_exit {

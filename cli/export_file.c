@@ -17,11 +17,12 @@ static char *join(const char *a, const char *b)
     return text;
 }
 
-cairn_status crn_cli_export_file_open(struct crn_cli_export_file *file, const char *path, const char *suffix, bool replace,
-                                      cairn_error *err)
+cairn_status crn_cli_export_file_open(struct crn_cli_export_file *file, const char *path, const char *suffix,
+                                      bool replace, cairn_error *err)
 {
     *file = (struct crn_cli_export_file){.path = join(path, suffix)};
-    if (file->path != NULL) file->aside = join(file->path, ".partial");
+    if (file->path == NULL) return crn_error_no_memory(err, strlen(path));
+    file->aside = join(file->path, ".partial");
     if (file->aside == NULL) return crn_error_no_memory(err, strlen(path));
     if (!replace && access(file->path, F_OK) == 0) {
         return crn_error_set(err, CAIRN_EXISTS, "%s is there already; --force replaces it", file->path);

@@ -13,8 +13,8 @@ struct crn_cli_export_file {
 };
 
 /* `suffix` is put behind the path. EXISTS when the file is there, unless `replace`. */
-cairn_status crn_cli_export_file_open(struct crn_cli_export_file *file, const char *path, const char *suffix, bool replace,
-                                      cairn_error *err);
+cairn_status crn_cli_export_file_open(struct crn_cli_export_file *file, const char *path, const char *suffix,
+                                      bool replace, cairn_error *err);
 /* Puts the file in place. */
 cairn_status crn_cli_export_file_finish(struct crn_cli_export_file *file, cairn_error *err);
 /* Frees, and removes what was not put in place. */

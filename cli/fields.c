@@ -19,7 +19,8 @@ static uint64_t success_count = NOT_GIVEN;
 
 static const struct crn_cli_option options[] = {
     CRN_CLI_OPTION_TEXT("text", "TEXT", text, "what the pattern says"),
-    CRN_CLI_OPTION_TEXT("vector", "JSON|@FILE|-", vector, "its vector: [0.1,0.2]; from a file; from standard input"),
+    CRN_CLI_OPTION_TEXT("vector", "JSON|@FILE|-", vector,
+                        "its vector: [0.1,0.2]; from a file; from standard input"),
     CRN_CLI_OPTION_TEXT("space", "NAME", space, "the space of the vector (default: the unnamed one)"),
     CRN_CLI_OPTION_TEXT("model", "NAME", model, "what made the vector"),
     CRN_CLI_OPTION_TEXT("payload", "JSON", payload, "a JSON object kept with it"),
@@ -29,7 +30,8 @@ static const struct crn_cli_option options[] = {
     CRN_CLI_OPTION_NUMBER("confidence", "C", confidence, "0 to 1 (default: 0.5)"),
     CRN_CLI_OPTION_COUNT("usage-count", "N", 0, INT64_MAX, usage_count, "how often it was used"),
     CRN_CLI_OPTION_COUNT("success-count", "N", 0, INT64_MAX, success_count, "how often with success"),
-    CRN_CLI_OPTION_TEXT("created-at", "TIME", created_at, "ms since 1970, or 2024-05-01T10:00:00Z (default: now)"),
+    CRN_CLI_OPTION_TEXT("created-at", "TIME", created_at,
+                        "ms since 1970, or 2024-05-01T10:00:00Z (default: now)"),
     CRN_CLI_OPTION_TEXT("last-used", "TIME", last_used, "when it was last used"),
     CRN_CLI_OPTION_TEXT("expires-at", "TIME", expires_at, "when it goes away; 0: never"),
     {0},
@@ -43,8 +45,8 @@ static cairn_status read_time(const char *name, const char *value, int64_t *out,
     if (crn_clock_parse(value, strlen(value), out)) return CAIRN_OK;
     *out = strtoll(value, &end, 10);
     if (value[0] >= '0' && value[0] <= '9' && *end == '\0') return CAIRN_OK;
-    return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "--%s wants ms since 1970 or 2024-05-01T10:00:00Z, not '%s'", name,
-                         value);
+    return crn_error_set(err, CAIRN_INVALID_ARGUMENT,
+                         "--%s wants ms since 1970 or 2024-05-01T10:00:00Z, not '%s'", name, value);
 }
 
 static cairn_status set_times(cairn_pattern *out, cairn_error *err)

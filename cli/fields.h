@@ -2,8 +2,8 @@
 #ifndef CRN_CLI_FIELDS_H
 #define CRN_CLI_FIELDS_H
 
-#include "cli/args.h"
 #include "cli/arena.h"
+#include "cli/args.h"
 
 #include <cairn/pattern.h>
 

@@ -101,11 +101,12 @@ static cairn_status put_acks(const struct crn_cli_batch *batch, size_t from, siz
         if (fflush(stdout) != 0) status = CAIRN_IO;
     }
     crn_buf_release(&buf);
-    return status == CAIRN_OK ? CAIRN_OK : crn_error_set(err, status, "the ids cannot be written to standard output");
+    return status == CAIRN_OK ? CAIRN_OK
+                              : crn_error_set(err, status, "the ids cannot be written to standard output");
 }
 
-static cairn_status write_range(struct crn_cli_batch *batch, size_t from, size_t to, struct crn_cli_sink *sink,
-                                cairn_error *err)
+static cairn_status write_range(struct crn_cli_batch *batch, size_t from, size_t to,
+                                struct crn_cli_sink *sink, cairn_error *err)
 {
     if (sink->stopped || from == to) return CAIRN_OK;
 

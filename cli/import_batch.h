@@ -1,6 +1,6 @@
 /*
- * Records on their way into a collection, a batch a transaction. When the library refuses a batch for one of its
- * records, the batch is halved until the bad record stands alone: all others go in, in their order.
+ * Records on their way into a collection, a batch a transaction. When the library refuses a batch for one of
+ * its records, the batch is halved until the bad record stands alone: all others go in, in their order.
  */
 #ifndef CRN_CLI_IMPORT_BATCH_H
 #define CRN_CLI_IMPORT_BATCH_H
@@ -39,8 +39,8 @@ void crn_cli_batch_release(struct crn_cli_batch *batch);
 void crn_cli_batch_take(struct crn_cli_batch *batch, uint64_t line);
 bool crn_cli_batch_is_full(const struct crn_cli_batch *batch);
 
-/* Writes the batch and empties it. Bad records are told on standard error and counted; any other failure is returned, and
- * what was stored until then is counted. */
+/* Writes the batch and empties it. Bad records are told on standard error and counted; any other failure
+ * is returned, and what was stored until then is counted. */
 cairn_status crn_cli_batch_write(struct crn_cli_batch *batch, struct crn_cli_sink *sink, cairn_error *err);
 
 /* Tells of a bad record. */

@@ -15,8 +15,8 @@
 
 #define STATE_MAX ((size_t)4096) /* bytes of a state file */
 
-cairn_status crn_cli_import_state_init(struct crn_cli_import_state *state, const char *db, const char *collection,
-                                       const char *file, cairn_error *err)
+cairn_status crn_cli_import_state_init(struct crn_cli_import_state *state, const char *db,
+                                       const char *collection, const char *file, cairn_error *err)
 {
     struct crn_buf buf;
 
@@ -45,13 +45,15 @@ static bool read_number(struct crn_json object, const char *key, uint64_t *out)
     struct crn_json value;
 
     if (!crn_json_get(object, key, &value)) return false;
-    if (crn_json_type(value) != CRN_JSON_U64 && (crn_json_type(value) != CRN_JSON_I64 || crn_json_i64(value) < 0)) return false;
+    if (crn_json_type(value) != CRN_JSON_U64 &&
+        (crn_json_type(value) != CRN_JSON_I64 || crn_json_i64(value) < 0))
+        return false;
     *out = crn_json_u64(value);
     return true;
 }
 
-static cairn_status parse(struct crn_cli_import_state *state, struct crn_json_parser *parser, const char *text,
-                          size_t len, const struct crn_cli_input *input, cairn_error *err)
+static cairn_status parse(struct crn_cli_import_state *state, struct crn_json_parser *parser,
+                          const char *text, size_t len, const struct crn_cli_input *input, cairn_error *err)
 {
     struct crn_json root;
     uint64_t size, inode;
@@ -60,11 +62,13 @@ static cairn_status parse(struct crn_cli_import_state *state, struct crn_json_pa
         !read_number(root, "inode", &inode) || !read_number(root, "offset", &state->offset) ||
         !read_number(root, "line", &state->line) || !read_number(root, "stored", &state->stored) ||
         !read_number(root, "bad", &state->bad)) {
-        return crn_error_set(err, CAIRN_INVALID_JSON, "%s is damaged; remove it and import from the beginning", state->path);
+        return crn_error_set(err, CAIRN_INVALID_JSON,
+                             "%s is damaged; remove it and import from the beginning", state->path);
     }
     if (size != input->size || inode != input->inode || state->offset > size) {
-        return crn_error_set(err, CAIRN_CONFLICT, "the file is not the one whose import stopped: its size or inode is "
-                                                  "another; leave --resume out to import from the beginning");
+        return crn_error_set(err, CAIRN_CONFLICT,
+                             "the file is not the one whose import stopped: its size or inode is "
+                             "another; leave --resume out to import from the beginning");
     }
     return CAIRN_OK;
 }
@@ -76,7 +80,8 @@ cairn_status crn_cli_import_state_load(struct crn_cli_import_state *state, const
 
     FILE *file = fopen(state->path, "re");
     *out_found = file != NULL;
-    if (file == NULL) return errno == ENOENT ? CAIRN_OK : crn_error_errno(err, errno, "cannot read", state->path);
+    if (file == NULL)
+        return errno == ENOENT ? CAIRN_OK : crn_error_errno(err, errno, "cannot read", state->path);
     size_t len = fread(text, 1, sizeof text, file);
     fclose(file);
 
@@ -93,16 +98,17 @@ static cairn_status write_file(const char *path, const struct crn_cli_import_sta
     FILE *file = fopen(path, "we");
 
     if (file == NULL) return crn_error_errno(err, errno, "cannot write", path);
-    fprintf(file, "{\"size\":%llu,\"inode\":%llu,\"offset\":%llu,\"line\":%llu,\"stored\":%llu,\"bad\":%llu}\n",
-            (unsigned long long)input->size, (unsigned long long)input->inode, (unsigned long long)state->offset,
-            (unsigned long long)state->line, (unsigned long long)state->stored, (unsigned long long)state->bad);
+    fprintf(
+        file, "{\"size\":%llu,\"inode\":%llu,\"offset\":%llu,\"line\":%llu,\"stored\":%llu,\"bad\":%llu}\n",
+        (unsigned long long)input->size, (unsigned long long)input->inode, (unsigned long long)state->offset,
+        (unsigned long long)state->line, (unsigned long long)state->stored, (unsigned long long)state->bad);
     bool failed = ferror(file) != 0;
     if (fclose(file) != 0 || failed) return crn_error_errno(err, errno, "cannot write", path);
     return CAIRN_OK;
 }
 
-cairn_status crn_cli_import_state_save(const struct crn_cli_import_state *state, const struct crn_cli_input *input,
-                                       cairn_error *err)
+cairn_status crn_cli_import_state_save(const struct crn_cli_import_state *state,
+                                       const struct crn_cli_input *input, cairn_error *err)
 {
     size_t size = strlen(state->path) + sizeof ".new";
     char *aside = crn_mem_alloc(size);

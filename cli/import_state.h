@@ -20,8 +20,8 @@ struct crn_cli_import_state {
 };
 
 /* Names the state file; nothing is read. Released by crn_cli_import_state_release. */
-cairn_status crn_cli_import_state_init(struct crn_cli_import_state *state, const char *db, const char *collection,
-                                       const char *file, cairn_error *err);
+cairn_status crn_cli_import_state_init(struct crn_cli_import_state *state, const char *db,
+                                       const char *collection, const char *file, cairn_error *err);
 void crn_cli_import_state_release(struct crn_cli_import_state *state);
 
 /* *out_found = false when there is no unfinished import of this file. CONFLICT when the file is another one
@@ -31,8 +31,8 @@ cairn_status crn_cli_import_state_load(struct crn_cli_import_state *state, const
 
 /* Replaces the state file in one step. It is not synced: after a power cut it may be an older one, and
  * what is then imported a second time replaces itself. */
-cairn_status crn_cli_import_state_save(const struct crn_cli_import_state *state, const struct crn_cli_input *input,
-                                       cairn_error *err);
+cairn_status crn_cli_import_state_save(const struct crn_cli_import_state *state,
+                                       const struct crn_cli_input *input, cairn_error *err);
 void crn_cli_import_state_remove(const struct crn_cli_import_state *state);
 
 #endif

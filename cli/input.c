@@ -40,7 +40,8 @@ cairn_status crn_cli_input_open(struct crn_cli_input *input, const char *path, c
     return CAIRN_OK;
 }
 
-cairn_status crn_cli_input_open_memory(struct crn_cli_input *input, const void *data, size_t len, cairn_error *err)
+cairn_status crn_cli_input_open_memory(struct crn_cli_input *input, const void *data, size_t len,
+                                       cairn_error *err)
 {
     *input = (struct crn_cli_input){.fd = -1, .eof = true, .size = len, .end = len, .cap = len};
     input->data = crn_mem_alloc(len);
@@ -67,7 +68,8 @@ cairn_status crn_cli_input_seek(struct crn_cli_input *input, uint64_t offset, ca
         input->begin = (size_t)offset;
         return CAIRN_OK;
     }
-    if (lseek(input->fd, (off_t)offset, SEEK_SET) < 0) return crn_error_errno(err, errno, "cannot seek in", "the file");
+    if (lseek(input->fd, (off_t)offset, SEEK_SET) < 0)
+        return crn_error_errno(err, errno, "cannot seek in", "the file");
     input->begin = input->end = 0;
     input->eof = false;
     return CAIRN_OK;
@@ -97,7 +99,8 @@ cairn_status crn_cli_input_need(struct crn_cli_input *input, size_t len, cairn_e
 {
     if (len <= input->end - input->begin) return CAIRN_OK;
     if (len > CRN_CLI_INPUT_MAX) {
-        return crn_error_set(err, CAIRN_LIMIT, "longer than the %zu bytes that one line may have", CRN_CLI_INPUT_MAX);
+        return crn_error_set(err, CAIRN_LIMIT, "longer than the %zu bytes that one line may have",
+                             CRN_CLI_INPUT_MAX);
     }
     if (!input->eof) CRN_TRY(make_room(input, len, err));
     while (!input->eof && input->end - input->begin < len) {
@@ -137,8 +140,8 @@ cairn_status crn_cli_input_skip_line(struct crn_cli_input *input, cairn_error *e
     }
 }
 
-cairn_status crn_cli_input_line(struct crn_cli_input *input, const char **out_line, size_t *out_len, bool *out_end,
-                                cairn_error *err)
+cairn_status crn_cli_input_line(struct crn_cli_input *input, const char **out_line, size_t *out_len,
+                                bool *out_end, cairn_error *err)
 {
     const char *newline = NULL;
     size_t seen = 0; /* bytes known to hold no newline */

@@ -26,8 +26,10 @@ static bool is_uuid(const char *text)
     size_t digits = 0;
 
     for (; *text != '\0'; text++) {
-        if (isxdigit((unsigned char)*text)) digits++;
-        else if (*text != '-') return false;
+        if (isxdigit((unsigned char)*text))
+            digits++;
+        else if (*text != '-')
+            return false;
     }
     return digits == 32;
 }
@@ -54,28 +56,27 @@ static void pick(struct crn_cli_lookup *lookup, const struct crn_cli_list *list)
         size_t count = meanings(list->items[i], ids);
         for (size_t m = 0; m < count && lookup->found[i] == NULL; m++) {
             const cairn_pattern *pattern = cairn_patterns_at(lookup->patterns, at + m);
-            if (pattern != NULL && (pattern->id != NULL || pattern->id_type == CAIRN_ID_U64)) lookup->found[i] = pattern;
+            if (pattern != NULL && (pattern->id != NULL || pattern->id_type == CAIRN_ID_U64))
+                lookup->found[i] = pattern;
         }
         if (lookup->found[i] == NULL) lookup->missing++;
         at += count;
     }
 }
 
-cairn_status crn_cli_lookup(struct crn_cli_lookup *lookup, cairn_collection *collection, const struct crn_cli_list *list,
-                            bool with_vectors, cairn_error *err)
+cairn_status crn_cli_lookup(struct crn_cli_lookup *lookup, cairn_collection *collection,
+                            const struct crn_cli_list *list, bool with_vectors, cairn_error *err)
 {
     size_t count = 0;
 
     *lookup = (struct crn_cli_lookup){0};
-    lookup->found = crn_mem_calloc(list->count, sizeof *lookup->found);
+    lookup->found = crn_mem_calloc(list->count, sizeof(void *));
+    if (lookup->found == NULL) return crn_error_no_memory(err, list->count * sizeof(void *));
     cairn_id *ids = crn_mem_array(list->count, KINDS * sizeof *ids);
-    cairn_status status = CAIRN_OK;
-    if (lookup->found == NULL || ids == NULL) {
-        status = crn_error_no_memory(err, list->count * sizeof *ids);
-    } else {
-        for (size_t i = 0; i < list->count; i++) count += meanings(list->items[i], ids + count);
-        status = cairn_get(collection, ids, count, with_vectors, &lookup->patterns, err);
-    }
+    if (ids == NULL) return crn_error_no_memory(err, list->count * KINDS * sizeof *ids);
+
+    for (size_t i = 0; i < list->count; i++) count += meanings(list->items[i], ids + count);
+    cairn_status status = cairn_get(collection, ids, count, with_vectors, &lookup->patterns, err);
     if (status == CAIRN_OK) pick(lookup, list);
     crn_mem_free(ids);
     return status;

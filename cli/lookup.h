@@ -17,8 +17,8 @@ struct crn_cli_lookup {
 };
 
 /* Reads the patterns. Released by crn_cli_lookup_release, whatever comes of it. */
-cairn_status crn_cli_lookup(struct crn_cli_lookup *lookup, cairn_collection *collection, const struct crn_cli_list *ids,
-                            bool with_vectors, cairn_error *err);
+cairn_status crn_cli_lookup(struct crn_cli_lookup *lookup, cairn_collection *collection,
+                            const struct crn_cli_list *ids, bool with_vectors, cairn_error *err);
 void crn_cli_lookup_release(struct crn_cli_lookup *lookup);
 
 cairn_id crn_cli_lookup_id(const cairn_pattern *pattern);

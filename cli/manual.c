@@ -101,14 +101,15 @@ static void man_command(const struct crn_cli_command *command)
 
 void crn_cli_manual_man(void)
 {
-    printf(".\\\" Written by `cairn help --as man`.\n"
-           ".TH CAIRN 1 \"\" \"Cairn\" \"User commands\"\n"
-           ".SH NAME\ncairn \\- vector memory for agents, in one file\n"
-           ".SH SYNOPSIS\n.B cairn\n.I COMMAND\n[\\,\\fIARGUMENTS\\fR]\n"
-           ".SH DESCRIPTION\n"
-           "A database is one file, created by the first command that stores something in it, with its index\n"
-           "files in a folder beside it. It holds collections of patterns: vectors, texts, JSON payloads.\n"
-           ".SH COMMANDS\n");
+    printf(
+        ".\\\" Written by `cairn help --as man`.\n"
+        ".TH CAIRN 1 \"\" \"Cairn\" \"User commands\"\n"
+        ".SH NAME\ncairn \\- vector memory for agents, in one file\n"
+        ".SH SYNOPSIS\n.B cairn\n.I COMMAND\n[\\,\\fIARGUMENTS\\fR]\n"
+        ".SH DESCRIPTION\n"
+        "A database is one file, created by the first command that stores something in it, with its index\n"
+        "files in a folder beside it. It holds collections of patterns: vectors, texts, JSON payloads.\n"
+        ".SH COMMANDS\n");
     for (size_t i = 0; i < crn_cli_command_count; i++) man_command(crn_cli_commands[i]);
     printf(".SH EXIT STATUS\n");
     for (size_t i = 0; i < EXIT_COUNT; i++) {

@@ -1,6 +1,6 @@
 /*
- * The manual, from the commands' own tables: the page cairn.1, the reference in docs/CLI.md and the completions are
- * this output, and a test compares.
+ * The manual, from the commands' own tables: the page cairn.1, the reference in docs/CLI.md and the
+ * completions are this output, and a test compares.
  */
 #ifndef CRN_CLI_MANUAL_H
 #define CRN_CLI_MANUAL_H

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 
 void crn_cli_memory_report_print(const cairn_memory_report *report, bool dry_run);
-cairn_status crn_cli_memory_report_write(struct crn_buf *buf, const cairn_memory_report *report); /* one JSON object */
+cairn_status crn_cli_memory_report_write(struct crn_buf *buf,
+                                         const cairn_memory_report *report); /* one JSON object */
 
 #endif

@@ -87,8 +87,7 @@ const char *crn_cli_duration(double seconds, struct crn_cli_number *out)
     } else if (seconds < 100) {
         snprintf(out->text, sizeof out->text, "%.1f s", seconds);
     } else if (seconds < 6000) {
-        snprintf(out->text, sizeof out->text, "%.0f min %02.0f s", (double)((int)seconds / 60),
-                 (double)((int)seconds % 60));
+        snprintf(out->text, sizeof out->text, "%d min %02d s", (int)seconds / 60, (int)seconds % 60);
     } else {
         snprintf(out->text, sizeof out->text, "%.1f h", seconds / 3600);
     }

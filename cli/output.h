@@ -49,11 +49,14 @@ struct crn_cli_table {
     bool failed; /* no memory */
 };
 
-void crn_cli_table_init(struct crn_cli_table *table, const struct crn_cli_column *columns, size_t column_count);
+void crn_cli_table_init(struct crn_cli_table *table, const struct crn_cli_column *columns,
+                        size_t column_count);
 /* Fills the cells of a row from the left; the one after the last begins the next row. */
-void crn_cli_table_cell(struct crn_cli_table *table, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void crn_cli_table_cell(struct crn_cli_table *table, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 void crn_cli_table_text(struct crn_cli_table *table, const char *text); /* of any length; NULL is "" */
-cairn_status crn_cli_table_print(const struct crn_cli_table *table, cairn_error *err); /* without rows: nothing */
+cairn_status crn_cli_table_print(const struct crn_cli_table *table,
+                                 cairn_error *err); /* without rows: nothing */
 void crn_cli_table_release(struct crn_cli_table *table);
 
 /* Numbers for people, written into `out` and returned: "60,123", "1.5 MiB", "420 us". */

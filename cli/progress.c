@@ -33,8 +33,8 @@ static bool is_due(const struct crn_cli_progress *progress, uint64_t now)
     return now - progress->shown_ns >= (progress->terminal ? TERMINAL_NS : PLAIN_NS);
 }
 
-void crn_cli_progress_show(struct crn_cli_progress *progress, const char *phase, uint64_t count, uint64_t parts,
-                           uint64_t total)
+void crn_cli_progress_show(struct crn_cli_progress *progress, const char *phase, uint64_t count,
+                           uint64_t parts, uint64_t total)
 {
     uint64_t now = crn_clock_ns();
 

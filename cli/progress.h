@@ -13,9 +13,9 @@
 extern const struct crn_cli_group crn_cli_progress_group; /* --progress */
 
 struct crn_cli_progress {
-    const char *what;    /* counted things, as in "records" */
-    uint64_t started_ns; /* of this phase */
-    uint64_t shown_ns;   /* last time; 0: never */
+    const char *what;            /* counted things, as in "records" */
+    uint64_t started_ns;         /* of this phase */
+    uint64_t shown_ns;           /* last time; 0: never */
     uint64_t first, first_parts; /* what was done when the phase began: not of its rate */
     char phase[48];
     bool terminal;
@@ -25,8 +25,8 @@ struct crn_cli_progress {
 void crn_cli_progress_begin(struct crn_cli_progress *progress, const char *what);
 
 /* `count` things are done; parts/total of the work, in any unit (total 0: unknown). */
-void crn_cli_progress_show(struct crn_cli_progress *progress, const char *phase, uint64_t count, uint64_t parts,
-                           uint64_t total);
+void crn_cli_progress_show(struct crn_cli_progress *progress, const char *phase, uint64_t count,
+                           uint64_t parts, uint64_t total);
 
 /* Removes the line from a terminal, so that other output may follow. */
 void crn_cli_progress_end(struct crn_cli_progress *progress);

@@ -58,9 +58,7 @@ static bool scan_row(struct scan *scan, const char *text, size_t len)
         case QUOTED:
             if (c == '"') scan->state = QUOTE_IN_QUOTED;
             continue;
-        case QUOTE_IN_QUOTED:
-            scan->state = c == '"' ? QUOTED : BARE;
-            break;
+        case QUOTE_IN_QUOTED: /* doubled, or the end of the field's quotes */
         case FIELD_START:
             scan->state = c == '"' ? QUOTED : BARE;
             break;
@@ -87,7 +85,8 @@ static cairn_status need_row(struct crn_cli_input *input, struct scan *scan, cai
         if (input->eof) break;
         CRN_TRY(crn_cli_input_need(input, available + 1, err));
     }
-    if (scan->state == QUOTED) return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "a quoted field is not closed");
+    if (scan->state == QUOTED)
+        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "a quoted field is not closed");
     return CAIRN_OK;
 }
 
@@ -130,8 +129,10 @@ static cairn_status begin(struct crn_cli_reader *reader, cairn_error *err)
     const char *row = crn_cli_input_at(reader->input);
     size_t len = scan.at;
     while (len > 0 && (row[len - 1] == '\n' || row[len - 1] == '\r')) len--;
-    if (len >= 3 && memcmp(row, "\xef\xbb\xbf", 3) == 0) at = 3; /* a byte order mark, as spreadsheets write */
-    if (crn_utf8_valid(row, len) != len) return crn_error_set(err, CAIRN_INVALID_UTF8, "the header is no UTF-8 text");
+    if (len >= 3 && memcmp(row, "\xef\xbb\xbf", 3) == 0)
+        at = 3; /* a byte order mark, as spreadsheets write */
+    if (crn_utf8_valid(row, len) != len)
+        return crn_error_set(err, CAIRN_INVALID_UTF8, "the header is no UTF-8 text");
 
     size_t starts[COLUMNS_MAX];
     while (more && at <= len && csv->columns < COLUMNS_MAX) {
@@ -140,7 +141,8 @@ static cairn_status begin(struct crn_cli_reader *reader, cairn_error *err)
         crn_buf_putc(&csv->field, '\0');
     }
     if (more) return crn_error_set(err, CAIRN_LIMIT, "the header has more than %u columns", COLUMNS_MAX);
-    if (csv->field.len <= 1) return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "the first line has no column names");
+    if (csv->field.len <= 1)
+        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "the first line has no column names");
     csv->header = crn_buf_take(&csv->field);
     if (csv->header == NULL) return crn_error_set(err, CAIRN_NO_MEMORY, "no memory for the header");
     for (size_t c = 0; c < csv->columns; c++) {
@@ -247,7 +249,8 @@ static cairn_status row_to_json(struct crn_cli_reader *reader, const char *row, 
         if (column < csv->columns && csv->field.len > 0) CRN_TRY(put_member(reader, column, err));
     }
     if (column != csv->columns) {
-        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "the row has %zu fields, the header %zu", column, csv->columns);
+        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "the row has %zu fields, the header %zu", column,
+                             csv->columns);
     }
     crn_buf_putc(&csv->json, '}');
     if (csv->field.failed != CAIRN_OK || csv->json.failed != CAIRN_OK) {
@@ -264,7 +267,8 @@ static enum crn_cli_read skip_row(struct crn_cli_reader *reader, cairn_status st
     if (status == CAIRN_CANCELLED) return CRN_CLI_READ_END;
     if (status != CAIRN_INVALID_ARGUMENT && status != CAIRN_LIMIT) return CRN_CLI_READ_FAILED;
     reader->record_line = ++reader->line;
-    return crn_cli_input_skip_line(reader->input, &ignored) == CAIRN_OK ? CRN_CLI_READ_BAD : CRN_CLI_READ_FAILED;
+    return crn_cli_input_skip_line(reader->input, &ignored) == CAIRN_OK ? CRN_CLI_READ_BAD
+                                                                        : CRN_CLI_READ_FAILED;
 }
 
 static enum crn_cli_read next(struct crn_cli_reader *reader, struct crn_cli_arena *arena, cairn_pattern *out,
@@ -306,4 +310,5 @@ static void end(struct crn_cli_reader *reader)
     crn_mem_free(csv);
 }
 
-const struct crn_cli_format crn_cli_format_csv = {.name = "csv", .unit = "line", .begin = begin, .next = next, .end = end};
+const struct crn_cli_format crn_cli_format_csv = {
+    .name = "csv", .unit = "line", .begin = begin, .next = next, .end = end};

@@ -17,7 +17,8 @@ static cairn_status begin(struct crn_cli_reader *reader, cairn_error *err)
 }
 
 /* Reads the dim of the next row and has all the row there. */
-static cairn_status need_row(struct crn_cli_reader *reader, uint32_t *out_dim, bool *out_end, cairn_error *err)
+static cairn_status need_row(struct crn_cli_reader *reader, uint32_t *out_dim, bool *out_end,
+                             cairn_error *err)
 {
     uint32_t dim;
 
@@ -66,4 +67,5 @@ static enum crn_cli_read next(struct crn_cli_reader *reader, struct crn_cli_aren
     return CRN_CLI_READ_RECORD;
 }
 
-const struct crn_cli_format crn_cli_format_fvecs = {.name = "fvecs", .unit = "row", .begin = begin, .next = next};
+const struct crn_cli_format crn_cli_format_fvecs = {
+    .name = "fvecs", .unit = "row", .begin = begin, .next = next};

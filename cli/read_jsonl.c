@@ -24,7 +24,8 @@ static bool is_blank(const char *line, size_t len)
 }
 
 /* Keeps the text of a schema line. A record may have a member of that name too, beside others. */
-static cairn_status take_schema(struct crn_cli_reader *reader, struct crn_json root, bool *out_taken, cairn_error *err)
+static cairn_status take_schema(struct crn_cli_reader *reader, struct crn_json root, bool *out_taken,
+                                cairn_error *err)
 {
     struct crn_json schema;
     struct crn_buf text;
@@ -35,7 +36,8 @@ static cairn_status take_schema(struct crn_cli_reader *reader, struct crn_json r
     crn_buf_init(&text, CRN_CLI_INPUT_MAX);
     if (crn_json_write(schema, &text) == CAIRN_OK) reader->schema = crn_buf_take(&text);
     crn_buf_release(&text);
-    return reader->schema != NULL ? CAIRN_OK : crn_error_set(err, CAIRN_NO_MEMORY, "no memory for the schema");
+    return reader->schema != NULL ? CAIRN_OK
+                                  : crn_error_set(err, CAIRN_NO_MEMORY, "no memory for the schema");
 }
 
 static cairn_status read_record(struct crn_cli_reader *reader, struct crn_cli_arena *arena, const char *line,
@@ -75,4 +77,5 @@ static enum crn_cli_read next(struct crn_cli_reader *reader, struct crn_cli_aren
     return CRN_CLI_READ_RECORD;
 }
 
-const struct crn_cli_format crn_cli_format_jsonl = {.name = "jsonl", .unit = "line", .begin = begin, .next = next};
+const struct crn_cli_format crn_cli_format_jsonl = {
+    .name = "jsonl", .unit = "line", .begin = begin, .next = next};

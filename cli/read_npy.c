@@ -25,8 +25,10 @@ struct npy {
 
 static cairn_status not_npy(cairn_error *err, const char *what)
 {
-    return crn_error_set(err, CAIRN_UNSUPPORTED, "%s; a .npy file for import is a 2-dimensional C-order array of <f2, "
-                                                 "<f4 or <f8", what);
+    return crn_error_set(err, CAIRN_UNSUPPORTED,
+                         "%s; a .npy file for import is a 2-dimensional C-order array of <f2, "
+                         "<f4 or <f8",
+                         what);
 }
 
 /* What stands behind 'key': in the dictionary; NULL when there is none. */
@@ -44,7 +46,8 @@ static cairn_status read_shape(const char *text, struct npy *npy, cairn_error *e
 {
     char *end;
 
-    if (text == NULL || text[0] != '(' || text[1] < '0' || text[1] > '9') return not_npy(err, "the shape is not (rows, dim)");
+    if (text == NULL || text[0] != '(' || text[1] < '0' || text[1] > '9')
+        return not_npy(err, "the shape is not (rows, dim)");
     unsigned long long rows = strtoull(text + 1, &end, 10);
     end += strspn(end, ", ");
     if (*end < '0' || *end > '9') return not_npy(err, "the array is not 2-dimensional");
@@ -52,7 +55,8 @@ static cairn_status read_shape(const char *text, struct npy *npy, cairn_error *e
     end += strspn(end, ", ");
     if (*end != ')') return not_npy(err, "the array is not 2-dimensional");
     if (dim == 0 || dim > CAIRN_DIM_MAX) {
-        return crn_error_set(err, CAIRN_LIMIT, "the rows have %llu components; 1 to %u are possible", dim, CAIRN_DIM_MAX);
+        return crn_error_set(err, CAIRN_LIMIT, "the rows have %llu components; 1 to %u are possible", dim,
+                             CAIRN_DIM_MAX);
     }
     npy->rows = rows;
     npy->dim = (uint32_t)dim;
@@ -80,12 +84,14 @@ static cairn_status begin(struct crn_cli_reader *reader, cairn_error *err)
 
     CRN_TRY(crn_cli_input_need(input, sizeof head, err));
     size_t available = crn_cli_input_available(input);
-    if (available > 0) memcpy(head, crn_cli_input_at(input), available < sizeof head ? available : sizeof head);
+    if (available > 0)
+        memcpy(head, crn_cli_input_at(input), available < sizeof head ? available : sizeof head);
     if (memcmp(head, "\x93NUMPY", 6) != 0) return not_npy(err, "the file does not begin as a .npy file does");
 
     bool wide = head[6] >= 2; /* version 2 has a 4-byte length */
     size_t prefix = wide ? 12 : 10;
-    size_t len = head[8] | (size_t)head[9] << 8 | (wide ? (size_t)head[10] << 16 | (size_t)head[11] << 24 : 0);
+    size_t len =
+        head[8] | (size_t)head[9] << 8 | (wide ? (size_t)head[10] << 16 | (size_t)head[11] << 24 : 0);
     if (len > HEADER_MAX) return not_npy(err, "the header is too long");
     CRN_TRY(crn_cli_input_need(input, prefix + len, err));
     if (crn_cli_input_available(input) < prefix + len) return not_npy(err, "the file ends inside the header");
@@ -93,7 +99,8 @@ static cairn_status begin(struct crn_cli_reader *reader, cairn_error *err)
     struct npy *npy = crn_mem_calloc(1, sizeof *npy);
     char *header = crn_mem_strndup(crn_cli_input_at(input) + prefix, len);
     reader->state = npy;
-    cairn_status status = npy != NULL && header != NULL ? read_header(header, npy, err) : crn_error_no_memory(err, len);
+    cairn_status status =
+        npy != NULL && header != NULL ? read_header(header, npy, err) : crn_error_no_memory(err, len);
     crn_mem_free(header);
     crn_cli_input_skip(input, prefix + len);
     return status;

@@ -25,8 +25,8 @@ static const struct {
     {".csv", &crn_cli_format_csv},     {".fvecs", &crn_cli_format_fvecs},  {".npy", &crn_cli_format_npy},
 };
 
-cairn_status crn_cli_reader_format(const char *path, unsigned choice, const struct crn_cli_format **out_format,
-                                   cairn_error *err)
+cairn_status crn_cli_reader_format(const char *path, unsigned choice,
+                                   const struct crn_cli_format **out_format, cairn_error *err)
 {
     const char *slash = strrchr(path, '/');
     const char *suffix = strrchr(slash != NULL ? slash : path, '.');
@@ -43,8 +43,9 @@ cairn_status crn_cli_reader_format(const char *path, unsigned choice, const stru
             return CAIRN_OK;
         }
     }
-    return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "the format of %s is not known by its name; give --format %s",
-                         path, CRN_CLI_FORMAT_WORDS);
+    return crn_error_set(err, CAIRN_INVALID_ARGUMENT,
+                         "the format of %s is not known by its name; give --format %s", path,
+                         CRN_CLI_FORMAT_WORDS);
 }
 
 cairn_status crn_cli_reader_begin(struct crn_cli_reader *reader, const struct crn_cli_format *format,
@@ -57,15 +58,16 @@ cairn_status crn_cli_reader_begin(struct crn_cli_reader *reader, const struct cr
     return format->begin(reader, err);
 }
 
-cairn_status crn_cli_reader_seek(struct crn_cli_reader *reader, uint64_t offset, uint64_t line, cairn_error *err)
+cairn_status crn_cli_reader_seek(struct crn_cli_reader *reader, uint64_t offset, uint64_t line,
+                                 cairn_error *err)
 {
     CRN_TRY(crn_cli_input_seek(reader->input, offset, err));
     reader->line = line;
     return CAIRN_OK;
 }
 
-enum crn_cli_read crn_cli_reader_next(struct crn_cli_reader *reader, struct crn_cli_arena *arena, cairn_pattern *out,
-                                      cairn_error *err)
+enum crn_cli_read crn_cli_reader_next(struct crn_cli_reader *reader, struct crn_cli_arena *arena,
+                                      cairn_pattern *out, cairn_error *err)
 {
     *out = (cairn_pattern){.size = sizeof *out};
     return reader->format->next(reader, arena, out, err);

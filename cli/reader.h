@@ -17,7 +17,7 @@
 
 enum crn_cli_read {
     CRN_CLI_READ_RECORD,
-    CRN_CLI_READ_BAD,    /* this record is no good: err says why; reading can go on */
+    CRN_CLI_READ_BAD, /* this record is no good: err says why; reading can go on */
     CRN_CLI_READ_END,
     CRN_CLI_READ_FAILED, /* the input itself is: err says why */
 };
@@ -28,7 +28,8 @@ struct crn_cli_reader;
 struct crn_cli_format {
     const char *name;
     const char *unit; /* what `line` counts: "line" or "row" */
-    cairn_status (*begin)(struct crn_cli_reader *reader, cairn_error *err); /* reads what precedes the records */
+    cairn_status (*begin)(struct crn_cli_reader *reader,
+                          cairn_error *err); /* reads what precedes the records */
     enum crn_cli_read (*next)(struct crn_cli_reader *reader, struct crn_cli_arena *arena, cairn_pattern *out,
                               cairn_error *err);
     void (*end)(struct crn_cli_reader *reader); /* frees `state`; may be NULL */
@@ -50,17 +51,19 @@ struct crn_cli_reader {
     void *state;           /* the format's own */
 };
 
-/* The format by its name (a choice, 0 = none given) or the file's suffix. INVALID_ARGUMENT when neither tells. */
-cairn_status crn_cli_reader_format(const char *path, unsigned choice, const struct crn_cli_format **out_format,
-                                   cairn_error *err);
+/* The format by its name (a choice, 0 = none given) or the file's suffix. INVALID_ARGUMENT when neither
+ * tells. */
+cairn_status crn_cli_reader_format(const char *path, unsigned choice,
+                                   const struct crn_cli_format **out_format, cairn_error *err);
 
 /* Begins to read; the input is borrowed until the end. Released by crn_cli_reader_end also when it fails. */
 cairn_status crn_cli_reader_begin(struct crn_cli_reader *reader, const struct crn_cli_format *format,
                                   struct crn_cli_input *input, cairn_error *err);
 /* Goes on from a place where the file was left. */
-cairn_status crn_cli_reader_seek(struct crn_cli_reader *reader, uint64_t offset, uint64_t line, cairn_error *err);
-enum crn_cli_read crn_cli_reader_next(struct crn_cli_reader *reader, struct crn_cli_arena *arena, cairn_pattern *out,
-                                      cairn_error *err);
+cairn_status crn_cli_reader_seek(struct crn_cli_reader *reader, uint64_t offset, uint64_t line,
+                                 cairn_error *err);
+enum crn_cli_read crn_cli_reader_next(struct crn_cli_reader *reader, struct crn_cli_arena *arena,
+                                      cairn_pattern *out, cairn_error *err);
 void crn_cli_reader_end(struct crn_cli_reader *reader);
 
 /* Little-endian f32 from a file to floats. */

@@ -7,7 +7,8 @@
 #include <math.h>
 #include <string.h>
 
-#define PAYLOAD_SCRATCH_MAX ((size_t)CAIRN_PAYLOAD_MAX + ((size_t)1 << 20)) /* the library says LIMIT, not we */
+#define PAYLOAD_SCRATCH_MAX \
+    ((size_t)CAIRN_PAYLOAD_MAX + ((size_t)1 << 20)) /* the library says LIMIT, not we */
 
 enum member {
     ID,
@@ -32,9 +33,9 @@ enum member {
 };
 
 static const char *const member_names[MEMBERS] = {
-    "id",          "id_type",       "domain",     "agent",     "type",       "model",        "text",
-    "payload",     "vector",        "vectors",    "confidence", "usage_count", "success_count", "created_at",
-    "last_used",   "expires_at",    "pattern_data", "version",
+    "id",        "id_type",    "domain",       "agent",      "type",        "model",         "text",
+    "payload",   "vector",     "vectors",      "confidence", "usage_count", "success_count", "created_at",
+    "last_used", "expires_at", "pattern_data", "version",
 };
 
 struct reading {
@@ -50,7 +51,8 @@ struct reading {
 
 cairn_status crn_cli_records_init(struct crn_cli_records *records, cairn_error *err)
 {
-    *records = (struct crn_cli_records){.parser = crn_json_parser_create(), .inner = crn_json_parser_create()};
+    *records =
+        (struct crn_cli_records){.parser = crn_json_parser_create(), .inner = crn_json_parser_create()};
     crn_buf_init(&records->payload, PAYLOAD_SCRATCH_MAX);
     crn_buf_init(&records->extra, PAYLOAD_SCRATCH_MAX);
     if (records->parser != NULL && records->inner != NULL) return CAIRN_OK;
@@ -69,7 +71,8 @@ void crn_cli_records_release(struct crn_cli_records *records)
 
 static cairn_status wrong_type(cairn_error *err, const char *name, const char *wanted, struct crn_json value)
 {
-    return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "\"%s\" is %s, not %s", name, crn_json_type_name(value), wanted);
+    return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "\"%s\" is %s, not %s", name, crn_json_type_name(value),
+                         wanted);
 }
 
 static cairn_status read_text(struct reading *r, const char *name, struct crn_json value, const char **out)
@@ -106,7 +109,8 @@ static cairn_status read_id(struct reading *r, struct crn_json value)
 /* "uuid" is the only type that the id's own form does not show. */
 static cairn_status check_id_type(struct reading *r, const char *name)
 {
-    if (name == NULL || strcmp(name, r->out->id_type == CAIRN_ID_U64 ? "u64" : "string") == 0) return CAIRN_OK;
+    if (name == NULL || strcmp(name, r->out->id_type == CAIRN_ID_U64 ? "u64" : "string") == 0)
+        return CAIRN_OK;
     if (strcmp(name, "uuid") == 0 && r->out->id != NULL) {
         r->out->id_type = CAIRN_ID_UUID;
         return CAIRN_OK;
@@ -122,7 +126,8 @@ static cairn_status read_integer(struct reading *r, const char *name, struct crn
         return CAIRN_OK;
     }
     double number = crn_json_type(value) == CRN_JSON_DOUBLE ? crn_json_double(value) : NAN;
-    if (!(number == trunc(number) && fabs(number) < 9.0e15)) return wrong_type(r->err, name, "an integer", value);
+    if (!(number == trunc(number) && fabs(number) < 9.0e15))
+        return wrong_type(r->err, name, "an integer", value);
     *out = (int64_t)number;
     return CAIRN_OK;
 }
@@ -135,8 +140,8 @@ static cairn_status read_time(struct reading *r, const char *name, struct crn_js
     if (crn_json_type(value) == CRN_JSON_STRING) {
         const char *text = crn_json_string(value, &len);
         if (crn_clock_parse(text, len, out)) return CAIRN_OK;
-        return crn_error_set(r->err, CAIRN_INVALID_ARGUMENT, "\"%s\" is '%s', not a date as in 2024-05-01T10:00:00Z",
-                             name, text);
+        return crn_error_set(r->err, CAIRN_INVALID_ARGUMENT,
+                             "\"%s\" is '%s', not a date as in 2024-05-01T10:00:00Z", name, text);
     }
     if (crn_json_type(value) == CRN_JSON_DOUBLE && fabs(crn_json_double(value)) < 9.0e15) {
         *out = (int64_t)crn_json_double(value);
@@ -182,7 +187,8 @@ static cairn_status read_vector(struct reading *r, struct crn_json value)
     if (crn_json_type(value) == CRN_JSON_NULL) return CAIRN_OK;
     CRN_TRY(crn_cli_record_vector(r->arena, value, &vector, r->err));
     if (vector.indices != NULL || vector.rows > 0) {
-        return crn_error_set(r->err, CAIRN_INVALID_ARGUMENT, "\"vector\" is not dense; name its space in \"vectors\"");
+        return crn_error_set(r->err, CAIRN_INVALID_ARGUMENT,
+                             "\"vector\" is not dense; name its space in \"vectors\"");
     }
     r->out->vector = vector.values;
     r->out->dim = vector.dim;
@@ -200,7 +206,8 @@ static cairn_status read_vectors(struct reading *r, struct crn_json object)
     if (crn_json_type(object) != CRN_JSON_OBJECT) return wrong_type(r->err, "vectors", "an object", object);
     size_t count = crn_json_size(object);
     if (count > CAIRN_SPACES_MAX) {
-        return crn_error_set(r->err, CAIRN_LIMIT, "\"vectors\" names %zu spaces, the limit is %u", count, CAIRN_SPACES_MAX);
+        return crn_error_set(r->err, CAIRN_LIMIT, "\"vectors\" names %zu spaces, the limit is %u", count,
+                             CAIRN_SPACES_MAX);
     }
 
     cairn_vector *vectors = crn_cli_arena_alloc(r->arena, count * sizeof *vectors);
@@ -230,7 +237,8 @@ static cairn_status read_pattern_data(struct reading *r, struct crn_json data)
     }
     if (crn_json_type(data) != CRN_JSON_OBJECT) return wrong_type(r->err, "pattern_data", "an object", data);
     if (crn_json_get(data, "embedding", &value)) CRN_TRY(read_vector(r, value));
-    if (r->out->text == NULL && crn_json_get(data, "pattern", &value) && crn_json_type(value) == CRN_JSON_STRING) {
+    if (r->out->text == NULL && crn_json_get(data, "pattern", &value) &&
+        crn_json_type(value) == CRN_JSON_STRING) {
         CRN_TRY(read_text(r, "pattern", value, &r->out->text));
     }
     r->payload = data;
@@ -269,8 +277,10 @@ static cairn_status finish_payload(struct reading *r, bool from_pattern_data)
     if (r->has_payload) crn_json_iter_init(&it, r->payload);
     while (r->has_payload && crn_json_iter_next(&it, &value, &key, &key_len)) {
         if (from_pattern_data && strcmp(key, "embedding") == 0) continue;
-        if (r->has_extra && member_of(key, key_len) == MEMBERS && crn_json_get_n(r->object, key, key_len, &twin)) {
-            return crn_error_set(r->err, CAIRN_INVALID_ARGUMENT, "\"%s\" is in the record and in its payload", key);
+        if (r->has_extra && member_of(key, key_len) == MEMBERS &&
+            crn_json_get_n(r->object, key, key_len, &twin)) {
+            return crn_error_set(r->err, CAIRN_INVALID_ARGUMENT, "\"%s\" is in the record and in its payload",
+                                 key);
         }
         append_member(buf, key, key_len, value);
     }
@@ -278,7 +288,8 @@ static cairn_status finish_payload(struct reading *r, bool from_pattern_data)
     if (r->has_extra) crn_buf_append(buf, r->records->extra.data, r->records->extra.len);
     cairn_status failed = crn_buf_putc(buf, '}');
     if (failed == CAIRN_OK) failed = r->records->extra.failed;
-    if (failed != CAIRN_OK) return crn_error_set(r->err, failed, "the payload is longer than %u bytes", CAIRN_PAYLOAD_MAX);
+    if (failed != CAIRN_OK)
+        return crn_error_set(r->err, failed, "the payload is longer than %u bytes", CAIRN_PAYLOAD_MAX);
 
     r->out->payload = crn_cli_arena_text(r->arena, buf->data, buf->len);
     return r->out->payload != NULL ? CAIRN_OK : crn_error_no_memory(r->err, buf->len);
@@ -353,8 +364,8 @@ static cairn_status read_members(struct reading *r, struct crn_json object, uint
     return CAIRN_OK;
 }
 
-cairn_status crn_cli_record_read(struct crn_cli_records *records, struct crn_cli_arena *arena, struct crn_json object,
-                                 cairn_pattern *out, cairn_error *err)
+cairn_status crn_cli_record_read(struct crn_cli_records *records, struct crn_cli_arena *arena,
+                                 struct crn_json object, cairn_pattern *out, cairn_error *err)
 {
     struct reading r = {.object = object, .records = records, .arena = arena, .out = out, .err = err};
     struct crn_json value;
@@ -364,25 +375,28 @@ cairn_status crn_cli_record_read(struct crn_cli_records *records, struct crn_cli
     *out = (cairn_pattern){.size = sizeof *out};
     crn_buf_clear(&records->extra);
     if (crn_json_type(object) != CRN_JSON_OBJECT) {
-        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "a record is a JSON object, not %s", crn_json_type_name(object));
+        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "a record is a JSON object, not %s",
+                             crn_json_type_name(object));
     }
     CRN_TRY(read_members(&r, object, &seen));
     if (crn_json_get(object, "id_type", &value)) CRN_TRY(read_text(&r, "id_type", value, &id_type));
     CRN_TRY(check_id_type(&r, id_type));
 
-    bool from_pattern_data = crn_json_get(object, "pattern_data", &value) && crn_json_type(value) != CRN_JSON_NULL;
+    bool from_pattern_data =
+        crn_json_get(object, "pattern_data", &value) && crn_json_type(value) != CRN_JSON_NULL;
     if (from_pattern_data) {
         if (out->vector != NULL || r.has_payload) {
-            return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "\"pattern_data\" takes the place of \"vector\" and "
-                                                              "\"payload\"; give one or the others");
+            return crn_error_set(err, CAIRN_INVALID_ARGUMENT,
+                                 "\"pattern_data\" takes the place of \"vector\" and "
+                                 "\"payload\"; give one or the others");
         }
         CRN_TRY(read_pattern_data(&r, value));
     }
     return finish_payload(&r, from_pattern_data);
 }
 
-cairn_status crn_cli_record_parse(struct crn_cli_records *records, struct crn_cli_arena *arena, const char *json,
-                                  size_t len, cairn_pattern *out, cairn_error *err)
+cairn_status crn_cli_record_parse(struct crn_cli_records *records, struct crn_cli_arena *arena,
+                                  const char *json, size_t len, cairn_pattern *out, cairn_error *err)
 {
     struct crn_json root;
 

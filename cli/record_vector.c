@@ -15,7 +15,8 @@ static cairn_status read_floats(struct crn_cli_arena *arena, struct crn_json arr
                              crn_json_type_name(array));
     }
     if (count > CAIRN_DIM_MAX) {
-        return crn_error_set(err, CAIRN_LIMIT, "a vector has %zu components, the limit is %u", count, CAIRN_DIM_MAX);
+        return crn_error_set(err, CAIRN_LIMIT, "a vector has %zu components, the limit is %u", count,
+                             CAIRN_DIM_MAX);
     }
     float *values = crn_cli_arena_alloc(arena, count * sizeof *values);
     if (values == NULL) return crn_error_no_memory(err, count * sizeof *values);
@@ -27,7 +28,8 @@ static cairn_status read_floats(struct crn_cli_arena *arena, struct crn_json arr
     return CAIRN_OK;
 }
 
-static cairn_status read_sparse(struct crn_cli_arena *arena, struct crn_json object, cairn_vector *out, cairn_error *err)
+static cairn_status read_sparse(struct crn_cli_arena *arena, struct crn_json object, cairn_vector *out,
+                                cairn_error *err)
 {
     struct crn_json indices, values, item;
     struct crn_json_iter it;
@@ -36,7 +38,8 @@ static cairn_status read_sparse(struct crn_cli_arena *arena, struct crn_json obj
 
     if (!crn_json_get(object, "indices", &indices) || !crn_json_get(object, "values", &values) ||
         crn_json_type(indices) != CRN_JSON_ARRAY) {
-        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "a sparse vector is {\"indices\":[..],\"values\":[..]}");
+        return crn_error_set(err, CAIRN_INVALID_ARGUMENT,
+                             "a sparse vector is {\"indices\":[..],\"values\":[..]}");
     }
     CRN_TRY(read_floats(arena, values, &out->values, &out->count, err));
     if (crn_json_size(indices) != out->count) {
@@ -48,8 +51,10 @@ static cairn_status read_sparse(struct crn_cli_arena *arena, struct crn_json obj
     if (to == NULL) return crn_error_no_memory(err, out->count * sizeof *to);
     out->indices = to;
     for (crn_json_iter_init(&it, indices); crn_json_iter_next(&it, &item, &key, &key_len);) {
-        if (crn_json_type(item) != CRN_JSON_I64 || crn_json_i64(item) < 0 || crn_json_i64(item) > UINT32_MAX) {
-            return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "an index of a sparse vector is no integer below 2^32");
+        if (crn_json_type(item) != CRN_JSON_I64 || crn_json_i64(item) < 0 ||
+            crn_json_i64(item) > UINT32_MAX) {
+            return crn_error_set(err, CAIRN_INVALID_ARGUMENT,
+                                 "an index of a sparse vector is no integer below 2^32");
         }
         *to++ = (uint32_t)crn_json_i64(item);
     }
@@ -57,7 +62,8 @@ static cairn_status read_sparse(struct crn_cli_arena *arena, struct crn_json obj
 }
 
 /* Rows of one length, laid one behind the other. */
-static cairn_status read_multi(struct crn_cli_arena *arena, struct crn_json rows, cairn_vector *out, cairn_error *err)
+static cairn_status read_multi(struct crn_cli_arena *arena, struct crn_json rows, cairn_vector *out,
+                               cairn_error *err)
 {
     struct crn_json row;
     struct crn_json_iter it;
@@ -73,16 +79,19 @@ static cairn_status read_multi(struct crn_cli_arena *arena, struct crn_json rows
     }
     float *values = crn_cli_arena_alloc(arena, count * dim * sizeof *values);
     if (values == NULL) return crn_error_no_memory(err, count * dim * sizeof *values);
-    *out = (cairn_vector){.space = out->space, .values = values, .dim = (uint32_t)dim, .rows = (uint32_t)count};
+    *out =
+        (cairn_vector){.space = out->space, .values = values, .dim = (uint32_t)dim, .rows = (uint32_t)count};
     for (crn_json_iter_init(&it, rows); crn_json_iter_next(&it, &row, &key, &key_len); values += dim) {
         if (crn_json_type(row) != CRN_JSON_ARRAY || !crn_json_floats(row, values, dim, &got) || got != dim) {
-            return crn_error_set(err, CAIRN_INVALID_VECTOR, "the rows of a multi-vector are not all %zu numbers", dim);
+            return crn_error_set(err, CAIRN_INVALID_VECTOR,
+                                 "the rows of a multi-vector are not all %zu numbers", dim);
         }
     }
     return CAIRN_OK;
 }
 
-cairn_status crn_cli_record_vector(struct crn_cli_arena *arena, struct crn_json value, cairn_vector *out, cairn_error *err)
+cairn_status crn_cli_record_vector(struct crn_cli_arena *arena, struct crn_json value, cairn_vector *out,
+                                   cairn_error *err)
 {
     struct crn_json_iter it;
     struct crn_json first;

@@ -46,7 +46,8 @@ static void put_floats(struct crn_buf *buf, const float *values, size_t count)
 static void put_sparse(struct crn_buf *buf, const cairn_vector *vector)
 {
     crn_buf_puts(buf, "{\"indices\":[");
-    for (uint32_t i = 0; i < vector->count; i++) crn_buf_printf(buf, i > 0 ? ",%u" : "%u", vector->indices[i]);
+    for (uint32_t i = 0; i < vector->count; i++)
+        crn_buf_printf(buf, i > 0 ? ",%u" : "%u", vector->indices[i]);
     crn_buf_puts(buf, "],\"values\":");
     put_floats(buf, vector->values, vector->count);
     crn_buf_putc(buf, '}');
@@ -93,11 +94,13 @@ static void put_vectors(struct crn_buf *buf, const cairn_pattern *pattern)
 
 cairn_status crn_cli_record_write_id(struct crn_buf *buf, const cairn_pattern *pattern)
 {
-    if (pattern->id_type == CAIRN_ID_U64) return crn_buf_printf(buf, "%llu", (unsigned long long)pattern->id_u64);
+    if (pattern->id_type == CAIRN_ID_U64)
+        return crn_buf_printf(buf, "%llu", (unsigned long long)pattern->id_u64);
     return crn_buf_json_string(buf, pattern->id, strlen(pattern->id));
 }
 
-cairn_status crn_cli_record_write_members(struct crn_buf *buf, const cairn_pattern *pattern, bool with_version)
+cairn_status crn_cli_record_write_members(struct crn_buf *buf, const cairn_pattern *pattern,
+                                          bool with_version)
 {
     put_key(buf, "id");
     crn_cli_record_write_id(buf, pattern);

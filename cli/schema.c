@@ -76,8 +76,8 @@ static cairn_status read_text(struct crn_json object, const char *key, const cha
 }
 
 /* A text member that is one of `words`; *out is its place. */
-static cairn_status read_word(struct crn_json object, const char *key, const char *const words[], unsigned *out,
-                              cairn_error *err)
+static cairn_status read_word(struct crn_json object, const char *key, const char *const words[],
+                              unsigned *out, cairn_error *err)
 {
     const char *word = NULL;
 
@@ -89,7 +89,8 @@ static cairn_status read_word(struct crn_json object, const char *key, const cha
             return CAIRN_OK;
         }
     }
-    return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "the schema's \"%s\" is '%s', which is none", key, word);
+    return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "the schema's \"%s\" is '%s', which is none", key,
+                         word);
 }
 
 static cairn_status read_space(struct crn_json object, cairn_space_options *out, cairn_error *err)
@@ -111,7 +112,8 @@ static cairn_status read_space(struct crn_json object, cairn_space_options *out,
     out->quantization = (cairn_quantization)quantization;
     if (!crn_json_get(object, "dim", &dim)) return CAIRN_OK;
     if (crn_json_type(dim) != CRN_JSON_I64 || crn_json_i64(dim) < 0 || crn_json_i64(dim) > CAIRN_DIM_MAX) {
-        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "the schema's \"dim\" is no integer from 1 to %u", CAIRN_DIM_MAX);
+        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "the schema's \"dim\" is no integer from 1 to %u",
+                             CAIRN_DIM_MAX);
     }
     out->dim = (uint32_t)crn_json_i64(dim);
     return CAIRN_OK;
@@ -127,16 +129,19 @@ static cairn_status create(cairn_db *db, const char *name, struct crn_json schem
     const char *key;
     size_t key_len;
 
-    if (!crn_json_get(schema, "spaces", &value) || crn_json_size(value) == 0 || crn_json_size(value) > CAIRN_SPACES_MAX) {
-        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "the schema's \"spaces\" are not an array of 1 to %u spaces",
-                             CAIRN_SPACES_MAX);
+    if (!crn_json_get(schema, "spaces", &value) || crn_json_size(value) == 0 ||
+        crn_json_size(value) > CAIRN_SPACES_MAX) {
+        return crn_error_set(err, CAIRN_INVALID_ARGUMENT,
+                             "the schema's \"spaces\" are not an array of 1 to %u spaces", CAIRN_SPACES_MAX);
     }
     for (crn_json_iter_init(&it, value); crn_json_iter_next(&it, &space, &key, &key_len);) {
         CRN_TRY(read_space(space, &spaces[options.space_count++], err));
     }
-    options.lexical = crn_json_get(schema, "lexical", &value) && crn_json_type(value) == CRN_JSON_BOOL && crn_json_bool(value);
+    options.lexical = crn_json_get(schema, "lexical", &value) && crn_json_type(value) == CRN_JSON_BOOL &&
+                      crn_json_bool(value);
     if (crn_json_get(schema, "metadata", &value)) {
-        if (crn_json_write(value, metadata) != CAIRN_OK) return crn_error_set(err, metadata->failed, "no memory for metadata");
+        if (crn_json_write(value, metadata) != CAIRN_OK)
+            return crn_error_set(err, metadata->failed, "no memory for metadata");
         options.metadata = metadata->data;
     }
     return cairn_collection_create(db, name, &options, err);

@@ -9,7 +9,8 @@ static const struct crn_cli_option options[] = {
     CRN_CLI_OPTION_TEXT("domain", "NAME", scope.domain, "only this domain"),
     CRN_CLI_OPTION_TEXT("agent", "NAME", scope.agent, "only this agent"),
     CRN_CLI_OPTION_TEXT("type", "NAME", scope.type, "only this type"),
-    CRN_CLI_OPTION_TEXT("filter", "JSON", scope.filter, "only payloads like this, as in '{\"size\":{\"$lt\":9}}'"),
+    CRN_CLI_OPTION_TEXT("filter", "JSON", scope.filter,
+                        "only payloads like this, as in '{\"size\":{\"$lt\":9}}'"),
     CRN_CLI_OPTION_NUMBER("min-confidence", "C", scope.min_confidence, "only with this confidence or more"),
     {0},
 };

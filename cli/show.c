@@ -69,7 +69,8 @@ static void put_vectors(struct crn_cli_table *table, const cairn_pattern *patter
 
 cairn_status crn_cli_show(const cairn_pattern *pattern, cairn_error *err)
 {
-    static const struct crn_cli_column columns[] = {{.title = "", .style = CRN_CLI_FAINT}, {.title = "", .grows = false}};
+    static const struct crn_cli_column columns[] = {{.title = "", .style = CRN_CLI_FAINT},
+                                                    {.title = "", .grows = false}};
     struct crn_cli_table table;
     char number[24];
 

@@ -12,8 +12,8 @@
 
 static const char *collection_name;
 static const struct crn_cli_option collection_options[] = {
-    {.name = "collection", .letter = 'c', .kind = CRN_CLI_TEXT, .value = "NAME", .to.text = &collection_name,
-     .help = "the collection (default: default)"},
+    CRN_CLI_OPTION_TEXT("collection", "NAME", collection_name, "the collection (default: default)",
+                        .letter = 'c'),
     {0},
 };
 const struct crn_cli_group crn_cli_collection_group = {"Collection", collection_options};
@@ -24,7 +24,8 @@ static const struct crn_cli_option embed_options[] = {
                         "what makes vectors of texts: ngram, ngram:DIM or openai:URL,MODEL"),
     {0},
 };
-const struct crn_cli_group crn_cli_embed_group = {"Embedding (a key is read from CAIRN_EMBED_KEY)", embed_options};
+const struct crn_cli_group crn_cli_embed_group = {"Embedding (a key is read from CAIRN_EMBED_KEY)",
+                                                  embed_options};
 
 static struct {
     uint64_t dim;
@@ -35,8 +36,10 @@ static struct {
 } settings;
 static const struct crn_cli_option settings_options[] = {
     CRN_CLI_OPTION_COUNT("dim", "N", 1, CAIRN_DIM_MAX, settings.dim, "components of a vector"),
-    CRN_CLI_OPTION_CHOICE("metric", "cosine|l2|dot|manhattan", settings.metric, "how vectors compare (default: cosine)"),
-    CRN_CLI_OPTION_CHOICE("quantization", "none|scalar", settings.quantization, "what a search scans (default: none)"),
+    CRN_CLI_OPTION_CHOICE("metric", "cosine|l2|dot|manhattan", settings.metric,
+                          "how vectors compare (default: cosine)"),
+    CRN_CLI_OPTION_CHOICE("quantization", "none|scalar", settings.quantization,
+                          "what a search scans (default: none)"),
     CRN_CLI_OPTION_TEXT("index", "KIND", settings.index, "auto, flat or faiss:FACTORY (default: auto)"),
     CRN_CLI_OPTION_TEXT("model", "NAME", settings.model, "the embedding model that makes the vectors"),
     CRN_CLI_OPTION_FLAG("lexical", settings.lexical, "keep a full-text index over the texts"),
@@ -84,13 +87,15 @@ static cairn_status open_openai(const char *spec, uint32_t dim, cairn_embedder *
     const char *comma = strrchr(spec, ',');
 
     if (comma == NULL || comma == spec || comma[1] == '\0') {
-        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "--embed openai:URL,MODEL lacks its URL or its model: '%s'", spec);
+        return crn_error_set(err, CAIRN_INVALID_ARGUMENT,
+                             "--embed openai:URL,MODEL lacks its URL or its model: '%s'", spec);
     }
     char *url = strndup(spec, (size_t)(comma - spec));
     if (url == NULL) return crn_error_no_memory(err, strlen(spec));
-    cairn_status status = cairn_embedder_openai(
-        CAIRN_OPTIONS(cairn_openai_options, .url = url, .model = comma + 1, .api_key = getenv("CAIRN_EMBED_KEY"), .dim = dim),
-        out, err);
+    cairn_status status =
+        cairn_embedder_openai(CAIRN_OPTIONS(cairn_openai_options, .url = url, .model = comma + 1,
+                                            .api_key = getenv("CAIRN_EMBED_KEY"), .dim = dim),
+                              out, err);
     free(url);
     return status;
 }
@@ -109,10 +114,12 @@ static cairn_status open_embedder(const char *spec, uint32_t dim, cairn_embedder
             return cairn_embedder_ngram((uint32_t)own_dim, out, err);
         }
     }
-    return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "--embed wants ngram, ngram:DIM or openai:URL,MODEL, not '%s'", spec);
+    return crn_error_set(err, CAIRN_INVALID_ARGUMENT,
+                         "--embed wants ngram, ngram:DIM or openai:URL,MODEL, not '%s'", spec);
 }
 
-const cairn_space_options *crn_cli_store_space(const cairn_collection_options *options, cairn_space_options *scratch)
+const cairn_space_options *crn_cli_store_space(const cairn_collection_options *options,
+                                               cairn_space_options *scratch)
 {
     for (uint32_t i = 0; i < options->space_count; i++) {
         const char *name = options->spaces[i].name;
@@ -163,13 +170,16 @@ cairn_status crn_cli_store_collection(struct crn_cli_store *store, bool *out_exi
 {
     cairn_collection_options options = crn_cli_settings();
 
-    cairn_status status = cairn_collection_open(store->db, crn_cli_collection_name(), NULL, &store->collection, err);
+    cairn_status status =
+        cairn_collection_open(store->db, crn_cli_collection_name(), NULL, &store->collection, err);
     *out_exists = status != CAIRN_NO_COLLECTION;
     if (status == CAIRN_NO_COLLECTION) return CAIRN_OK;
-    if (status == CAIRN_OK && crn_cli_settings_given()) { /* once more: what was asked for must be what it is */
+    if (status == CAIRN_OK &&
+        crn_cli_settings_given()) { /* once more: what was asked for must be what it is */
         cairn_collection_close(store->collection);
         store->collection = NULL;
-        status = cairn_collection_open(store->db, crn_cli_collection_name(), &options, &store->collection, err);
+        status =
+            cairn_collection_open(store->db, crn_cli_collection_name(), &options, &store->collection, err);
     }
     return status == CAIRN_OK ? attach(store, err) : status;
 }
@@ -192,7 +202,8 @@ static cairn_status complete(struct crn_cli_store *store, cairn_collection_optio
 
     if (options->dim == 0 && has_vector) options->dim = first->dim;
     if (options->model == NULL && has_vector) options->model = first->model;
-    if (spec == NULL && options->model == NULL && (options->dim == 0 || (first != NULL && !has_vector))) spec = "ngram";
+    if (spec == NULL && options->model == NULL && (options->dim == 0 || (first != NULL && !has_vector)))
+        spec = "ngram";
     if (spec == NULL && options->model != NULL && strcmp(options->model, NGRAM_MODEL) == 0) spec = "ngram";
     if (spec == NULL) return CAIRN_OK;
 
@@ -202,10 +213,12 @@ static cairn_status complete(struct crn_cli_store *store, cairn_collection_optio
     return CAIRN_OK;
 }
 
-cairn_status crn_cli_store_complete(struct crn_cli_store *store, cairn_collection_options *options, cairn_error *err)
+cairn_status crn_cli_store_complete(struct crn_cli_store *store, cairn_collection_options *options,
+                                    cairn_error *err)
 {
     if (options->dim == 0 && embed_spec == NULL) {
-        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "the dim is not known; give --dim N, or --embed ngram");
+        return crn_error_set(err, CAIRN_INVALID_ARGUMENT,
+                             "the dim is not known; give --dim N, or --embed ngram");
     }
     return complete(store, options, NULL, err);
 }
@@ -222,7 +235,8 @@ cairn_status crn_cli_store_create(struct crn_cli_store *store, const char *schem
     }
     CRN_TRY(complete(store, &options, first, err));
     CRN_TRY(cairn_collection_open(store->db, crn_cli_collection_name(), &options, &store->collection, err));
-    return store->embedder != NULL ? cairn_collection_attach(store->collection, store->embedder, err) : CAIRN_OK;
+    return store->embedder != NULL ? cairn_collection_attach(store->collection, store->embedder, err)
+                                   : CAIRN_OK;
 }
 
 void crn_cli_store_close(struct crn_cli_store *store)

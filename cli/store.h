@@ -46,21 +46,24 @@ cairn_status crn_cli_store_open_db(struct crn_cli_store *store, const char *path
 cairn_status crn_cli_store_open(struct crn_cli_store *store, const char *path, enum crn_cli_access access,
                                 cairn_error *err);
 
-/* Opens the collection of an open database, as above. *out_exists = false when there is none (which is OK). */
+/* Opens the collection of an open database, as above. *out_exists = false when there is none (which is
+ * OK). */
 cairn_status crn_cli_store_collection(struct crn_cli_store *store, bool *out_exists, cairn_error *err);
 
-/* Creates the collection from the settings on the command line, or from `schema`, an export's JSON (may be NULL). Where
- * these leave it open the first record decides (may be NULL): its vector gives the dim, and without one the built-in
- * embedder is used. */
+/* Creates the collection from the settings on the command line, or from `schema`, an export's JSON (may be
+ * NULL). Where these leave it open the first record decides (may be NULL): its vector gives the dim, and
+ * without one the built-in embedder is used. */
 cairn_status crn_cli_store_create(struct crn_cli_store *store, const char *schema, const cairn_pattern *first,
                                   cairn_error *err);
 
 /* Fills in what the settings leave open for a collection without records: the model and dim of --embed. */
-cairn_status crn_cli_store_complete(struct crn_cli_store *store, cairn_collection_options *options, cairn_error *err);
+cairn_status crn_cli_store_complete(struct crn_cli_store *store, cairn_collection_options *options,
+                                    cairn_error *err);
 
 void crn_cli_store_close(struct crn_cli_store *store);
 
 /* The default space of a collection's settings; NULL when it has none. */
-const cairn_space_options *crn_cli_store_space(const cairn_collection_options *options, cairn_space_options *scratch);
+const cairn_space_options *crn_cli_store_space(const cairn_collection_options *options,
+                                               cairn_space_options *scratch);
 
 #endif

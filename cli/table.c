@@ -11,10 +11,10 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#define GAP 2           /* spaces between columns */
-#define GROWS_MIN 20    /* columns that a growing column is never cut below */
-#define WIDTH_MAX 1000  /* columns of a "terminal" that is a file */
-#define CELL_MAX 4096   /* bytes of a text that are looked at */
+#define GAP 2          /* spaces between columns */
+#define GROWS_MIN 20   /* columns that a growing column is never cut below */
+#define WIDTH_MAX 1000 /* columns of a "terminal" that is a file */
+#define CELL_MAX 4096  /* bytes of a text that are looked at */
 #define ELLIPSIS "\xe2\x80\xa6"
 
 struct crn_cli_row {
@@ -22,7 +22,8 @@ struct crn_cli_row {
     const char *cells[CRN_CLI_TABLE_COLUMNS_MAX];
 };
 
-void crn_cli_table_init(struct crn_cli_table *table, const struct crn_cli_column *columns, size_t column_count)
+void crn_cli_table_init(struct crn_cli_table *table, const struct crn_cli_column *columns,
+                        size_t column_count)
 {
     *table = (struct crn_cli_table){.columns = columns, .column_count = column_count};
 }

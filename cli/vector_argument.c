@@ -8,7 +8,8 @@
 
 #include <string.h>
 
-static cairn_status parse(const char *text, size_t len, struct crn_cli_arena *arena, cairn_vector *out, cairn_error *err)
+static cairn_status parse(const char *text, size_t len, struct crn_cli_arena *arena, cairn_vector *out,
+                          cairn_error *err)
 {
     struct crn_json root;
 
@@ -34,7 +35,8 @@ cairn_status crn_cli_vector_argument(const char *argument, struct crn_cli_arena 
     const char *path = argument[0] == '@' ? argument + 1 : argument;
     cairn_status status = crn_cli_input_open(&input, path, err);
     if (status == CAIRN_OK) status = crn_cli_input_all(&input, err);
-    if (status == CAIRN_OK) status = parse(crn_cli_input_at(&input), crn_cli_input_available(&input), arena, out, err);
+    if (status == CAIRN_OK)
+        status = parse(crn_cli_input_at(&input), crn_cli_input_available(&input), arena, out, err);
     crn_cli_input_close(&input);
     return status == CAIRN_OK ? CAIRN_OK : crn_error_context(err, status, "--vector %s", argument);
 }

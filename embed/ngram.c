@@ -1,15 +1,17 @@
 /*
- * "cairn-ngram-1": text to vector by feature hashing (Weinberger et al., ICML 2009). A text's features are its
- * words, its pairs of neighbouring words, and the letter trigrams of each word with its borders marked, which
- * carry typos and inflections. Each feature adds its weight, by a sign of its own, to one component of its own,
- * both from its hash; then each sum is replaced by its signed square root and the vector scaled to length 1.
+ * "cairn-ngram-1": text to vector by feature hashing (Weinberger et al., ICML 2009). A text's features are
+ * its words, its pairs of neighbouring words, and the letter trigrams of each word with its borders marked,
+ * which carry typos and inflections. Each feature adds its weight, with a sign of its own, to one component
+ * of its own, both taken from its hash. Then each sum is replaced by its signed square root, and the vector
+ * is scaled to length 1.
  *
- * The weights know no statistics of a collection, so a text has one vector for ever. They were chosen with
- * bench/bench_embed.c on Debian's package descriptions. The square root (the Hellinger map) is worth most:
- * it keeps few strong features from drowning many weak ones.
+ * The weights know no statistics of a collection, so a text has one vector for ever. They were chosen on
+ * Debian's package descriptions, as bench/bench_embed.c measures. What helped most: the square roots, which
+ * keep a few strong features from drowning many weak ones, and one component a feature instead of two.
+ * Trigrams alone do as well as all lengths from 3 to 5, and take less time.
  *
- * The output is a contract: the same bits on every machine. Sums are integers; the end is one division and one
- * square root a component, which IEEE 754 rounds in one way only. Any change here is a new model name.
+ * The output is a contract: the same bits on every machine. Sums are integers, and what follows are divisions
+ * and square roots, which IEEE 754 rounds in one way only. Any change here is a new model name.
  */
 #include "base/error.h"
 #include "base/hash.h"
@@ -38,9 +40,10 @@ enum { SEED_WORD = 1, SEED_PAIR = 2, SEED_TRIGRAM = 3 };
 
 /* ---- the terms of a text, each once, with its count ---- */
 
-#define SLOTS_FIRST 256u /* a power of two, as all sizes of the table */
-#define SLOTS_KEPT \
-    4096u /* a larger table is given back after its text, or clearing it would cost the next ones */
+/* Powers of two, as all sizes of the table. A table larger than SLOTS_KEPT is given back after its text, or
+ * clearing it would slow down the next ones. */
+#define SLOTS_FIRST 256u
+#define SLOTS_KEPT 4096u
 #define NO_WORD UINT32_MAX
 
 struct term {
@@ -80,12 +83,18 @@ static void terms_clear(struct terms *terms)
     }
 }
 
-static cairn_status terms_grow(struct terms *terms, cairn_error *err)
+static size_t larger_size(const struct terms *terms)
 {
-    size_t slot_count = terms->slot_count > 0 ? terms->slot_count * 2 : SLOTS_FIRST;
+    return terms->slot_count > 0 ? terms->slot_count * 2 : SLOTS_FIRST;
+}
+
+/* False when there is no memory. */
+static bool terms_grow(struct terms *terms)
+{
+    size_t slot_count = larger_size(terms);
     struct term *slots = crn_mem_calloc(slot_count, sizeof *slots);
 
-    if (slots == NULL) return crn_error_no_memory(err, slot_count * sizeof *slots);
+    if (slots == NULL) return false;
     for (size_t i = 0; i < terms->slot_count; i++) {
         const struct term *term = &terms->slots[i];
         if (term->count > 0) *find_slot(slots, slot_count, term->hash) = *term;
@@ -93,12 +102,14 @@ static cairn_status terms_grow(struct terms *terms, cairn_error *err)
     crn_mem_free(terms->slots);
     terms->slots = slots;
     terms->slot_count = slot_count;
-    return CAIRN_OK;
+    return true;
 }
 
 static cairn_status terms_add(struct terms *terms, uint64_t hash, uint32_t start, cairn_error *err)
 {
-    if (terms->used >= terms->slot_count / 2) CRN_TRY(terms_grow(terms, err));
+    if (terms->used >= terms->slot_count / 2 && !terms_grow(terms)) {
+        return crn_error_no_memory(err, larger_size(terms) * sizeof *terms->slots);
+    }
 
     struct term *term = find_slot(terms->slots, terms->slot_count, hash);
     if (term->count == 0) {

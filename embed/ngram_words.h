@@ -8,7 +8,8 @@
 
 #define CRN_NGRAM_LETTERS_MAX 64 /* longer runs of letters are several words */
 
-/* One word, lower-cased, between the marks '<' and '>', which are no letters and so tell its borders in an n-gram. */
+/* One word, lower-cased, between the marks '<' and '>', which are no letters and so tell its borders in a
+ * trigram. */
 struct crn_ngram_word {
     size_t letters;                             /* 1..CRN_NGRAM_LETTERS_MAX */
     uint16_t starts[CRN_NGRAM_LETTERS_MAX + 3]; /* byte of '<', of each letter, of '>', and the end */
@@ -17,8 +18,8 @@ struct crn_ngram_word {
 
 /*
  * Reads the next word of text[0..len), valid UTF-8, from byte *pos on, and moves *pos behind it. False when
- * there is none. A word is a run of letters and digits; a Han character or a kana is a word by itself, because no spaces
- * part the words there.
+ * there is none. A word is a run of letters and digits; a Han character or a kana is a word by itself,
+ * because no spaces part the words there.
  */
 bool crn_ngram_word_next(const char *text, size_t len, size_t *pos, struct crn_ngram_word *out_word);
 

@@ -1,7 +1,6 @@
 /*
  * An OpenAI-compatible embeddings endpoint as an embedder: options, batches, tries and pauses. The JSON is in
- * openai_json.c. Whatever the endpoint does wrong is EMBEDDER; a batch goes in whole or not at all, and nothing
- * here makes a vector up.
+ * openai_json.c. Whatever the endpoint does wrong is EMBEDDER, and nothing here makes a vector up.
  *
  * Tried again, with pauses that double: 429, 5xx and failed connections. Not tried again: a request that ran
  * out of its time, because the caller has waited as long as was allowed, and every other status.
@@ -65,8 +64,8 @@ static void sleep_ms(uint32_t ms)
     }
 }
 
-/* What the endpoint asks for, and on top of it half to all of a pause that doubles with each try, so that many
- * clients that failed together do not come back together. */
+/* What the endpoint asks for, and on top of it half to all of a pause that doubles with each try, so that
+ * many clients that failed together do not come back together. */
 static uint32_t pause_ms(uint32_t tries, uint32_t retry_after_s)
 {
     uint32_t own = tries < 6 ? PAUSE_FIRST_MS << (tries - 1) : PAUSE_MAX_MS;

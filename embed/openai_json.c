@@ -110,7 +110,7 @@ cairn_status crn_openai_read(const struct crn_buf *answer, size_t count, uint32_
 {
     struct reader reader = {.count = count, .dim = dim, .vectors = out_vectors};
     struct crn_json_iter it;
-    struct crn_json data, item;
+    struct crn_json data = {0}, item;
     const char *key;
     size_t key_len;
     cairn_status status = CAIRN_NO_MEMORY;
@@ -138,7 +138,7 @@ done:
 
 cairn_status crn_openai_read_dim(const struct crn_buf *answer, uint32_t *out_dim, cairn_error *err)
 {
-    struct crn_json data, item, embedding;
+    struct crn_json data = {0}, item, embedding;
     struct crn_json_iter it;
     const char *key;
     size_t key_len, dim;
@@ -185,7 +185,7 @@ void crn_openai_read_error(const struct crn_buf *answer, char *out, size_t size)
     struct crn_json_parser *parser = crn_json_parser_create();
 
     if (answer->len == 0) {
-        snprintf(out, size, "(nothing more)");
+        snprintf(out, size, "(no words with it)");
     } else if (parser != NULL && crn_json_parse(parser, answer->data, answer->len, &root, NULL) == CAIRN_OK &&
                find_message(root, &message)) {
         snprintf(out, size, "%s", crn_json_string(message, &(size_t){0}));

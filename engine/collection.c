@@ -293,9 +293,18 @@ static const char *metric_name(cairn_metric metric)
     return (unsigned)metric < 5 ? names[metric] : "unknown";
 }
 
+static const char *kind_name(cairn_space_kind kind)
+{
+    static const char *const names[] = {"dense", "sparse", "multi"};
+    return (unsigned)kind < 3 ? names[kind] : "unknown";
+}
+
 static cairn_status check_agreement(const struct crn_catalog *catalog, const struct crn_space *space,
                                     const cairn_space_options *asked, cairn_error *err)
 {
+    if (asked->kind != 0 && asked->kind != space->kind) {
+        return disagree(catalog->name, "kind", kind_name(space->kind), kind_name(asked->kind), err);
+    }
     if (asked->dim != 0 && asked->dim != space->dim) {
         return crn_error_set(err, CAIRN_DIM_MISMATCH, "collection '%s' was created with dim %u, %u was asked for", catalog->name,
                              space->dim, asked->dim);
@@ -323,11 +332,19 @@ static cairn_status check_options(cairn_collection *collection, const cairn_coll
                                             .quantization = options->quantization, .model = options->model};
         CRN_TRY(check_agreement(catalog, &catalog->spaces[0], &single, err));
     }
-    for (uint32_t i = 0; i < options->space_count && options->spaces != NULL; i++) {
+    if (options->space_count != 0 && options->spaces == NULL) {
+        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "%u spaces were announced, spaces is NULL", options->space_count);
+    }
+    for (uint32_t i = 0; i < options->space_count; i++) {
+        CRN_TRY(crn_check_size("cairn_space_options", options->spaces[i].size, sizeof *options->spaces, err));
         CRN_TRY(crn_collection_space(collection, options->spaces[i].name, &space, err));
         CRN_TRY(check_agreement(catalog, &catalog->spaces[space->number], &options->spaces[i], err));
     }
     if (options->lexical && !catalog->lexical) return disagree(catalog->name, "lexical", "off", "on", err);
+    const char *metadata = catalog->metadata == NULL ? "{}" : catalog->metadata;
+    if (options->metadata != NULL && strcmp(options->metadata, metadata) != 0) {
+        return disagree(catalog->name, "metadata", metadata, options->metadata, err);
+    }
     return CAIRN_OK;
 }
 
@@ -499,6 +516,10 @@ cairn_status cairn_collection_attach(cairn_collection *collection, const cairn_e
     if (embedder != NULL) {
         const struct crn_space *space = &crn_collection_catalog(collection)->spaces[0];
         CRN_TRY(crn_check_size("cairn_embedder", embedder->size, sizeof *embedder, err));
+        if (embedder->embed == NULL || embedder->model == NULL) {
+            return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "the embedder's %s is NULL", embedder->embed == NULL ? "embed" : "model");
+        }
+        CRN_TRY(crn_check_name("model", embedder->model, err));
         CRN_TRY(crn_check_model(space, embedder->model, err));
         if (space->kind != CAIRN_SPACE_DENSE || embedder->dim != space->dim) {
             return crn_error_set(err, CAIRN_DIM_MISMATCH, "the embedder '%s' makes %u components, the space '%s' has %u",

@@ -57,13 +57,13 @@ static cairn_status label_pattern(struct crn_json_parser *parser, const cairn_pa
 
 static cairn_status label_all(struct crn_context *context, cairn_error *err)
 {
-    struct crn_json_parser *parser = crn_json_parser_create();
+    struct crn_json_parser *parser;
     cairn_status status = CAIRN_OK;
 
     context->labels = crn_mem_array(context->count, sizeof *context->labels);
-    if (parser == NULL || context->labels == NULL) {
-        status = crn_error_no_memory(err, context->count * sizeof *context->labels);
-    }
+    if (context->labels == NULL) return crn_error_no_memory(err, context->count * sizeof *context->labels);
+    parser = crn_json_parser_create();
+    if (parser == NULL) return crn_error_no_memory(err, 1);
     for (size_t i = 0; status == CAIRN_OK && i < context->count; i++) {
         status = label_pattern(parser, context->memories[i].pattern, context->labels[i], err);
     }
@@ -135,8 +135,8 @@ double crn_context_success_rate(const cairn_pattern *pattern)
     return pattern->usage_count > 0 ? (double)pattern->success_count / (double)pattern->usage_count : 0;
 }
 
-/* How well a pattern did, cautious about few uses (Laplace's rule of succession), and how far it is trusted.
- * */
+/* How well a pattern did, cautious about few uses (Laplace's rule of succession), and how far it is
+ * trusted. */
 static double merit(const cairn_pattern *pattern)
 {
     return ((double)pattern->success_count + 1) / ((double)pattern->usage_count + 2) * pattern->confidence;

@@ -57,9 +57,6 @@ void crn_scope_test_release(struct crn_scope_test *test);
 /* Is the row in the scope? CORRUPT when its payload cannot be read. */
 cairn_status crn_scope_test_record(const struct crn_scope_test *test, const struct crn_record *record,
                                    bool *out_matches, cairn_error *err);
-/* The same for one row alone. */
-cairn_status crn_scope_match(const cairn_scope *scope, const struct crn_record *record, bool *out_matches,
-                             cairn_error *err);
 
 /*
  * The rows of the collection in the scope, as the reader's snapshot has them; expired rows included. From the

@@ -22,11 +22,10 @@
 #define ENTRIES_MAX 256u
 #define ENTRY_BYTES 256u /* of an entry and of the set's own structures, about */
 
-/* More of the log than this is not read to spare an evaluation. */
-#define CATCH_UP_ENTRIES_MAX 65536u
-/* Nor is a row looked at alone when more than one in this many rows has changed: then the whole scope is
- * evaluated. */
+/* Rows that changed are read one by one, so at most one in this many, and some, are looked at; with more in
+ * the log the whole scope is evaluated anew. */
 #define CATCH_UP_SHARE 8u
+#define CATCH_UP_MIN 1024u
 
 struct entry {
     uint64_t hash;
@@ -232,24 +231,21 @@ static cairn_status catch_up(const struct crn_filter_source *source, const cairn
     uint64_t total;
     cairn_status status;
 
-    if (sequence - old->sequence > CATCH_UP_ENTRIES_MAX) return CAIRN_OK;
+    CRN_TRY(crn_read_count(source->reader, source->catalog->id, &total, err));
+    if (sequence - old->sequence > total / CATCH_UP_SHARE + CATCH_UP_MIN) return CAIRN_OK;
     changes.locals = roaring_bitmap_create();
     if (changes.locals == NULL) return crn_error_no_memory(err, sizeof *changes.locals);
 
-    cairn_error trimmed;
-    status = crn_read_log(source->reader, old->sequence, note_change, &changes, &trimmed);
+    cairn_error cause;
+    status = crn_read_log(source->reader, old->sequence, note_change, &changes, &cause);
     if (status == CAIRN_CONFLICT || changes.settings) {
-        status = CAIRN_OK;
+        status = CAIRN_OK; /* the log was trimmed, or rows alone do not tell all that changed */
         goto done;
     }
     if (status != CAIRN_OK) {
-        status = crn_error_set(err, status, "%s", trimmed.message);
+        status = crn_error_set(err, status, "%s", cause.message);
         goto done;
     }
-    status = crn_read_count(source->reader, source->catalog->id, &total, err);
-    if (status != CAIRN_OK) goto done;
-    if (roaring_bitmap_get_cardinality(changes.locals) > total / CATCH_UP_SHARE + 1) goto done;
-
     locals = roaring_bitmap_copy(old->locals);
     if (locals == NULL) {
         status = crn_error_no_memory(err, sizeof *locals);
@@ -287,7 +283,8 @@ static cairn_status make_rows(const struct crn_filter_source *source, const cair
     *out_rows = rows_create(locals, sequence);
     if (*out_rows != NULL) return CAIRN_OK;
     roaring_bitmap_free(locals);
-    return crn_error_no_memory(err, sizeof **out_rows);
+    crn_error_no_memory(err, sizeof **out_rows);
+    return CAIRN_NO_MEMORY;
 }
 
 cairn_status crn_scope_rows(struct crn_scope_cache *cache, struct crn_reader *reader,

@@ -75,9 +75,9 @@ static cairn_status read_condition(struct narrowing *narrowing, const struct crn
                                   narrowing->err);
         }
         return crn_read_index(reader, index, CRN_ANY, NULL, add_local, out->locals, narrowing->err);
-    default:
-        return crn_error_set(narrowing->err, CAIRN_INTERNAL, "filter: kind %d is no condition",
-                             (int)node->kind);
+    default: /* EXISTS */
+        out->exact = true;
+        return crn_read_index(reader, index, CRN_ANY, NULL, add_local, out->locals, narrowing->err);
     }
 }
 

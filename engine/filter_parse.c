@@ -86,7 +86,10 @@ static cairn_status add_node(struct parse *parse, struct crn_filter_node *parent
 {
     struct crn_filter_node *node = take(parse->filter, sizeof *node);
 
-    if (node == NULL) return crn_error_no_memory(parse->err, sizeof *node);
+    if (node == NULL) {
+        crn_error_no_memory(parse->err, sizeof *node);
+        return CAIRN_NO_MEMORY;
+    }
     node->kind = kind;
     node->next = parent->first;
     parent->first = node;
@@ -225,7 +228,7 @@ static cairn_status parse_operator(struct parse *parse, const struct crn_filter_
                                    const struct operation *operation, struct crn_json operand,
                                    struct crn_filter_node *parent)
 {
-    struct crn_filter_node *node;
+    struct crn_filter_node *node = NULL;
 
     CRN_TRY(check_operand(parse, operation, path->text, operand));
     if (operation->negated || (operation->operand == FLAG && !crn_json_bool(operand))) {
@@ -352,7 +355,7 @@ static cairn_status parse_list(struct parse *parse, const char *where, struct cr
 static cairn_status parse_logical(struct parse *parse, const char *name, struct crn_json operand,
                                   struct crn_filter_node *parent)
 {
-    struct crn_filter_node *node;
+    struct crn_filter_node *node = NULL;
 
     if (strcmp(name, "$and") == 0) return parse_list(parse, name, operand, parent);
     if (strcmp(name, "$or") == 0) {

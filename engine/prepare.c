@@ -151,6 +151,7 @@ static cairn_status add_vector(cairn_collection *collection, struct crn_prepared
     CRN_TRY(crn_check_model(space, row->model, err));
     struct crn_vector_data *data = &row->vectors[n];
     data->space = space->id;
+    row->models[n] = row->model;
     row->packed[n] = NULL;
     switch (space->kind) {
     case CAIRN_SPACE_DENSE:
@@ -175,9 +176,13 @@ static cairn_status add_vectors(cairn_collection *collection, struct crn_prepare
         return crn_error_set(err, CAIRN_LIMIT, "the pattern has %u vectors, a collection has at most %u spaces",
                              pattern->vector_count, CAIRN_SPACES_MAX);
     }
+    if (pattern->vectors == NULL && pattern->vector_count != 0) {
+        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "%u vectors were announced, vectors is NULL", pattern->vector_count);
+    }
     row->vectors = crn_mem_calloc(most, sizeof *row->vectors);
     row->packed = crn_mem_calloc(most, sizeof *row->packed);
-    if (row->vectors == NULL || row->packed == NULL) return crn_error_no_memory(err, most * sizeof *row->vectors);
+    row->models = crn_mem_calloc(most, sizeof *row->models);
+    if (row->vectors == NULL || row->packed == NULL || row->models == NULL) return crn_error_no_memory(err, most * sizeof *row->vectors);
     row->record.vectors = row->vectors;
     if (pattern->vector != NULL) {
         const cairn_vector vector = {.values = pattern->vector, .dim = pattern->dim};
@@ -219,6 +224,10 @@ static cairn_status check_numbers(const cairn_pattern *pattern, cairn_error *err
     if (pattern->created_at_ms < 0 || pattern->last_used_ms < 0 || pattern->expires_at_ms < 0) {
         return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "a time is negative: created %" PRId64 ", last used %" PRId64 ", expires %" PRId64,
                              pattern->created_at_ms, pattern->last_used_ms, pattern->expires_at_ms);
+    }
+    const uint32_t known = CAIRN_FIELD_CONFIDENCE | CAIRN_FIELD_USAGE | CAIRN_FIELD_SUCCESS | CAIRN_FIELD_LAST_USED | CAIRN_FIELD_EXPIRES;
+    if ((pattern->fields & ~known) != 0) {
+        return crn_error_set(err, CAIRN_INVALID_OPTION, "fields %u holds %u, which is no cairn_field", pattern->fields, pattern->fields & ~known);
     }
     return CAIRN_OK;
 }
@@ -292,6 +301,25 @@ static cairn_status prepare_one(cairn_collection *collection, cairn_write_mode m
 
 /* ---- texts to vectors ---- */
 
+/* Whatever a host's embedder answers, its failure has one name. */
+static cairn_status embed(const cairn_embedder *embedder, const char *const *texts, size_t count, float *out_vectors, cairn_error *err)
+{
+    cairn_error cause = {.status = CAIRN_OK};
+    const cairn_status status = embedder->embed(embedder->ctx, texts, count, out_vectors, &cause);
+
+    if (status == CAIRN_OK) return CAIRN_OK;
+    return crn_error_set(err, status == CAIRN_NO_MEMORY ? CAIRN_NO_MEMORY : CAIRN_EMBEDDER, "embedder '%.60s': %s", embedder->model,
+                         cause.message[0] != '\0' ? cause.message : cairn_status_text(status));
+}
+
+cairn_status crn_embed_query(const cairn_embedder *embedder, const struct crn_space *space, const char *text, float *out_vector,
+                             cairn_error *err)
+{
+    CRN_TRY(embed(embedder, &text, 1, out_vector, err));
+    CRN_TRY(crn_check_model(space, embedder->model, err));
+    return crn_check_vector(space, out_vector, embedder->dim, err);
+}
+
 static bool wants_embedding(const cairn_collection *collection, const struct crn_prepared *row)
 {
     const struct crn_space *space = &collection->first_catalog->catalog.spaces[0];
@@ -311,7 +339,7 @@ static cairn_status embed_texts(const cairn_embedder *embedder, struct crn_prepa
     if (!crn_mem_mul(count, embedder->dim, &values)) return crn_error_no_memory(err, SIZE_MAX);
     batch->embedded = crn_mem_array(values, sizeof *batch->embedded);
     if (batch->embedded == NULL) return crn_error_no_memory(err, values * sizeof *batch->embedded);
-    return embedder->embed(embedder->ctx, texts, count, batch->embedded, err);
+    return embed(embedder, texts, count, batch->embedded, err);
 }
 
 static cairn_status embed_missing(cairn_collection *collection, struct crn_prepared_batch *batch, cairn_error *err)
@@ -335,6 +363,7 @@ static cairn_status embed_missing(cairn_collection *collection, struct crn_prepa
         const cairn_vector vector = {.values = next, .dim = embedder->dim};
         row->model = embedder->model;
         status = add_vector(collection, row, &vector, err);
+        if (status != CAIRN_OK) crn_error_context(err, status, "pattern %zu ('%.60s')", i, row->id.text);
         next += embedder->dim;
     }
     return status;
@@ -387,6 +416,7 @@ void crn_prepare_release(struct crn_prepared_batch *batch)
         struct crn_prepared *row = &batch->rows[i];
         for (uint32_t v = 0; row->packed != NULL && v < row->record.vector_count; v++) crn_mem_free(row->packed[v]);
         crn_mem_free(row->packed);
+        crn_mem_free(row->models);
         crn_mem_free(row->vectors);
         crn_mem_free(row->payload);
     }

@@ -18,7 +18,8 @@ struct crn_prepared {
     void **packed;   /* [record.vector_count]: sparse and multi vectors in their stored form, or NULL */
     uint32_t fields;
     uint64_t if_version;
-    const char *model; /* stated for the default space, or NULL */
+    const char *model;   /* stated for the vectors that come, or NULL */
+    const char **models; /* [record.vector_count]: what each was stated with */
     bool has_domain, has_agent, has_type, has_text, has_payload; /* for CAIRN_UPDATE */
 };
 
@@ -37,6 +38,10 @@ cairn_status crn_check_vector(const struct crn_space *space, const float *vector
 
 /* Checks a name: UTF-8, at most CAIRN_NAME_MAX bytes, no control characters. NULL passes. */
 cairn_status crn_check_name(const char *what, const char *name, cairn_error *err);
+
+/* The text as a vector of the space, [dim], by the host's embedder. EMBEDDER; and those of a vector that a caller brings. */
+cairn_status crn_embed_query(const cairn_embedder *embedder, const struct crn_space *space, const char *text, float *out_vector,
+                             cairn_error *err);
 
 /* Is the model stated for vectors the space's own? NULL on either side passes. */
 cairn_status crn_check_model(const struct crn_space *space, const char *model, cairn_error *err);

@@ -102,10 +102,7 @@ static cairn_status embed_query(const cairn_embedder *embedder, const struct crn
 {
     *out_vector = crn_mem_array(embedder->dim, sizeof **out_vector);
     if (*out_vector == NULL) return crn_error_no_memory(err, embedder->dim * sizeof **out_vector);
-    cairn_status status = embedder->embed(embedder->ctx, &text, 1, *out_vector, err);
-    if (status == CAIRN_OK) status = crn_check_model(space, embedder->model, err);
-    if (status == CAIRN_OK) status = crn_check_vector(space, *out_vector, embedder->dim, err);
-    return status;
+    return crn_embed_query(embedder, space, text, *out_vector, err);
 }
 
 static cairn_status search_vector(struct crn_search *search, const cairn_embedder *embedder, size_t k, struct crn_candidates *out,
@@ -125,6 +122,7 @@ static cairn_status search_vector(struct crn_search *search, const cairn_embedde
         CRN_TRY(check_sparse_query(query, err));
         return crn_search_sparse(search, live, k, out, err);
     }
+    if (query->indices != NULL) return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "the query has indices, but the space '%s' is dense", space->name);
     if (query->vector != NULL) {
         CRN_TRY(crn_check_vector(space, query->vector, query->dim, err));
         return crn_search_dense(search, live, query->vector, k, out, err);

@@ -14,6 +14,9 @@
 #include <math.h>
 #include <string.h>
 
+/* Reading one vector by its key costs about as much as passing so many in a scan. */
+#define POINT_READ_ROWS 2u
+
 struct comparison {
     cairn_metric metric;
     enum crn_op op;
@@ -27,8 +30,8 @@ struct comparison {
     cairn_error *err;
 };
 
-/* Quant's raw distance; for cosine, whose rows it takes as normalised, the row's length is divided out here.
- * */
+/* Quant's raw distance; for cosine, whose rows it takes as normalised, the row's length is divided out
+ * here. */
 static float raw_distance(const struct comparison *comparison)
 {
     float raw;
@@ -56,6 +59,41 @@ static cairn_status compare_row(void *ctx, uint32_t local, const void *data, siz
     return CAIRN_OK;
 }
 
+/* One by one, where few rows are in scope; a row may have no vector here. */
+static cairn_status compare_few(struct crn_reader *reader, uint32_t space, struct comparison *comparison,
+                                cairn_error *err)
+{
+    roaring_uint32_iterator_t it;
+    struct crn_buf memory;
+    cairn_status status = CAIRN_OK;
+
+    crn_buf_init(&memory, SIZE_MAX / 2);
+    roaring_init_iterator(comparison->scope, &it);
+    for (; status == CAIRN_OK && it.has_value; roaring_advance_uint32_iterator(&it)) {
+        size_t offset, size;
+
+        crn_buf_clear(&memory);
+        status = crn_read_vector(reader, space, it.current_value, &memory, &offset, &size, err);
+        if (status != CAIRN_OK || size == 0) continue;
+        status = compare_row(comparison, it.current_value, memory.data + offset, size);
+    }
+    crn_buf_release(&memory);
+    return status;
+}
+
+static cairn_status compare_rows(struct crn_reader *reader, const struct crn_catalog *catalog,
+                                 struct comparison *comparison, cairn_error *err)
+{
+    const uint32_t space = catalog->spaces[0].id;
+    uint64_t total;
+
+    CRN_TRY(crn_read_count(reader, catalog->id, &total, err));
+    if (roaring_bitmap_get_cardinality(comparison->scope) * POINT_READ_ROWS < total) {
+        return compare_few(reader, space, comparison, err);
+    }
+    return crn_read_vectors(reader, space, 1, compare_row, comparison, err);
+}
+
 static cairn_status compare_scope(const struct crn_shortlist_query *query, struct comparison *comparison,
                                   cairn_error *err)
 {
@@ -75,7 +113,7 @@ static cairn_status compare_scope(const struct crn_shortlist_query *query, struc
     cairn_status status = crn_collection_scope(query->collection, reader, catalog, &scope, &rows, err);
     if (status == CAIRN_OK) {
         comparison->scope = rows->locals;
-        status = crn_read_vectors(reader, catalog->spaces[0].id, 1, compare_row, comparison, err);
+        status = compare_rows(reader, catalog, comparison, err);
     }
     crn_store_read_end(reader);
     crn_rows_release(rows);
@@ -102,7 +140,7 @@ static cairn_status copy_query(const struct crn_shortlist_query *query, const st
         return crn_error_set(err, CAIRN_INVALID_ARGUMENT,
                              "a query without vector needs an embedder (cairn_collection_attach)");
     }
-    return embedder->embed(embedder->ctx, &query->options->text, 1, vector, err);
+    return crn_embed_query(embedder, space, query->options->text, vector, err);
 }
 
 cairn_status crn_shortlist_compare_all(const struct crn_shortlist_query *query, uint32_t wanted,

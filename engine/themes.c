@@ -176,7 +176,7 @@ static void choose(const struct gathering *gathering, struct crn_themes *out)
         while (place > 0 && goes_before(term, best[place - 1])) place--;
         if (place == CRN_THEMES_MAX) continue;
         if (out->count < CRN_THEMES_MAX) out->count++;
-        memmove(best + place + 1, best + place, (out->count - 1 - place) * sizeof *best);
+        for (size_t last = out->count - 1; last > place; last--) best[last] = best[last - 1];
         best[place] = term;
     }
     /* What only one pattern says is no theme beside what several do. */

@@ -143,22 +143,30 @@ static cairn_status write_row(struct write_job *job, struct crn_txn *txn, const 
 
 /* ---- the job ---- */
 
-/* The default space records the first model that is stated for it. */
-static cairn_status record_model(struct write_job *job, struct crn_txn *txn, const struct crn_catalog *catalog, cairn_error *err)
+static uint32_t place_of_space(const struct crn_catalog *catalog, uint32_t id)
 {
-    const char *recorded = catalog->spaces[0].model;
+    uint32_t s = 0;
+    while (catalog->spaces[s].id != id) s++;
+    return s;
+}
 
+/* A space records the first model that is stated for a vector of it. The rows were checked already, but those of one call may
+ * disagree, and another process may have recorded a model since. */
+static cairn_status record_models(struct write_job *job, struct crn_txn *txn, const struct crn_catalog *catalog, cairn_error *err)
+{
+    const char *recorded[CAIRN_SPACES_MAX];
+
+    for (uint32_t s = 0; s < catalog->space_count; s++) recorded[s] = catalog->spaces[s].model;
     for (size_t i = 0; i < job->batch.count; i++) {
-        const char *model = job->batch.rows[i].model;
-        if (model == NULL) continue;
-        if (recorded != NULL) {
-            /* The rows were checked already, but another process may have recorded a model since. */
-            const struct crn_space stated = {.name = catalog->spaces[0].name, .model = (char *)recorded};
-            CRN_TRY(crn_check_model(&stated, model, err));
-            continue;
+        const struct crn_prepared *row = &job->batch.rows[i];
+        for (uint32_t v = 0; v < row->record.vector_count; v++) {
+            const uint32_t s = place_of_space(catalog, row->vectors[v].space);
+            const struct crn_space stated = {.name = catalog->spaces[s].name, .model = (char *)recorded[s]};
+            CRN_TRY(crn_check_model(&stated, row->models[v], err));
+            if (row->models[v] == NULL || recorded[s] != NULL) continue;
+            CRN_TRY(crn_txn_space_model(txn, catalog, catalog->spaces[s].id, row->models[v], err));
+            recorded[s] = row->models[v];
         }
-        CRN_TRY(crn_txn_space_model(txn, catalog, catalog->spaces[0].id, model, err));
-        recorded = model;
     }
     return CAIRN_OK;
 }
@@ -172,7 +180,7 @@ static cairn_status run_write(struct crn_txn *txn, void *ctx, cairn_error *err)
     CRN_TRY(crn_collection_follow_txn(job->collection, txn, &catalog, err));
     job->first = crn_txn_sequence(txn) + 1;
     job->by_log = job->mode == CAIRN_UPDATE; /* an update names only some of a row's vectors */
-    CRN_TRY(record_model(job, txn, catalog, err));
+    CRN_TRY(record_models(job, txn, catalog, err));
     for (size_t i = 0; i < job->batch.count; i++) {
         cairn_written *out = job->out_written == NULL ? NULL : &job->out_written[i];
         const cairn_status status = write_row(job, txn, catalog, &job->batch.rows[i], out, &cause);
@@ -432,9 +440,9 @@ cairn_status cairn_delete_where(cairn_collection *collection, const cairn_scope 
     if (collection == NULL) return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "collection is NULL");
     CRN_TRY(check_writable(collection, err));
     if (scope != NULL) CRN_TRY(crn_check_size("cairn_scope", scope->size, sizeof *scope, err));
+    CRN_TRY(crn_scope_check(scope, err));
     if (!crn_scope_is_limiting(scope)) {
         return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "the scope has no condition: cairn_collection_drop removes everything");
     }
-    CRN_TRY(crn_scope_check(scope, err));
     return run_delete_job(&job, out_deleted, err);
 }

@@ -63,7 +63,7 @@ void crn_scalar_query_prepare(enum crn_op op, const float *query, size_t dim, in
         lo_sum += lo[i];
     }
     for (size_t i = 0; i < dim; i++) {
-        const int32_t decoded = hi[i] * 254 + lo[i];
+        const int32_t decoded = hi[i] * (int32_t)LO_STEPS + lo[i];
 
         norm2 += (int64_t)decoded * decoded;
     }

@@ -17,7 +17,6 @@ struct scan {
     size_t dim;
     const struct crn_scalar_query *coded_query;
     const struct crn_scalar_rows *coded;
-    const struct crn_kernels *kernels;
     uint64_t first_label;
     struct crn_topk *top;
 };
@@ -27,7 +26,8 @@ static void block_distances(const struct scan *scan, size_t begin, size_t n, flo
     if (scan->coded != NULL) {
         crn_scalar_block(scan->coded_query, scan->coded, begin, n, out);
     } else {
-        scan->kernels->f32_block[scan->op](scan->query, scan->rows + begin * scan->dim, scan->dim, n, out);
+        crn_kernels_get()->f32_block[scan->op](scan->query, scan->rows + begin * scan->dim, scan->dim, n,
+                                               out);
     }
 }
 
@@ -36,7 +36,7 @@ static void gather_distances(const struct scan *scan, const uint32_t *pos, size_
     if (scan->coded != NULL) {
         crn_scalar_gather(scan->coded_query, scan->coded, pos, n, out);
     } else {
-        scan->kernels->f32_gather[scan->op](scan->query, scan->rows, scan->dim, pos, n, out);
+        crn_kernels_get()->f32_gather[scan->op](scan->query, scan->rows, scan->dim, pos, n, out);
     }
 }
 
@@ -144,13 +144,8 @@ static void scan_positions(const struct scan *scan, const uint32_t *pos, size_t 
 static struct scan f32_scan(enum crn_op op, const float *query, const float *rows, size_t dim,
                             uint64_t first_label, struct crn_topk *top)
 {
-    return (struct scan){.op = op,
-                         .query = query,
-                         .rows = rows,
-                         .dim = dim,
-                         .kernels = crn_kernels_get(),
-                         .first_label = first_label,
-                         .top = top};
+    return (struct scan){
+        .op = op, .query = query, .rows = rows, .dim = dim, .first_label = first_label, .top = top};
 }
 
 void crn_flat_scan_f32(enum crn_op op, const float *query, const float *rows, size_t dim, size_t n,

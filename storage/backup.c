@@ -16,7 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define STEP_PAGES 256 /* 2 MiB between two tellings of progress */
+#define STEP_PAGES 64 /* half a MiB between two tellings of progress */
 #define BUSY_TIMEOUT_MS 30000u
 
 struct copy {
@@ -95,7 +95,7 @@ static cairn_status make_appear(struct copy *copy, cairn_error *err)
 
     crn_conn_close(&copy->target);
     if (status == CAIRN_OK) status = crn_path_sync(copy->aside, err);
-    return status == CAIRN_OK ? crn_path_appear(copy->aside, copy->path, err) : status;
+    return status == CAIRN_OK ? crn_path_appear(copy->aside, copy->path, false, err) : status;
 }
 
 cairn_status crn_store_backup(struct crn_store *store, const char *path, cairn_progress_fn progress, void *ctx,

@@ -32,8 +32,9 @@ static cairn_status copy_text(sqlite3_stmt *stmt, int column, char **out_text, c
     return crn_error_no_memory(err, text != NULL ? strlen(text) : 0);
 }
 
-static cairn_status read_space(sqlite3_stmt *stmt, struct crn_catalog *catalog, cairn_error *err)
+static cairn_status read_space(void *ctx, sqlite3_stmt *stmt, cairn_error *err)
 {
+    struct crn_catalog *catalog = ctx;
     const uint32_t count = catalog->space_count;
     struct crn_space *grown = crn_mem_realloc_array(catalog->spaces, count + 1, sizeof *grown);
 
@@ -53,8 +54,9 @@ static cairn_status read_space(sqlite3_stmt *stmt, struct crn_catalog *catalog, 
     return copy_text(stmt, 7, &space->model, err);
 }
 
-static cairn_status read_index(sqlite3_stmt *stmt, struct crn_catalog *catalog, cairn_error *err)
+static cairn_status read_index(void *ctx, sqlite3_stmt *stmt, cairn_error *err)
 {
+    struct crn_catalog *catalog = ctx;
     const uint32_t count = catalog->index_count;
     struct crn_payload_index *grown = crn_mem_realloc_array(catalog->indexes, count + 1, sizeof *grown);
 
@@ -65,24 +67,14 @@ static cairn_status read_index(sqlite3_stmt *stmt, struct crn_catalog *catalog, 
     return copy_text(stmt, 1, &grown[count].path, err);
 }
 
-/* Reads all rows of the collection's spaces or payload indexes. */
-static cairn_status read_parts(struct crn_conn *conn, const char *sql, struct crn_catalog *catalog,
-                               cairn_status (*read)(sqlite3_stmt *, struct crn_catalog *, cairn_error *), cairn_error *err)
+static cairn_status read_parts(struct crn_conn *conn, const char *sql, struct crn_catalog *catalog, crn_conn_row_fn read,
+                               cairn_error *err)
 {
     sqlite3_stmt *stmt;
-    bool row;
 
     CRN_TRY(crn_conn_statement(conn, sql, &stmt, err));
     sqlite3_bind_int64(stmt, 1, catalog->id);
-    for (;;) {
-        CRN_TRY(crn_conn_step(conn, stmt, &row, err));
-        if (!row) return CAIRN_OK;
-        cairn_status status = read(stmt, catalog, err);
-        if (status != CAIRN_OK) {
-            sqlite3_reset(stmt);
-            return status;
-        }
-    }
+    return crn_conn_each(conn, stmt, read, catalog, err);
 }
 
 static cairn_status read_head(sqlite3_stmt *stmt, struct crn_catalog *catalog, cairn_error *err)

@@ -193,6 +193,21 @@ cairn_status crn_conn_step(struct crn_conn *conn, sqlite3_stmt *stmt, bool *out_
     return status;
 }
 
+cairn_status crn_conn_each(struct crn_conn *conn, sqlite3_stmt *stmt, crn_conn_row_fn fn, void *ctx, cairn_error *err)
+{
+    bool row;
+
+    for (;;) {
+        CRN_TRY(crn_conn_step(conn, stmt, &row, err));
+        if (!row) return CAIRN_OK;
+        cairn_status status = fn(ctx, stmt, err);
+        if (status != CAIRN_OK) {
+            sqlite3_reset(stmt);
+            return status;
+        }
+    }
+}
+
 cairn_status crn_conn_run(struct crn_conn *conn, sqlite3_stmt *stmt, cairn_error *err)
 {
     bool row;

@@ -78,6 +78,9 @@ cairn_status crn_conn_exec_n(struct crn_conn *conn, const char *sql, uint32_t nu
 cairn_status crn_conn_run(struct crn_conn *conn, sqlite3_stmt *stmt, cairn_error *err);
 /* Steps; *out_row tells whether there is a row. Resets at the end and on failure. */
 cairn_status crn_conn_step(struct crn_conn *conn, sqlite3_stmt *stmt, bool *out_row, cairn_error *err);
+/* Calls fn at each row until it answers something else than OK, which is then the answer. Resets. */
+typedef cairn_status (*crn_conn_row_fn)(void *ctx, sqlite3_stmt *stmt, cairn_error *err);
+cairn_status crn_conn_each(struct crn_conn *conn, sqlite3_stmt *stmt, crn_conn_row_fn fn, void *ctx, cairn_error *err);
 /* The first column of the first row as a number; `none` when there is no row or a NULL. Resets. */
 cairn_status crn_conn_value(struct crn_conn *conn, sqlite3_stmt *stmt, int64_t none, int64_t *out_value, cairn_error *err);
 

@@ -83,7 +83,8 @@ cairn_status crn_path_resolve(const char *path, char **out_path, cairn_error *er
     return crn_error_set(err, CAIRN_LIMIT, "a path of more than %u bytes: %.200s...", PATH_BYTES_MAX, path);
 }
 
-int crn_path_open_parent(const char *path)
+/* -1 with errno. */
+static int open_parent(const char *path)
 {
     char *folder = parent_of(path);
 
@@ -142,25 +143,6 @@ cairn_status crn_path_check_filesystem(const char *path, const struct crn_log *l
 
 /* ---- files that appear whole ---- */
 
-static cairn_status sync_and_close(int fd, const char *path, cairn_error *err)
-{
-    if (fd < 0) return crn_error_errno(err, errno, "opening to sync", path);
-    const int answer = fsync(fd);
-    const int error_number = errno;
-    close(fd);
-    return answer == 0 ? CAIRN_OK : crn_error_errno(err, error_number, "syncing", path);
-}
-
-cairn_status crn_path_sync_parent(const char *path, cairn_error *err)
-{
-    return sync_and_close(crn_path_open_parent(path), path, err);
-}
-
-cairn_status crn_path_sync(const char *path, cairn_error *err)
-{
-    return sync_and_close(open(path, O_RDONLY | O_CLOEXEC), path, err);
-}
-
 /* Where the file system knows no renaming without replacing: an empty file of our own takes the name first. */
 static int rename_over_placeholder(const char *from, const char *to)
 {
@@ -175,14 +157,41 @@ static int rename_over_placeholder(const char *from, const char *to)
     return -1;
 }
 
-cairn_status crn_path_appear(const char *from, const char *to, cairn_error *err)
+static cairn_status rename_new(const char *from, const char *to, cairn_error *err)
 {
     int answer = renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE);
 
     if (answer != 0 && (errno == EINVAL || errno == ENOSYS)) answer = rename_over_placeholder(from, to);
-    if (answer != 0 && errno == EEXIST) return crn_error_set(err, CAIRN_EXISTS, "%s exists already", to);
-    if (answer != 0) return crn_error_errno(err, errno, "renaming to", to);
-    return crn_path_sync_parent(to, err);
+    if (answer == 0) return CAIRN_OK;
+    if (errno == EEXIST) return crn_error_set(err, CAIRN_EXISTS, "%s exists already", to);
+    return crn_error_errno(err, errno, "renaming to", to);
+}
+
+cairn_status crn_path_appear(const char *from, const char *to, bool replace, cairn_error *err)
+{
+    const int folder = open_parent(to); /* before, so that little is left to fail once the file is there */
+    cairn_status status = CAIRN_OK;
+
+    if (folder < 0) return crn_error_errno(err, errno, "opening the folder of", to);
+    if (!replace) {
+        status = rename_new(from, to, err);
+    } else if (rename(from, to) != 0) {
+        status = crn_error_errno(err, errno, "renaming to", to);
+    }
+    if (status == CAIRN_OK && fsync(folder) != 0) status = crn_error_errno(err, errno, "syncing the folder of", to);
+    close(folder);
+    return status;
+}
+
+cairn_status crn_path_sync(const char *path, cairn_error *err)
+{
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    cairn_status status = CAIRN_OK;
+
+    if (fd < 0) return crn_error_errno(err, errno, "opening to sync", path);
+    if (fsync(fd) != 0) status = crn_error_errno(err, errno, "syncing", path);
+    close(fd);
+    return status;
 }
 
 void crn_path_remove_database(const char *path)

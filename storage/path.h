@@ -18,12 +18,8 @@ cairn_status crn_path_resolve(const char *path, char **out_path, cairn_error *er
  * is resolved; the file need not exist. */
 cairn_status crn_path_check_filesystem(const char *path, const struct crn_log *log, cairn_error *err);
 
-/* Opens for reading the folder a path is in. -1 with errno. */
-int crn_path_open_parent(const char *path);
-
-/* Renames, fails with EXISTS rather than replace, and syncs the folder. */
-cairn_status crn_path_appear(const char *from, const char *to, cairn_error *err);
-cairn_status crn_path_sync_parent(const char *path, cairn_error *err);
+/* Renames and syncs the folder. Without `replace` it fails with EXISTS rather than take another file's place. */
+cairn_status crn_path_appear(const char *from, const char *to, bool replace, cairn_error *err);
 cairn_status crn_path_sync(const char *path, cairn_error *err); /* the file's own bytes */
 
 /* Removes a database file and what SQLite keeps beside it, without asking whether they are there. */

@@ -32,49 +32,54 @@ cairn_status crn_read_collection_by_id(struct crn_reader *reader, uint32_t id, s
 
 /* ---- names ---- */
 
-/* Gathers the names one behind the other, each with its NUL. */
-static cairn_status gather_names(struct crn_reader *reader, struct crn_buf *names, size_t *out_count, cairn_error *err)
-{
-    sqlite3_stmt *stmt;
-    bool found;
+/* The names one behind the other, each with its NUL. */
+struct names {
+    struct crn_buf text;
+    size_t count;
+};
 
-    *out_count = 0;
-    CRN_TRY(crn_conn_statement(&reader->conn, "SELECT name FROM collections ORDER BY name", &stmt, err));
-    for (;;) {
-        CRN_TRY(crn_conn_step(&reader->conn, stmt, &found, err));
-        if (!found) break;
-        crn_buf_append(names, sqlite3_column_text(stmt, 0), (size_t)sqlite3_column_bytes(stmt, 0));
-        crn_buf_putc(names, '\0');
-        (*out_count)++;
+static cairn_status gather_name(void *ctx, sqlite3_stmt *stmt, cairn_error *err)
+{
+    struct names *names = ctx;
+
+    crn_buf_append(&names->text, sqlite3_column_text(stmt, 0), (size_t)sqlite3_column_bytes(stmt, 0));
+    names->count++;
+    if (crn_buf_putc(&names->text, '\0') == CAIRN_OK) return CAIRN_OK;
+    return crn_error_set(err, names->text.failed, "no room for the names of collections");
+}
+
+/* One block: the list, closed by a NULL, and behind it the texts. */
+static char **list_names(const struct names *names)
+{
+    char **list = crn_mem_alloc((names->count + 1) * sizeof *list + names->text.len);
+    char *text = (char *)(list + names->count + 1);
+
+    if (list == NULL) return NULL;
+    if (names->text.len > 0) memcpy(text, names->text.data, names->text.len);
+    for (size_t i = 0; i < names->count; i++) {
+        list[i] = text;
+        text += strlen(text) + 1;
     }
-    if (names->failed != CAIRN_OK) return crn_error_set(err, names->failed, "no room for the names of collections");
-    return CAIRN_OK;
+    list[names->count] = NULL;
+    return list;
 }
 
 cairn_status crn_read_collection_names(struct crn_reader *reader, char ***out_names, size_t *out_count, cairn_error *err)
 {
-    struct crn_buf names;
-    char **list = NULL;
+    struct names names = {.count = 0};
+    sqlite3_stmt *stmt;
 
-    crn_buf_init(&names, SIZE_MAX);
-    cairn_status status = gather_names(reader, &names, out_count, err);
-    if (status != CAIRN_OK) goto done;
-    list = crn_mem_alloc((*out_count + 1) * sizeof *list + names.len);
-    if (list == NULL) {
-        status = crn_error_no_memory(err, names.len);
-        goto done;
+    *out_names = NULL;
+    *out_count = 0;
+    crn_buf_init(&names.text, SIZE_MAX);
+    cairn_status status = crn_conn_statement(&reader->conn, "SELECT name FROM collections ORDER BY name", &stmt, err);
+    if (status == CAIRN_OK) status = crn_conn_each(&reader->conn, stmt, gather_name, &names, err);
+    if (status == CAIRN_OK) {
+        *out_names = list_names(&names);
+        *out_count = names.count;
+        if (*out_names == NULL) status = crn_error_no_memory(err, names.text.len);
     }
-    char *text = (char *)(list + *out_count + 1);
-    if (names.len > 0) memcpy(text, names.data, names.len);
-    for (size_t i = 0; i < *out_count; i++) {
-        list[i] = text;
-        text += strlen(text) + 1;
-    }
-    list[*out_count] = NULL;
-    *out_names = list;
-
-done:
-    crn_buf_release(&names);
+    crn_buf_release(&names.text);
     return status;
 }
 
@@ -94,34 +99,44 @@ static cairn_status check_reach(struct crn_reader *reader, uint64_t after, cairn
                          (long long)last, (unsigned long long)after);
 }
 
+struct log_scan {
+    crn_log_entry_fn fn;
+    void *ctx;
+};
+
+static cairn_status scan_entry(void *ctx, sqlite3_stmt *stmt, cairn_error *err)
+{
+    const struct log_scan *scan = ctx;
+    const struct crn_log_entry entry = {
+        .sequence = (uint64_t)sqlite3_column_int64(stmt, 0),
+        .op = (enum crn_log_op)sqlite3_column_int(stmt, 1),
+        .key = (uint64_t)sqlite3_column_int64(stmt, 2),
+        .version = (uint64_t)sqlite3_column_int64(stmt, 3),
+        .digest = (uint64_t)sqlite3_column_int64(stmt, 4),
+    };
+
+    (void)err;
+    return scan->fn(scan->ctx, &entry);
+}
+
 cairn_status crn_read_log(struct crn_reader *reader, uint64_t after, crn_log_entry_fn fn, void *ctx, cairn_error *err)
 {
+    struct log_scan scan = {fn, ctx};
     sqlite3_stmt *stmt;
-    bool found;
 
     CRN_TRY(check_reach(reader, after, err));
     CRN_TRY(crn_conn_statement(&reader->conn, "SELECT seq, op, key, version, digest FROM oplog WHERE seq>?1 ORDER BY seq",
                                &stmt, err));
     sqlite3_bind_int64(stmt, 1, (int64_t)after);
-    for (;;) {
-        CRN_TRY(crn_conn_step(&reader->conn, stmt, &found, err));
-        if (!found) return CAIRN_OK;
-        const struct crn_log_entry entry = {
-            .sequence = (uint64_t)sqlite3_column_int64(stmt, 0),
-            .op = (enum crn_log_op)sqlite3_column_int(stmt, 1),
-            .key = (uint64_t)sqlite3_column_int64(stmt, 2),
-            .version = (uint64_t)sqlite3_column_int64(stmt, 3),
-            .digest = (uint64_t)sqlite3_column_int64(stmt, 4),
-        };
-        cairn_status status = fn(ctx, &entry);
-        if (status != CAIRN_OK) {
-            sqlite3_reset(stmt);
-            return status;
-        }
-    }
+    return crn_conn_each(&reader->conn, stmt, scan_entry, &scan, err);
 }
 
 /* ---- segments ---- */
+
+struct segments {
+    struct crn_segment_entry *entries;
+    uint32_t count, capacity;
+};
 
 static void copy_name(sqlite3_stmt *stmt, int column, char out[64])
 {
@@ -132,40 +147,42 @@ static void copy_name(sqlite3_stmt *stmt, int column, char out[64])
     out[len] = '\0';
 }
 
+static cairn_status add_segment(void *ctx, sqlite3_stmt *stmt, cairn_error *err)
+{
+    struct segments *segments = ctx;
+
+    if (segments->count == segments->capacity) {
+        const uint32_t capacity = segments->capacity * 2 + 8;
+        void *grown = crn_mem_realloc_array(segments->entries, capacity, sizeof *segments->entries);
+        if (grown == NULL) return crn_error_no_memory(err, capacity * sizeof *segments->entries);
+        segments->entries = grown;
+        segments->capacity = capacity;
+    }
+    struct crn_segment_entry *entry = &segments->entries[segments->count++];
+    *entry = (struct crn_segment_entry){.sequence = (uint64_t)sqlite3_column_int64(stmt, 2),
+                                        .rows = (uint64_t)sqlite3_column_int64(stmt, 3)};
+    copy_name(stmt, 0, entry->file);
+    copy_name(stmt, 1, entry->index_file);
+    return CAIRN_OK;
+}
+
 cairn_status crn_read_segments(struct crn_reader *reader, uint32_t space, struct crn_segment_entry **out_entries,
                                uint32_t *out_count, cairn_error *err)
 {
-    struct crn_segment_entry *entries = NULL;
+    struct segments segments = {0};
     sqlite3_stmt *stmt;
-    int64_t count;
-    uint32_t filled = 0;
-    bool found;
 
     *out_entries = NULL;
     *out_count = 0;
-    CRN_TRY(crn_conn_statement(&reader->conn, "SELECT count(*) FROM segments WHERE space=?1", &stmt, err));
+    CRN_TRY(crn_conn_statement(&reader->conn, "SELECT file, index_file, seq, rows FROM segments WHERE space=?1 ORDER BY ord",
+                               &stmt, err));
     sqlite3_bind_int64(stmt, 1, space);
-    CRN_TRY(crn_conn_value(&reader->conn, stmt, 0, &count, err));
-    if (count == 0) return CAIRN_OK;
-    entries = crn_mem_calloc((size_t)count, sizeof *entries);
-    if (entries == NULL) return crn_error_no_memory(err, (size_t)count * sizeof *entries);
-    cairn_status status = crn_conn_statement(
-        &reader->conn, "SELECT file, index_file, seq, rows FROM segments WHERE space=?1 ORDER BY ord", &stmt, err);
-    if (status == CAIRN_OK) sqlite3_bind_int64(stmt, 1, space);
-    while (status == CAIRN_OK) {
-        status = crn_conn_step(&reader->conn, stmt, &found, err);
-        if (status != CAIRN_OK || !found || filled == count) break;
-        copy_name(stmt, 0, entries[filled].file);
-        copy_name(stmt, 1, entries[filled].index_file);
-        entries[filled].sequence = (uint64_t)sqlite3_column_int64(stmt, 2);
-        entries[filled].rows = (uint64_t)sqlite3_column_int64(stmt, 3);
-        filled++;
-    }
+    cairn_status status = crn_conn_each(&reader->conn, stmt, add_segment, &segments, err);
     if (status != CAIRN_OK) {
-        crn_mem_free(entries);
+        crn_mem_free(segments.entries);
         return status;
     }
-    *out_entries = entries;
-    *out_count = filled;
+    *out_entries = segments.entries;
+    *out_count = segments.count;
     return CAIRN_OK;
 }

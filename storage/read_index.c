@@ -172,21 +172,12 @@ static cairn_status read_range(struct crn_reader *reader, uint32_t index, const 
          "SELECT key FROM payload_values WHERE idx=?1 AND value>?2 AND value<?3"},
     };
     sqlite3_stmt *stmt;
-    bool found;
 
     CRN_TRY(crn_conn_statement(&reader->conn, sql[range->low.open][range->high.open], &stmt, err));
     sqlite3_bind_int64(stmt, 1, index);
     bind_bound(stmt, 2, &range->low);
     bind_bound(stmt, 3, &range->high);
-    for (;;) {
-        CRN_TRY(crn_conn_step(&reader->conn, stmt, &found, err));
-        if (!found) return CAIRN_OK;
-        cairn_status status = fn(ctx, (uint32_t)sqlite3_column_int64(stmt, 0));
-        if (status != CAIRN_OK) {
-            sqlite3_reset(stmt);
-            return status;
-        }
-    }
+    return crn_reader_locals(reader, stmt, fn, ctx, err);
 }
 
 cairn_status crn_read_index(struct crn_reader *reader, uint32_t index, enum crn_compare compare,

@@ -37,42 +37,61 @@ static size_t build_match(const char *query, struct crn_buf *match)
     return words;
 }
 
+struct matches {
+    crn_scored_fn fn;
+    void *ctx;
+};
+
+static cairn_status give_match(void *ctx, sqlite3_stmt *stmt, cairn_error *err)
+{
+    const struct matches *matches = ctx;
+
+    (void)err;
+    return matches->fn(matches->ctx, (uint32_t)sqlite3_column_int64(stmt, 0), -sqlite3_column_double(stmt, 1));
+}
+
 static cairn_status run_match(struct crn_reader *reader, uint32_t collection, const struct crn_buf *match, size_t limit,
-                              crn_scored_fn fn, void *ctx, cairn_error *err)
+                              struct matches *matches, cairn_error *err)
 {
     sqlite3_stmt *stmt;
-    bool found;
 
     CRN_TRY(crn_conn_statement_n(&reader->conn, "SELECT rowid, rank FROM fts_%u WHERE fts_%u MATCH ?1"
                                  " ORDER BY rank, rowid LIMIT ?2", collection, &stmt, err));
     sqlite3_bind_text(stmt, 1, match->data, (int)match->len, SQLITE_STATIC);
     sqlite3_bind_int64(stmt, 2, limit < INT64_MAX ? (int64_t)limit : INT64_MAX);
-    for (;;) {
-        CRN_TRY(crn_conn_step(&reader->conn, stmt, &found, err));
-        if (!found) return CAIRN_OK;
-        cairn_status status = fn(ctx, (uint32_t)sqlite3_column_int64(stmt, 0), -sqlite3_column_double(stmt, 1));
-        if (status != CAIRN_OK) {
-            sqlite3_reset(stmt);
-            return status;
-        }
+    return crn_conn_each(&reader->conn, stmt, give_match, matches, err);
+}
+
+/* A collection that was dropped since its settings were read has no table any more. */
+static cairn_status check_collection(struct crn_reader *reader, const struct crn_catalog *catalog, cairn_error *err)
+{
+    sqlite3_stmt *stmt;
+    int64_t there;
+
+    if (!catalog->lexical) {
+        return crn_error_set(err, CAIRN_UNSUPPORTED, "collection \"%s\" has no lexical index", catalog->name);
     }
+    CRN_TRY(crn_conn_statement(&reader->conn, "SELECT 1 FROM collections WHERE id=?1", &stmt, err));
+    sqlite3_bind_int64(stmt, 1, catalog->id);
+    CRN_TRY(crn_conn_value(&reader->conn, stmt, 0, &there, err));
+    if (there) return CAIRN_OK;
+    return crn_error_set(err, CAIRN_NO_COLLECTION, "collection \"%s\" was dropped", catalog->name);
 }
 
 cairn_status crn_read_lexical(struct crn_reader *reader, const struct crn_catalog *catalog, const char *query, size_t limit,
                               crn_scored_fn fn, void *ctx, cairn_error *err)
 {
+    struct matches matches = {fn, ctx};
     cairn_status status = CAIRN_OK;
     struct crn_buf match;
 
-    if (!catalog->lexical) {
-        return crn_error_set(err, CAIRN_UNSUPPORTED, "collection \"%s\" has no lexical index", catalog->name);
-    }
+    CRN_TRY(check_collection(reader, catalog, err));
     crn_buf_init(&match, QUERY_BYTES_MAX);
     const size_t words = build_match(query, &match);
     if (match.failed != CAIRN_OK) {
         status = crn_error_set(err, match.failed, "no room for a query of %zu bytes", strlen(query));
     } else if (words > 0 && limit > 0) {
-        status = run_match(reader, catalog->id, &match, limit, fn, ctx, err);
+        status = run_match(reader, catalog->id, &match, limit, &matches, err);
     }
     crn_buf_release(&match);
     return status;

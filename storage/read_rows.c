@@ -24,16 +24,30 @@ cairn_status crn_read_record(struct crn_reader *reader, const struct crn_catalog
 
 #define SCAN_WHERE "WHERE p.key BETWEEN ?1 AND ?2 ORDER BY p.key"
 
-static cairn_status scan_row(struct crn_reader *reader, const struct crn_catalog *catalog, sqlite3_stmt *stmt, unsigned want,
-                             crn_record_fn fn, void *ctx, cairn_error *err)
+struct scan {
+    struct crn_reader *reader;
+    const struct crn_catalog *catalog;
+    unsigned want;
+    crn_record_fn fn;
+    void *ctx;
+};
+
+static bool wants_body(unsigned want)
 {
+    return (want & (CRN_WANT_TEXT | CRN_WANT_PAYLOAD)) != 0;
+}
+
+static cairn_status scan_row(void *ctx, sqlite3_stmt *stmt, cairn_error *err)
+{
+    const struct scan *scan = ctx;
+    struct crn_conn *conn = &scan->reader->conn;
     struct crn_row row;
 
-    CRN_TRY(crn_row_decode(&reader->conn, stmt, (want & (CRN_WANT_TEXT | CRN_WANT_PAYLOAD)) != 0, &row, err));
-    if (row.damage != NULL) return crn_row_corrupt(&reader->conn, catalog->id, row.record.local, row.damage, err);
-    if (!(want & CRN_WANT_TEXT)) row.record.text = NULL;
-    if (!(want & CRN_WANT_PAYLOAD)) row.record.payload = NULL;
-    return fn(ctx, &row.record);
+    CRN_TRY(crn_row_decode(conn, stmt, wants_body(scan->want), &row, err));
+    if (row.damage != NULL) return crn_row_corrupt(conn, scan->catalog->id, row.record.local, row.damage, err);
+    if (!(scan->want & CRN_WANT_TEXT)) row.record.text = NULL;
+    if (!(scan->want & CRN_WANT_PAYLOAD)) row.record.payload = NULL;
+    return scan->fn(scan->ctx, &row.record);
 }
 
 cairn_status crn_read_scan(struct crn_reader *reader, const struct crn_catalog *catalog, uint32_t from, unsigned want,
@@ -41,60 +55,57 @@ cairn_status crn_read_scan(struct crn_reader *reader, const struct crn_catalog *
 {
     static const char whole[] = "SELECT " CRN_ROW_COLUMNS CRN_ROW_BODY CRN_ROW_FROM SCAN_WHERE;
     static const char heads[] = "SELECT " CRN_ROW_COLUMNS CRN_ROW_FROM SCAN_WHERE;
+    struct scan scan = {reader, catalog, want, fn, ctx};
     sqlite3_stmt *stmt;
-    bool found;
 
-    CRN_TRY(crn_conn_statement(&reader->conn, want & (CRN_WANT_TEXT | CRN_WANT_PAYLOAD) ? whole : heads, &stmt, err));
+    CRN_TRY(crn_conn_statement(&reader->conn, wants_body(want) ? whole : heads, &stmt, err));
     sqlite3_bind_int64(stmt, 1, crn_key(catalog->id, from));
     sqlite3_bind_int64(stmt, 2, crn_key(catalog->id, UINT32_MAX));
-    for (;;) {
-        CRN_TRY(crn_conn_step(&reader->conn, stmt, &found, err));
-        if (!found) return CAIRN_OK;
-        cairn_status status = scan_row(reader, catalog, stmt, want, fn, ctx, err);
-        if (status != CAIRN_OK) {
-            sqlite3_reset(stmt);
-            return status;
-        }
-    }
+    return crn_conn_each(&reader->conn, stmt, scan_row, &scan, err);
 }
 
 /* ---- vectors ---- */
 
-static cairn_status check_vector(struct crn_reader *reader, sqlite3_stmt *stmt, int64_t key, const void **out_data,
-                                 size_t *out_size, cairn_error *err)
+static cairn_status check_vector(struct crn_reader *reader, sqlite3_stmt *stmt, const void **out_data, size_t *out_size,
+                                 cairn_error *err)
 {
-    const uint64_t digest = (uint64_t)sqlite3_column_int64(stmt, 1);
-    const uint32_t space = (uint32_t)((uint64_t)key >> 32), local = (uint32_t)key;
+    const uint64_t key = (uint64_t)sqlite3_column_int64(stmt, 0), digest = (uint64_t)sqlite3_column_int64(stmt, 1);
+    const uint32_t space = (uint32_t)(key >> 32), local = (uint32_t)key;
 
     *out_data = sqlite3_column_blob(stmt, 2);
     *out_size = (size_t)sqlite3_column_bytes(stmt, 2);
+    if (sqlite3_errcode(reader->conn.db) == SQLITE_NOMEM) return crn_error_no_memory(err, *out_size);
     if (crn_row_vector_digest(space, local, *out_data, *out_size) == digest) return CAIRN_OK;
     return crn_row_vector_corrupt(&reader->conn, space, local, err);
+}
+
+struct vector_scan {
+    struct crn_reader *reader;
+    crn_vector_fn fn;
+    void *ctx;
+};
+
+static cairn_status scan_vector(void *ctx, sqlite3_stmt *stmt, cairn_error *err)
+{
+    const struct vector_scan *scan = ctx;
+    const void *data;
+    size_t size;
+
+    CRN_TRY(check_vector(scan->reader, stmt, &data, &size, err));
+    return scan->fn(scan->ctx, (uint32_t)sqlite3_column_int64(stmt, 0), data, size);
 }
 
 cairn_status crn_read_vectors(struct crn_reader *reader, uint32_t space, uint32_t from, crn_vector_fn fn, void *ctx,
                               cairn_error *err)
 {
-    const void *data;
-    size_t size;
+    struct vector_scan scan = {reader, fn, ctx};
     sqlite3_stmt *stmt;
-    bool found;
 
     CRN_TRY(crn_conn_statement(&reader->conn, "SELECT key, digest, data FROM vecs WHERE key BETWEEN ?1 AND ?2 ORDER BY key",
                                &stmt, err));
     sqlite3_bind_int64(stmt, 1, crn_key(space, from));
     sqlite3_bind_int64(stmt, 2, crn_key(space, UINT32_MAX));
-    for (;;) {
-        CRN_TRY(crn_conn_step(&reader->conn, stmt, &found, err));
-        if (!found) return CAIRN_OK;
-        const int64_t key = sqlite3_column_int64(stmt, 0);
-        cairn_status status = check_vector(reader, stmt, key, &data, &size, err);
-        if (status == CAIRN_OK) status = fn(ctx, (uint32_t)key, data, size);
-        if (status != CAIRN_OK) {
-            sqlite3_reset(stmt);
-            return status;
-        }
-    }
+    return crn_conn_each(&reader->conn, stmt, scan_vector, &scan, err);
 }
 
 cairn_status crn_read_vector(struct crn_reader *reader, uint32_t space, uint32_t local, struct crn_buf *memory,
@@ -110,7 +121,7 @@ cairn_status crn_read_vector(struct crn_reader *reader, uint32_t space, uint32_t
     sqlite3_bind_int64(stmt, 1, crn_key(space, local));
     CRN_TRY(crn_conn_step(&reader->conn, stmt, &found, err));
     if (!found) return CAIRN_OK;
-    cairn_status status = check_vector(reader, stmt, crn_key(space, local), &data, out_size, err);
+    cairn_status status = check_vector(reader, stmt, &data, out_size, err);
     if (status == CAIRN_OK) {
         status = crn_buf_append(memory, data, *out_size);
         if (status != CAIRN_OK) crn_error_set(err, status, "no room to read a vector of %zu bytes", *out_size);

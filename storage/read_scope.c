@@ -8,22 +8,6 @@
 /* So many entries of each index are counted to find the narrower one. */
 #define PROBE_MAX "1000"
 
-/* Calls fn with the local of each key the bound statement gives. */
-static cairn_status each_local(struct crn_reader *reader, sqlite3_stmt *stmt, crn_local_fn fn, void *ctx, cairn_error *err)
-{
-    bool found;
-
-    for (;;) {
-        CRN_TRY(crn_conn_step(&reader->conn, stmt, &found, err));
-        if (!found) return CAIRN_OK;
-        cairn_status status = fn(ctx, (uint32_t)sqlite3_column_int64(stmt, 0));
-        if (status != CAIRN_OK) {
-            sqlite3_reset(stmt);
-            return status;
-        }
-    }
-}
-
 static void bind_range(sqlite3_stmt *stmt, uint32_t collection)
 {
     sqlite3_bind_int64(stmt, 1, crn_key(collection, 0));
@@ -102,7 +86,7 @@ cairn_status crn_read_scope(struct crn_reader *reader, uint32_t collection, cons
     sqlite3_bind_int64(stmt, 4, scope.agent);
     sqlite3_bind_int64(stmt, 5, scope.type);
     sqlite3_bind_double(stmt, 6, min_confidence > 0 ? min_confidence : -1e308);
-    return each_local(reader, stmt, fn, ctx, err);
+    return crn_reader_locals(reader, stmt, fn, ctx, err);
 }
 
 /* ---- expiry, counts ---- */
@@ -116,7 +100,7 @@ cairn_status crn_read_expired(struct crn_reader *reader, uint32_t collection, in
                                " AND expires_at IS NOT NULL AND key BETWEEN ?1 AND ?2", &stmt, err));
     bind_range(stmt, collection);
     sqlite3_bind_int64(stmt, 3, now_ms);
-    CRN_TRY(each_local(reader, stmt, fn, ctx, err));
+    CRN_TRY(crn_reader_locals(reader, stmt, fn, ctx, err));
     CRN_TRY(crn_conn_statement(&reader->conn, "SELECT expires_at FROM points INDEXED BY points_expires WHERE expires_at>?3"
                                " AND expires_at IS NOT NULL AND key BETWEEN ?1 AND ?2 ORDER BY expires_at LIMIT 1", &stmt, err));
     bind_range(stmt, collection);

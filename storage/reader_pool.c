@@ -78,6 +78,13 @@ static cairn_status open_conn(struct crn_store *store, struct crn_reader *reader
     return crn_conn_open(&reader->conn, &options, err);
 }
 
+static bool is_refused(const struct crn_conn *conn)
+{
+    const int code = conn->db != NULL ? sqlite3_errcode(conn->db) & 0xff : SQLITE_OK;
+
+    return code == SQLITE_CANTOPEN || code == SQLITE_READONLY;
+}
+
 /*
  * Where neither WAL nor its index are there and none can be made (a folder that may not be written), SQLite cannot
  * open a WAL database. Then nobody is writing it either, and it is read as it is, for as long as no WAL appears.
@@ -90,8 +97,7 @@ static cairn_status open_reader(struct crn_store *store, struct crn_reader **out
     if (reader == NULL) return crn_error_no_memory(err, sizeof *reader);
     reader->store = store;
     cairn_status status = open_conn(store, reader, err);
-    const int code = reader->conn.db != NULL ? sqlite3_errcode(reader->conn.db) : SQLITE_OK;
-    if (status != CAIRN_OK && (code & 0xff) == SQLITE_CANTOPEN && store->read_only && !has_wal(store)) {
+    if (status != CAIRN_OK && is_refused(&reader->conn) && store->read_only && !has_wal(store)) {
         crn_conn_close(&reader->conn);
         atomic_store(&store->immutable, true);
         status = open_conn(store, reader, err);
@@ -138,4 +144,24 @@ void crn_store_read_end(struct crn_reader *reader)
                        crn_conn_run(&reader->conn, stmt, NULL) == CAIRN_OK;
     const bool current = reader->conn.immutable == atomic_load(&store->immutable);
     if (!ended || !current || !give_idle(&store->pool, reader)) free_reader(reader);
+}
+
+struct locals {
+    crn_local_fn fn;
+    void *ctx;
+};
+
+static cairn_status give_local(void *ctx, sqlite3_stmt *stmt, cairn_error *err)
+{
+    const struct locals *locals = ctx;
+
+    (void)err;
+    return locals->fn(locals->ctx, (uint32_t)sqlite3_column_int64(stmt, 0));
+}
+
+cairn_status crn_reader_locals(struct crn_reader *reader, sqlite3_stmt *stmt, crn_local_fn fn, void *ctx, cairn_error *err)
+{
+    struct locals locals = {fn, ctx};
+
+    return crn_conn_each(&reader->conn, stmt, give_local, &locals, err);
 }

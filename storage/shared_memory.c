@@ -81,16 +81,16 @@ static struct crn_shared_page *map(const struct crn_shared *shared, int fd)
 }
 
 /* Takes a mapping into use. The older ones stay until the store is closed. */
-static bool adopt(struct crn_shared *shared, struct crn_shared_page *page, const struct stat *info)
+static cairn_status adopt(struct crn_shared *shared, struct crn_shared_page *page, const struct stat *info)
 {
     struct crn_shared_mapping *mapping = crn_mem_alloc(sizeof *mapping);
 
-    if (mapping == NULL) return false;
+    if (mapping == NULL) return CAIRN_NO_MEMORY;
     *mapping = (struct crn_shared_mapping){shared->mappings, page, info->st_dev, info->st_ino};
     shared->mappings = mapping;
     /* Release: who loads the pointer sees the mapping's fields. */
     atomic_store_explicit(&shared->page, page, memory_order_release);
-    return true;
+    return CAIRN_OK;
 }
 
 static bool is_mapped(const struct crn_shared *shared, const struct stat *info)
@@ -100,29 +100,31 @@ static bool is_mapped(const struct crn_shared *shared, const struct stat *info)
     return newest != NULL && newest->device == info->st_dev && newest->inode == info->st_ino;
 }
 
-static bool attach_locked(struct crn_shared *shared)
+/* NO_FILE when it is missing or not this database's. */
+static cairn_status attach_locked(struct crn_shared *shared)
 {
-    struct stat info;
+    cairn_status status = CAIRN_NO_FILE;
     struct crn_shared_page *page;
+    struct stat info;
 
-    if (stat(shared->path, &info) != 0) return false;
-    if (is_mapped(shared, &info)) return true;
+    if (stat(shared->path, &info) != 0) return CAIRN_NO_FILE;
+    if (is_mapped(shared, &info)) return CAIRN_OK;
     const int fd = open(shared->path, (shared->writable ? O_RDWR : O_RDONLY) | O_CLOEXEC);
-    if (fd < 0) return false;
+    if (fd < 0) return CAIRN_NO_FILE;
     page = fstat(fd, &info) == 0 && info.st_size >= (off_t)PAGE_BYTES ? map(shared, fd) : NULL;
     close(fd);
-    if (page == NULL) return false;
-    if (is_ours(shared, page) && adopt(shared, page, &info)) return true;
-    munmap(page, PAGE_BYTES);
-    return false;
+    if (page == NULL) return CAIRN_NO_FILE;
+    if (is_ours(shared, page)) status = adopt(shared, page, &info);
+    if (status != CAIRN_OK) munmap(page, PAGE_BYTES);
+    return status;
 }
 
 bool crn_shared_attach(struct crn_shared *shared)
 {
     pthread_mutex_lock(&shared->mutex);
-    const bool attached = attach_locked(shared);
+    cairn_status status = attach_locked(shared);
     pthread_mutex_unlock(&shared->mutex);
-    return attached;
+    return status == CAIRN_OK;
 }
 
 /* Written rather than mapped first, so that a full disk is an error and not a SIGBUS; and under another name, so that
@@ -149,17 +151,23 @@ static cairn_status write_file(struct crn_shared *shared, uint64_t sequence, cai
     return crn_error_errno(err, error_number, "writing", shared->path);
 }
 
+static cairn_status create_locked(struct crn_shared *shared, uint64_t sequence, cairn_error *err)
+{
+    cairn_status status = attach_locked(shared);
+
+    if (status == CAIRN_NO_FILE) {
+        CRN_TRY(write_file(shared, sequence, err));
+        status = attach_locked(shared);
+    }
+    if (status == CAIRN_NO_MEMORY) return crn_error_no_memory(err, sizeof(struct crn_shared_mapping));
+    if (status != CAIRN_OK) return crn_error_set(err, CAIRN_IO, "%s cannot be mapped", shared->path);
+    return CAIRN_OK;
+}
+
 cairn_status crn_shared_create(struct crn_shared *shared, uint64_t sequence, cairn_error *err)
 {
-    cairn_status status = CAIRN_OK;
-
     pthread_mutex_lock(&shared->mutex);
-    if (!attach_locked(shared)) {
-        status = write_file(shared, sequence, err);
-        if (status == CAIRN_OK && !attach_locked(shared)) {
-            status = crn_error_set(err, CAIRN_IO, "%s cannot be mapped", shared->path);
-        }
-    }
+    cairn_status status = create_locked(shared, sequence, err);
     pthread_mutex_unlock(&shared->mutex);
     if (status == CAIRN_OK) crn_shared_announce(shared, sequence);
     return status;

@@ -74,6 +74,12 @@ static cairn_status status_of_system(int error_number, cairn_status status)
     }
 }
 
+/* The statements are fixed, so one that names something unknown to SQLite means that the file is not what it was. */
+static bool lacks_schema(int code, const char *text)
+{
+    return (code & 0xff) == SQLITE_ERROR && strncmp(text, "no such ", 8) == 0 && strncmp(text, "no such module", 14) != 0;
+}
+
 cairn_status crn_conn_error(struct crn_conn *conn, int code, cairn_error *err)
 {
     if (crn_sqlite_status(code) == CAIRN_OK) return CAIRN_OK;
@@ -83,6 +89,7 @@ cairn_status crn_conn_error(struct crn_conn *conn, int code, cairn_error *err)
     const char *text = exact == extended && conn->db != NULL ? sqlite3_errmsg(conn->db) : sqlite3_errstr(exact);
     cairn_status status = crn_sqlite_status(exact);
 
+    if (lacks_schema(exact, text)) status = CAIRN_CORRUPT;
     if (status == CAIRN_IO) {
         const int error_number = conn->db != NULL ? sqlite3_system_errno(conn->db) : 0;
         status = status_of_system(error_number, status);

@@ -66,56 +66,49 @@ cairn_status crn_store_get_stats(struct crn_store *store, struct crn_store_stats
 /* ---- a collection ---- */
 
 struct sums {
+    struct crn_reader *reader;
+    struct crn_buf *json;
     uint64_t rows;
     double confidence;
 };
 
-static cairn_status add_domain(struct crn_reader *reader, sqlite3_stmt *stmt, struct sums *sums, struct crn_buf *json,
-                               cairn_error *err)
+static cairn_status add_domain(void *ctx, sqlite3_stmt *stmt, cairn_error *err)
 {
+    struct sums *sums = ctx;
     const int64_t rows = sqlite3_column_int64(stmt, 1);
     const char *domain;
 
-    CRN_TRY(crn_names_text(&reader->conn, CRN_NAME_DOMAIN, sqlite3_column_int64(stmt, 0), &domain, err));
-    if (sums->rows > 0) crn_buf_putc(json, ',');
-    crn_buf_json_string(json, domain, strlen(domain));
-    crn_buf_printf(json, ":%lld", (long long)rows);
+    CRN_TRY(crn_names_text(&sums->reader->conn, CRN_NAME_DOMAIN, sqlite3_column_int64(stmt, 0), &domain, err));
+    if (sums->rows > 0) crn_buf_putc(sums->json, ',');
+    crn_buf_json_string(sums->json, domain, strlen(domain));
+    crn_buf_printf(sums->json, ":%lld", (long long)rows);
     sums->rows += (uint64_t)rows;
     sums->confidence += sqlite3_column_double(stmt, 2);
     return CAIRN_OK;
 }
 
-static cairn_status sum_domains(struct crn_reader *reader, uint32_t collection, struct sums *sums, struct crn_buf *json,
-                                cairn_error *err)
+static cairn_status sum_domains(struct sums *sums, uint32_t collection, cairn_error *err)
 {
+    struct crn_conn *conn = &sums->reader->conn;
     sqlite3_stmt *stmt;
-    bool found;
 
-    CRN_TRY(crn_conn_statement(&reader->conn, "SELECT domain, count(*), sum(confidence) FROM points"
-                               " WHERE key BETWEEN ?1 AND ?2 GROUP BY domain", &stmt, err));
+    CRN_TRY(crn_conn_statement(conn, "SELECT domain, count(*), sum(confidence) FROM points WHERE key BETWEEN ?1 AND ?2"
+                               " GROUP BY domain", &stmt, err));
     sqlite3_bind_int64(stmt, 1, crn_key(collection, 0));
     sqlite3_bind_int64(stmt, 2, crn_key(collection, UINT32_MAX));
-    for (;;) {
-        CRN_TRY(crn_conn_step(&reader->conn, stmt, &found, err));
-        if (!found) return CAIRN_OK;
-        cairn_status status = add_domain(reader, stmt, sums, json, err);
-        if (status != CAIRN_OK) {
-            sqlite3_reset(stmt);
-            return status;
-        }
-    }
+    return crn_conn_each(conn, stmt, add_domain, sums, err);
 }
 
 cairn_status crn_read_collection_stats(struct crn_reader *reader, uint32_t collection, uint64_t *out_rows,
                                        uint64_t *out_trajectories, double *out_avg_confidence, struct crn_buf *domains_json,
                                        cairn_error *err)
 {
-    struct sums sums = {0};
+    struct sums sums = {.reader = reader, .json = domains_json};
     sqlite3_stmt *stmt;
     int64_t trajectories;
 
     crn_buf_putc(domains_json, '{');
-    CRN_TRY(sum_domains(reader, collection, &sums, domains_json, err));
+    CRN_TRY(sum_domains(&sums, collection, err));
     crn_buf_putc(domains_json, '}');
     if (domains_json->failed != CAIRN_OK) return crn_error_set(err, domains_json->failed, "no room for statistics");
     CRN_TRY(crn_conn_statement(&reader->conn, "SELECT count(*) FROM trajectories WHERE collection=?1", &stmt, err));

@@ -26,7 +26,7 @@ struct crn_txn_collection {
     bool changed; /* next_local or rows, to be written when the job ends */
     uint64_t next_local;
     uint64_t rows;
-    uint32_t *spaces; /* ids, ascending */
+    uint32_t spaces[CAIRN_SPACES_MAX]; /* ids, ascending */
     uint32_t space_count;
     struct crn_payload_index *indexes;
     uint32_t index_count;
@@ -84,6 +84,9 @@ struct crn_reader_pool {
 
 void crn_pool_drain(struct crn_reader_pool *pool);
 
+/* Calls fn with the local of each key that the bound statement gives. */
+cairn_status crn_reader_locals(struct crn_reader *reader, sqlite3_stmt *stmt, crn_local_fn fn, void *ctx, cairn_error *err);
+
 /* A collection's settings, by any connection inside a transaction. `name` NULL: by id. */
 cairn_status crn_catalog_read(struct crn_conn *conn, const char *name, uint32_t id, struct crn_catalog *out_catalog,
                               cairn_error *err);
@@ -123,6 +126,7 @@ struct crn_store {
     uint32_t busy_timeout_ms;
     unsigned char uuid[16];
     struct crn_write_lock lock;
+    struct crn_write_lock maintenance[2]; /* by enum crn_lock */
     struct crn_shared shared;
     struct crn_write_queue queue;
     struct crn_conn writer;

@@ -67,14 +67,7 @@ static cairn_status create_locked(struct crn_store *store, cairn_error *err)
     if (state == FILE_THERE) return CAIRN_OK; /* another process was first */
     snprintf(aside, sizeof aside, "%s/new", store->folder);
     CRN_TRY(crn_schema_create(aside, store->vfs, err));
-    cairn_status status = CAIRN_OK;
-    if (state == FILE_MISSING) {
-        status = crn_path_appear(aside, store->path, err);
-    } else if (rename(aside, store->path) == 0) { /* in the place of an empty file */
-        status = crn_path_sync_parent(store->path, err);
-    } else {
-        status = crn_error_errno(err, errno, "renaming to", store->path);
-    }
+    cairn_status status = crn_path_appear(aside, store->path, state == FILE_EMPTY, err);
     if (status != CAIRN_OK) crn_path_remove_database(aside);
     return status;
 }
@@ -139,51 +132,69 @@ static cairn_status journal_is_wal(struct crn_conn *conn, const char *sql, bool 
     return CAIRN_OK;
 }
 
-/* Under the write lock: the newest schema, the WAL (a foreign program may have switched the file's journal mode), and
- * where the log stands. */
-static cairn_status settle_locked(struct crn_store *store, cairn_error *err)
+/* Under the write lock: the newest schema, and the WAL again if a foreign program has switched it off. */
+static cairn_status renew_locked(struct crn_store *store, cairn_error *err)
 {
-    uint64_t sequence;
     bool wal;
 
     CRN_TRY(journal_is_wal(&store->writer, "PRAGMA journal_mode=WAL", &wal, err));
-    if (!wal) return crn_error_set(err, CAIRN_IO, "SQLite cannot keep a WAL for %s", store->path);
-    CRN_TRY(crn_schema_migrate(&store->writer, err));
-    CRN_TRY(crn_log_last(&store->writer, &sequence, err));
-    return crn_shared_create(&store->shared, sequence, err);
+    if (!wal) return crn_error_set(err, CAIRN_IO, "SQLite cannot keep a WAL for this file");
+    return crn_schema_migrate(&store->writer, err);
 }
 
-/* Waits for the write lock only if there is something to do under it, so that opening does not wait for writers. */
-static cairn_status settle(struct crn_store *store, cairn_error *err)
+static cairn_status renew(struct crn_store *store, cairn_error *err)
 {
-    uint64_t sequence;
     int version;
     bool wal;
 
     CRN_TRY(crn_writer_open(store, err));
     CRN_TRY(crn_schema_version(&store->writer, &version, err));
     CRN_TRY(journal_is_wal(&store->writer, "PRAGMA journal_mode", &wal, err));
-    CRN_TRY(crn_schema_uuid(&store->writer, store->uuid, err));
+    if (version == CRN_SCHEMA_VERSION && wal) return CAIRN_OK;
+    CRN_TRY(crn_write_lock_acquire(&store->lock, store->busy_timeout_ms, err));
+    cairn_status status = renew_locked(store, err);
+    crn_write_lock_drop(&store->lock);
+    return status;
+}
+
+static cairn_status announce_locked(struct crn_store *store, cairn_error *err)
+{
+    uint64_t sequence;
+
+    CRN_TRY(crn_log_last(&store->writer, &sequence, err));
+    return crn_shared_create(&store->shared, sequence, err);
+}
+
+/* Tells all where the log stands, in case the last one to write died before he could. Whoever holds the write lock will tell
+ * it himself, so there is no waiting for him, unless there is no shared page yet. */
+static cairn_status announce(struct crn_store *store, cairn_error *err)
+{
+    uint64_t sequence;
+
     CRN_TRY(crn_log_last(&store->writer, &sequence, err));
     CRN_TRY(crn_shared_init(&store->shared, store->folder, store->uuid, true, err));
-    const bool settled = version == CRN_SCHEMA_VERSION && wal && crn_shared_attach(&store->shared);
     atomic_store(&store->shared.floor, sequence);
-    cairn_status status = crn_write_lock_acquire(&store->lock, settled ? 0 : store->busy_timeout_ms, err);
-    if (status == CAIRN_BUSY && settled) return CAIRN_OK; /* whoever holds it will tell where the log stands */
+    const bool attached = crn_shared_attach(&store->shared);
+    cairn_status status = crn_write_lock_acquire(&store->lock, attached ? 0 : store->busy_timeout_ms, err);
+    if (status == CAIRN_BUSY && attached) return CAIRN_OK;
     if (status != CAIRN_OK) return status;
-    status = settle_locked(store, err);
+    status = announce_locked(store, err);
     crn_write_lock_drop(&store->lock);
     return status;
 }
 
 static cairn_status open_writing(struct crn_store *store, enum file_state state, cairn_error *err)
 {
-    CRN_TRY(crn_write_lock_init(&store->lock, store->folder, err));
+    CRN_TRY(crn_write_lock_init(&store->lock, store->folder, "lock", err));
+    CRN_TRY(crn_write_lock_init(&store->maintenance[CRN_LOCK_BUILDER], store->folder, "builder", err));
+    CRN_TRY(crn_write_lock_init(&store->maintenance[CRN_LOCK_SEGMENTS], store->folder, "segments", err));
     if (state != FILE_THERE) {
         CRN_TRY(create(store, err));
         CRN_TRY(probe(store, err));
     }
-    return settle(store, err);
+    CRN_TRY(renew(store, err));
+    CRN_TRY(crn_schema_uuid(&store->writer, store->uuid, err));
+    return announce(store, err);
 }
 
 /* ---- reading alone ---- */
@@ -266,6 +277,9 @@ cairn_status crn_store_open(const char *path, const struct crn_store_options *op
     if (status == CAIRN_OK) status = admit_file(store, options, &state, err);
     if (status == CAIRN_OK) status = options->read_only ? open_reading(store, err) : open_writing(store, state, err);
     if (status != CAIRN_OK) {
+        if (err != NULL && store != NULL && store->path != NULL && strstr(err->message, store->path) == NULL) {
+            crn_error_context(err, status, "opening %s", store->path);
+        }
         crn_store_close(store);
         *out_store = NULL;
     }
@@ -309,6 +323,9 @@ void crn_store_close(struct crn_store *store)
     crn_conn_close(&store->writer);
     crn_shared_release(&store->shared);
     crn_write_lock_release(&store->lock);
+    for (size_t i = 0; i < sizeof store->maintenance / sizeof *store->maintenance; i++) {
+        crn_write_lock_release(&store->maintenance[i]);
+    }
     crn_queue_release(&store->queue);
     pthread_mutex_destroy(&store->pool.mutex);
     crn_mem_free(store->path);
@@ -348,4 +365,19 @@ uint64_t crn_store_sequence(struct crn_store *store)
     if (crn_read_sequence(reader, &sequence, NULL) != CAIRN_OK) sequence = atomic_load(&store->shared.floor);
     crn_store_read_end(reader);
     return sequence;
+}
+
+/* ---- the locks of maintenance ---- */
+
+cairn_status crn_store_lock(struct crn_store *store, enum crn_lock lock, bool wait, bool *out_got, cairn_error *err)
+{
+    const cairn_status status = crn_write_lock_acquire(&store->maintenance[lock], wait ? store->busy_timeout_ms : 0, err);
+
+    if (out_got != NULL) *out_got = status == CAIRN_OK;
+    return status == CAIRN_BUSY && !wait ? CAIRN_OK : status;
+}
+
+void crn_store_unlock(struct crn_store *store, enum crn_lock lock)
+{
+    crn_write_lock_drop(&store->maintenance[lock]);
 }

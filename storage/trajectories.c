@@ -183,20 +183,29 @@ static cairn_status align(sqlite3_stmt *stmt, cairn_trajectory *trajectory, stru
     return CAIRN_OK;
 }
 
-static cairn_status give(struct crn_reader *reader, sqlite3_stmt *stmt, uint32_t collection,
-                         cairn_status (*fn)(void *ctx, const cairn_trajectory *trajectory), void *ctx, cairn_error *err)
+struct trajectory_scan {
+    struct crn_reader *reader;
+    uint32_t collection;
+    cairn_status (*fn)(void *ctx, const cairn_trajectory *trajectory);
+    cairn_status (*check)(void *ctx, const char *id, const char *damage); /* instead of fn */
+    void *ctx;
+};
+
+static cairn_status scan_trajectory(void *ctx, sqlite3_stmt *stmt, cairn_error *err)
 {
+    const struct trajectory_scan *scan = ctx;
     struct aligned aligned = {0};
     cairn_trajectory trajectory;
     const char *damage;
 
-    CRN_TRY(decode(reader, stmt, collection, &trajectory, &damage, err));
+    CRN_TRY(decode(scan->reader, stmt, scan->collection, &trajectory, &damage, err));
+    const char *id = trajectory.id != NULL ? trajectory.id : "?";
+    if (scan->check != NULL) return scan->check(scan->ctx, id, damage);
     if (damage != NULL) {
-        return crn_error_set(err, CAIRN_CORRUPT, "collection %u, trajectory \"%s\": %s", collection,
-                             trajectory.id != NULL ? trajectory.id : "?", damage);
+        return crn_error_set(err, CAIRN_CORRUPT, "collection %u, trajectory \"%s\": %s", scan->collection, id, damage);
     }
     cairn_status status = align(stmt, &trajectory, &aligned, err);
-    if (status == CAIRN_OK) status = fn(ctx, &trajectory);
+    if (status == CAIRN_OK) status = scan->fn(scan->ctx, &trajectory);
     crn_mem_free(aligned.states);
     crn_mem_free(aligned.rewards);
     return status;
@@ -231,8 +240,9 @@ cairn_status crn_read_trajectories(struct crn_reader *reader, uint32_t collectio
                                    cairn_status (*fn)(void *ctx, const cairn_trajectory *trajectory), void *ctx,
                                    cairn_error *err)
 {
+    struct trajectory_scan scan = {.reader = reader, .collection = collection, .fn = fn, .ctx = ctx};
     sqlite3_stmt *stmt;
-    bool found, empty = false;
+    bool empty = false;
 
     if (id != NULL) {
         CRN_TRY(crn_conn_statement(&reader->conn, COLUMNS " WHERE collection=?1 AND id=?2", &stmt, err));
@@ -242,36 +252,17 @@ cairn_status crn_read_trajectories(struct crn_reader *reader, uint32_t collectio
     }
     if (empty) return CAIRN_OK;
     sqlite3_bind_int64(stmt, 1, collection);
-    for (;;) {
-        CRN_TRY(crn_conn_step(&reader->conn, stmt, &found, err));
-        if (!found) return CAIRN_OK;
-        cairn_status status = give(reader, stmt, collection, fn, ctx, err);
-        if (status != CAIRN_OK) {
-            sqlite3_reset(stmt);
-            return status;
-        }
-    }
+    return crn_conn_each(&reader->conn, stmt, scan_trajectory, &scan, err);
 }
 
 cairn_status crn_trajectories_check(struct crn_reader *reader, uint32_t collection,
                                     cairn_status (*fn)(void *ctx, const char *id, const char *damage), void *ctx,
                                     cairn_error *err)
 {
-    cairn_trajectory trajectory;
-    const char *damage;
+    struct trajectory_scan scan = {.reader = reader, .collection = collection, .check = fn, .ctx = ctx};
     sqlite3_stmt *stmt;
-    bool found;
 
     CRN_TRY(crn_conn_statement(&reader->conn, COLUMNS " WHERE collection=?1 ORDER BY key", &stmt, err));
     sqlite3_bind_int64(stmt, 1, collection);
-    for (;;) {
-        CRN_TRY(crn_conn_step(&reader->conn, stmt, &found, err));
-        if (!found) return CAIRN_OK;
-        cairn_status status = decode(reader, stmt, collection, &trajectory, &damage, err);
-        if (status == CAIRN_OK) status = fn(ctx, trajectory.id != NULL ? trajectory.id : "?", damage);
-        if (status != CAIRN_OK) {
-            sqlite3_reset(stmt);
-            return status;
-        }
-    }
+    return crn_conn_each(&reader->conn, stmt, scan_trajectory, &scan, err);
 }

@@ -14,7 +14,6 @@ static void release_collection(struct crn_txn_collection *collection)
 {
     for (uint32_t i = 0; i < collection->index_count; i++) crn_mem_free(collection->indexes[i].path);
     crn_mem_free(collection->indexes);
-    crn_mem_free(collection->spaces);
     *collection = (struct crn_txn_collection){0};
 }
 
@@ -40,27 +39,20 @@ void crn_txn_release(struct crn_txn *txn)
     txn->parser = NULL;
 }
 
-static cairn_status read_spaces(struct crn_txn *txn, struct crn_txn_collection *collection, cairn_error *err)
+static cairn_status add_space(void *ctx, sqlite3_stmt *stmt, cairn_error *err)
 {
-    sqlite3_stmt *stmt;
-    bool row;
+    struct crn_txn_collection *collection = ctx;
 
-    collection->spaces = crn_mem_array(CAIRN_SPACES_MAX, sizeof *collection->spaces);
-    if (collection->spaces == NULL) return crn_error_no_memory(err, CAIRN_SPACES_MAX * sizeof *collection->spaces);
-    CRN_TRY(crn_conn_statement(txn->conn, "SELECT id FROM spaces WHERE collection=?1 ORDER BY id", &stmt, err));
-    sqlite3_bind_int64(stmt, 1, collection->id);
-    for (;;) {
-        CRN_TRY(crn_conn_step(txn->conn, stmt, &row, err));
-        if (!row) return CAIRN_OK;
-        if (collection->space_count == CAIRN_SPACES_MAX) break;
-        collection->spaces[collection->space_count++] = (uint32_t)sqlite3_column_int64(stmt, 0);
+    if (collection->space_count == CAIRN_SPACES_MAX) {
+        return crn_error_set(err, CAIRN_CORRUPT, "collection %u has more than %u spaces", collection->id, CAIRN_SPACES_MAX);
     }
-    sqlite3_reset(stmt);
-    return crn_error_set(err, CAIRN_CORRUPT, "collection %u has more than %u spaces", collection->id, CAIRN_SPACES_MAX);
+    collection->spaces[collection->space_count++] = (uint32_t)sqlite3_column_int64(stmt, 0);
+    return CAIRN_OK;
 }
 
-static cairn_status read_index(struct crn_txn_collection *collection, sqlite3_stmt *stmt, cairn_error *err)
+static cairn_status add_index(void *ctx, sqlite3_stmt *stmt, cairn_error *err)
 {
+    struct crn_txn_collection *collection = ctx;
     const uint32_t count = collection->index_count;
     struct crn_payload_index *grown = crn_mem_realloc_array(collection->indexes, count + 1, sizeof *grown);
 
@@ -73,23 +65,14 @@ static cairn_status read_index(struct crn_txn_collection *collection, sqlite3_st
     return CAIRN_OK;
 }
 
-static cairn_status read_indexes(struct crn_txn *txn, struct crn_txn_collection *collection, cairn_error *err)
+static cairn_status read_parts(struct crn_txn *txn, struct crn_txn_collection *collection, const char *sql,
+                               crn_conn_row_fn add, cairn_error *err)
 {
     sqlite3_stmt *stmt;
-    bool row;
 
-    CRN_TRY(crn_conn_statement(txn->conn, "SELECT id, path FROM payload_indexes WHERE collection=?1 ORDER BY id", &stmt,
-                               err));
+    CRN_TRY(crn_conn_statement(txn->conn, sql, &stmt, err));
     sqlite3_bind_int64(stmt, 1, collection->id);
-    for (;;) {
-        CRN_TRY(crn_conn_step(txn->conn, stmt, &row, err));
-        if (!row) return CAIRN_OK;
-        cairn_status status = read_index(collection, stmt, err);
-        if (status != CAIRN_OK) {
-            sqlite3_reset(stmt);
-            return status;
-        }
-    }
+    return crn_conn_each(txn->conn, stmt, add, collection, err);
 }
 
 static cairn_status read_collection(struct crn_txn *txn, struct crn_txn_collection *collection, cairn_error *err)
@@ -107,8 +90,8 @@ static cairn_status read_collection(struct crn_txn *txn, struct crn_txn_collecti
     collection->next_local = (uint64_t)sqlite3_column_int64(stmt, 1);
     collection->rows = (uint64_t)sqlite3_column_int64(stmt, 2);
     sqlite3_reset(stmt);
-    CRN_TRY(read_spaces(txn, collection, err));
-    return read_indexes(txn, collection, err);
+    CRN_TRY(read_parts(txn, collection, "SELECT id FROM spaces WHERE collection=?1 ORDER BY id", add_space, err));
+    return read_parts(txn, collection, "SELECT id, path FROM payload_indexes WHERE collection=?1 ORDER BY id", add_index, err);
 }
 
 static cairn_status write_collections(struct crn_txn *txn, cairn_error *err)

@@ -186,27 +186,30 @@ cairn_status crn_txn_space_model(struct crn_txn *txn, const struct crn_catalog *
     return log_catalog(txn, catalog->id, err);
 }
 
+struct filling {
+    struct crn_txn *txn;
+    const struct crn_payload_index *index;
+};
+
+static cairn_status fill_row(void *ctx, sqlite3_stmt *stmt, cairn_error *err)
+{
+    const struct filling *filling = ctx;
+    const char *payload = (const char *)sqlite3_column_text(stmt, 1);
+
+    if (payload == NULL) return crn_error_no_memory(err, (size_t)sqlite3_column_bytes(stmt, 1));
+    return crn_txn_values_change(filling->txn, filling->index, 1, sqlite3_column_int64(stmt, 0), payload, true, err);
+}
+
 static cairn_status fill_index(struct crn_txn *txn, uint32_t collection, const struct crn_payload_index *index,
                                cairn_error *err)
 {
+    struct filling filling = {txn, index};
     sqlite3_stmt *stmt;
-    bool row;
 
     CRN_TRY(crn_conn_statement(txn->conn, "SELECT key, payload FROM points WHERE payload IS NOT NULL"
                                " AND key BETWEEN ?1<<32 AND (?1<<32)+4294967295", &stmt, err));
     sqlite3_bind_int64(stmt, 1, collection);
-    for (;;) {
-        CRN_TRY(crn_conn_step(txn->conn, stmt, &row, err));
-        if (!row) return CAIRN_OK;
-        const int64_t key = sqlite3_column_int64(stmt, 0);
-        const char *payload = (const char *)sqlite3_column_text(stmt, 1);
-        cairn_status status = payload != NULL ? crn_txn_values_change(txn, index, 1, key, payload, true, err)
-                                              : crn_error_no_memory(err, (size_t)sqlite3_column_bytes(stmt, 1));
-        if (status != CAIRN_OK) {
-            sqlite3_reset(stmt);
-            return status;
-        }
-    }
+    return crn_conn_each(txn->conn, stmt, fill_row, &filling, err);
 }
 
 static cairn_status find_index(struct crn_txn *txn, uint32_t collection, const char *path, int64_t *out_id, cairn_error *err)

@@ -2,6 +2,7 @@
  * Reading everything and believing nothing: SQLite's own check first, then each collection, then the log.
  */
 #include "storage/verify.h"
+#include "storage/schema.h"
 
 #include "base/error.h"
 #include "base/mem.h"
@@ -53,21 +54,29 @@ cairn_status crn_verify_absorb(struct crn_verify *verify, cairn_status status, c
     return CAIRN_OK;
 }
 
+struct wrong_rows {
+    struct crn_verify *verify;
+    const char *what;
+};
+
+static cairn_status tell_wrong_row(void *ctx, sqlite3_stmt *stmt, cairn_error *err)
+{
+    const struct wrong_rows *wrong = ctx;
+    const char *key = (const char *)sqlite3_column_text(stmt, 0);
+
+    (void)err;
+    crn_verify_found(wrong->verify, "%s: %s", wrong->what, key != NULL ? key : "?");
+    return crn_verify_step(wrong->verify);
+}
+
 cairn_status crn_verify_none(struct crn_verify *verify, const char *sql, uint32_t number, const char *what)
 {
     struct crn_conn *conn = &verify->reader->conn;
+    struct wrong_rows wrong = {verify, what};
     sqlite3_stmt *stmt;
-    bool found = false;
     cairn_status status = crn_conn_statement_n(conn, sql, number, &stmt, verify->err);
 
-    while (status == CAIRN_OK) {
-        status = crn_conn_step(conn, stmt, &found, verify->err);
-        if (status != CAIRN_OK || !found) break;
-        const char *key = (const char *)sqlite3_column_text(stmt, 0);
-        crn_verify_found(verify, "%s: %s", what, key != NULL ? key : "?");
-        status = crn_verify_step(verify);
-        if (status != CAIRN_OK) sqlite3_reset(stmt);
-    }
+    if (status == CAIRN_OK) status = crn_conn_each(conn, stmt, tell_wrong_row, &wrong, verify->err);
     return crn_verify_absorb(verify, status, what);
 }
 
@@ -78,21 +87,33 @@ static int progress_of_pages(void *ctx)
     return tell(ctx) != CAIRN_OK;
 }
 
+/* The check tells a lack of memory as if it were damage: "... unable to get the page. error code=7". */
+static bool is_no_memory(const char *text)
+{
+    static const char ending[] = " error code=7";
+    const size_t len = strlen(text);
+
+    return len >= strlen(ending) && strcmp(text + len - strlen(ending), ending) == 0;
+}
+
+static cairn_status tell_page(void *ctx, sqlite3_stmt *stmt, cairn_error *err)
+{
+    const char *text = (const char *)sqlite3_column_text(stmt, 0);
+
+    if (text == NULL || is_no_memory(text)) return crn_error_no_memory(err, CRN_PAGE_BYTES);
+    if (strcmp(text, "ok") != 0) crn_verify_found(ctx, "SQLite: %s", text);
+    return CAIRN_OK;
+}
+
 cairn_status crn_verify_pages(struct crn_verify *verify)
 {
     struct crn_conn *conn = &verify->reader->conn;
     sqlite3_stmt *stmt;
-    bool found = false;
 
     CRN_TRY(crn_verify_phase(verify, "pages", 0));
     sqlite3_progress_handler(conn->db, 1000000, progress_of_pages, verify);
     cairn_status status = crn_conn_statement(conn, "PRAGMA integrity_check(100)", &stmt, verify->err);
-    while (status == CAIRN_OK) {
-        status = crn_conn_step(conn, stmt, &found, verify->err);
-        if (status != CAIRN_OK || !found) break;
-        const char *text = (const char *)sqlite3_column_text(stmt, 0);
-        if (text != NULL && strcmp(text, "ok") != 0) crn_verify_found(verify, "SQLite: %s", text);
-    }
+    if (status == CAIRN_OK) status = crn_conn_each(conn, stmt, tell_page, verify, verify->err);
     sqlite3_progress_handler(conn->db, 0, NULL, NULL);
     return crn_verify_absorb(verify, status, "SQLite");
 }
@@ -118,21 +139,22 @@ static cairn_status verify_orphans(struct crn_verify *verify)
     static const struct {
         const char *sql, *what;
     } checks[] = {
-        {"SELECT key FROM points p WHERE NOT EXISTS(SELECT 1 FROM collections c WHERE c.id=p.key>>32)",
-         "a row of a collection that does not exist, key"},
-        {"SELECT key FROM vecs v WHERE NOT EXISTS(SELECT 1 FROM spaces s WHERE s.id=v.key>>32)",
-         "a vector of a space that does not exist, key"},
-        {"SELECT v.key FROM vecs v JOIN spaces s ON s.id=v.key>>32 WHERE NOT EXISTS"
-         "(SELECT 1 FROM points p WHERE p.key=(s.collection<<32)+(v.key&4294967295))", "a vector without a row, key"},
-        {"SELECT key FROM usage u WHERE NOT EXISTS(SELECT 1 FROM points p WHERE p.key=u.key)", "use counts without a row, key"},
+        {"SELECT " CRN_VERIFY_KEY("collection", "key") " FROM points p WHERE NOT EXISTS"
+         "(SELECT 1 FROM collections c WHERE c.id=p.key>>32)", "a row of a collection that does not exist"},
+        {"SELECT " CRN_VERIFY_KEY("space", "key") " FROM vecs v WHERE NOT EXISTS"
+         "(SELECT 1 FROM spaces s WHERE s.id=v.key>>32)", "a vector of a space that does not exist"},
+        {"SELECT " CRN_VERIFY_KEY("space", "v.key") " FROM vecs v JOIN spaces s ON s.id=v.key>>32 WHERE NOT EXISTS"
+         "(SELECT 1 FROM points p WHERE p.key=(s.collection<<32)+(v.key&4294967295))", "a vector without a row"},
+        {"SELECT " CRN_VERIFY_KEY("collection", "key") " FROM usage u WHERE NOT EXISTS"
+         "(SELECT 1 FROM points p WHERE p.key=u.key)", "use counts without a row"},
         {"SELECT id FROM spaces s WHERE NOT EXISTS(SELECT 1 FROM collections c WHERE c.id=s.collection)",
-         "a space without a collection, id"},
+         "a space without a collection, number"},
         {"SELECT idx FROM payload_values v WHERE NOT EXISTS(SELECT 1 FROM payload_indexes i WHERE i.id=v.idx)",
-         "a value of a payload index that does not exist, id"},
+         "a value of a payload index that does not exist, number"},
         {"SELECT key FROM trajectories t WHERE NOT EXISTS(SELECT 1 FROM collections c WHERE c.id=t.collection)",
-         "a trajectory without a collection, key"},
+         "a trajectory without a collection, number"},
         {"SELECT space FROM segments g WHERE NOT EXISTS(SELECT 1 FROM spaces s WHERE s.id=g.space)",
-         "a segment of a space that does not exist, id"},
+         "a segment of a space that does not exist, number"},
     };
 
     CRN_TRY(crn_verify_phase(verify, "references", 0));

@@ -27,7 +27,10 @@ cairn_status crn_verify_step(struct crn_verify *verify);
 /* A status that says something of the file, rather than of the verification, is a finding: CORRUPT. */
 cairn_status crn_verify_absorb(struct crn_verify *verify, cairn_status status, const char *what);
 
-/* Runs SQL whose rows are wrong: each one's first column is told as `what` with "%lld" in it. */
+/* A key as findings name it. */
+#define CRN_VERIFY_KEY(owner, key) "'" owner " '||(" key ">>32)||' row '||(" key "&4294967295)"
+
+/* Runs SQL whose rows are wrong: each one's first column is told behind `what`. */
 cairn_status crn_verify_none(struct crn_verify *verify, const char *sql, uint32_t number, const char *what);
 
 /* The phases, in their order. */

@@ -38,12 +38,14 @@ static cairn_status check_value(struct values_check *check, int64_t key, const s
     return CAIRN_OK;
 }
 
-static cairn_status check_payload(struct values_check *check, int64_t key, const char *payload)
+static cairn_status check_payload(void *ctx, sqlite3_stmt *stmt, cairn_error *err)
 {
-    cairn_error *err = check->verify->err;
+    struct values_check *check = ctx;
+    const int64_t key = sqlite3_column_int64(stmt, 0);
+    const char *payload = (const char *)sqlite3_column_text(stmt, 1);
     struct crn_json root;
 
-    if (payload == NULL) return crn_error_no_memory(err, 1);
+    if (payload == NULL) return crn_error_no_memory(err, (size_t)sqlite3_column_bytes(stmt, 1));
     cairn_status status = crn_json_parse(check->parser, payload, strlen(payload), &root, err);
     if (status == CAIRN_NO_MEMORY) return status;
     if (status != CAIRN_OK) {
@@ -61,21 +63,12 @@ static cairn_status check_payloads(struct values_check *check)
     struct crn_conn *conn = &check->verify->reader->conn;
     cairn_error *err = check->verify->err;
     sqlite3_stmt *stmt;
-    bool found;
 
     CRN_TRY(crn_conn_statement(conn, "SELECT key, payload FROM points WHERE payload IS NOT NULL AND key BETWEEN ?1 AND ?2",
                                &stmt, err));
     sqlite3_bind_int64(stmt, 1, crn_key(check->catalog->id, 0));
     sqlite3_bind_int64(stmt, 2, crn_key(check->catalog->id, UINT32_MAX));
-    for (;;) {
-        CRN_TRY(crn_conn_step(conn, stmt, &found, err));
-        if (!found) return CAIRN_OK;
-        cairn_status status = check_payload(check, sqlite3_column_int64(stmt, 0), (const char *)sqlite3_column_text(stmt, 1));
-        if (status != CAIRN_OK) {
-            sqlite3_reset(stmt);
-            return status;
-        }
-    }
+    return crn_conn_each(conn, stmt, check_payload, check, err);
 }
 
 static cairn_status check_count(const struct values_check *check)

@@ -54,38 +54,29 @@ static cairn_status check_vectors(const struct row_check *check, const struct cr
     return CAIRN_OK;
 }
 
-static cairn_status check_row(struct row_check *check, sqlite3_stmt *stmt)
+static cairn_status check_row(void *ctx, sqlite3_stmt *stmt, cairn_error *err)
 {
+    struct row_check *check = ctx;
     struct crn_row row;
 
-    CRN_TRY(crn_row_decode(&check->verify->reader->conn, stmt, true, &row, check->verify->err));
+    CRN_TRY(crn_row_decode(&check->verify->reader->conn, stmt, true, &row, err));
     if (row.damage != NULL) found_in_row(check, &row, row.damage);
     check->rows++;
     check->last_local = row.record.local;
-    return check_vectors(check, &row);
+    CRN_TRY(check_vectors(check, &row));
+    return crn_verify_step(check->verify);
 }
 
 static cairn_status check_all_rows(struct row_check *check)
 {
-    struct crn_verify *verify = check->verify;
-    struct crn_conn *conn = &verify->reader->conn;
+    struct crn_conn *conn = &check->verify->reader->conn;
     sqlite3_stmt *stmt;
-    bool found;
 
     CRN_TRY(crn_conn_statement(conn, "SELECT " CRN_ROW_COLUMNS CRN_ROW_BODY CRN_ROW_FROM
-                               "WHERE p.key BETWEEN ?1 AND ?2 ORDER BY p.key", &stmt, verify->err));
+                               "WHERE p.key BETWEEN ?1 AND ?2 ORDER BY p.key", &stmt, check->verify->err));
     sqlite3_bind_int64(stmt, 1, crn_key(check->catalog->id, 0));
     sqlite3_bind_int64(stmt, 2, crn_key(check->catalog->id, UINT32_MAX));
-    for (;;) {
-        CRN_TRY(crn_conn_step(conn, stmt, &found, verify->err));
-        if (!found) return CAIRN_OK;
-        cairn_status status = check_row(check, stmt);
-        if (status == CAIRN_OK) status = crn_verify_step(verify);
-        if (status != CAIRN_OK) {
-            sqlite3_reset(stmt);
-            return status;
-        }
-    }
+    return crn_conn_each(conn, stmt, check_row, check, check->verify->err);
 }
 
 static cairn_status check_counters(const struct row_check *check)
@@ -121,8 +112,8 @@ cairn_status crn_verify_rows(struct crn_verify *verify, const struct crn_catalog
     CRN_TRY(crn_verify_phase(verify, "rows", total));
     CRN_TRY(crn_verify_absorb(verify, check_all_rows(&check), catalog->name));
     CRN_TRY(crn_verify_absorb(verify, check_counters(&check), catalog->name));
-    return crn_verify_none(verify, "SELECT key FROM points WHERE key BETWEEN %u<<32 AND (%u<<32)+4294967295"
-                           " AND collection<>%u", catalog->id, "a row filed under another collection's ids, key");
+    return crn_verify_none(verify, "SELECT " CRN_VERIFY_KEY("collection", "key") " FROM points WHERE key BETWEEN %u<<32 AND (%u<<32)+4294967295"
+                           " AND collection<>%u", catalog->id, "a row filed under another collection's ids");
 }
 
 /* ---- trajectories ---- */
@@ -156,13 +147,13 @@ cairn_status crn_verify_trajectories(struct crn_verify *verify, const struct crn
 cairn_status crn_verify_log(struct crn_verify *verify)
 {
     CRN_TRY(crn_verify_phase(verify, "log", 0));
-    CRN_TRY(crn_verify_none(verify, "SELECT l.key FROM " LAST_ENTRIES " l LEFT JOIN points p ON p.key=l.key"
-                            " WHERE l.op<>3 AND p.key IS NULL", 0, "the log has a row that does not exist, key"));
-    CRN_TRY(crn_verify_none(verify, "SELECT l.key FROM " LAST_ENTRIES " l JOIN points p ON p.key=l.key WHERE l.op=3", 0,
-                            "the log says that a row was deleted which exists, key"));
-    CRN_TRY(crn_verify_none(verify, "SELECT l.key FROM " LAST_ENTRIES " l JOIN points p ON p.key=l.key"
+    CRN_TRY(crn_verify_none(verify, "SELECT " CRN_VERIFY_KEY("collection", "l.key") " FROM " LAST_ENTRIES " l LEFT JOIN points p ON p.key=l.key"
+                            " WHERE l.op<>3 AND p.key IS NULL", 0, "the log has a row that does not exist"));
+    CRN_TRY(crn_verify_none(verify, "SELECT " CRN_VERIFY_KEY("collection", "l.key") " FROM " LAST_ENTRIES " l JOIN points p ON p.key=l.key WHERE l.op=3", 0,
+                            "the log says that a row was deleted which exists"));
+    CRN_TRY(crn_verify_none(verify, "SELECT " CRN_VERIFY_KEY("collection", "l.key") " FROM " LAST_ENTRIES " l JOIN points p ON p.key=l.key"
                             " WHERE l.op<>3 AND (l.version<>p.version OR l.digest<>p.digest)", 0,
-                            "the log has another version of a row, key"));
+                            "the log has another version of a row"));
     CRN_TRY(crn_verify_none(verify, "SELECT seq FROM oplog o WHERE seq>(SELECT min(seq) FROM oplog)"
                             " AND NOT EXISTS(SELECT 1 FROM oplog b WHERE b.seq=o.seq-1)", 0, "the log has a gap before entry"));
     return crn_verify_none(verify, "SELECT value FROM meta WHERE key='catalog_sequence'"

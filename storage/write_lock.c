@@ -42,9 +42,9 @@ static cairn_status open_file(struct crn_write_lock *lock, cairn_error *err)
     return CAIRN_OK;
 }
 
-cairn_status crn_write_lock_init(struct crn_write_lock *lock, const char *folder, cairn_error *err)
+cairn_status crn_write_lock_init(struct crn_write_lock *lock, const char *folder, const char *name, cairn_error *err)
 {
-    const size_t size = strlen(folder) + sizeof "/lock";
+    const size_t size = strlen(folder) + strlen(name) + sizeof "/";
     pthread_condattr_t attributes;
 
     memset(lock, 0, sizeof *lock);
@@ -52,7 +52,7 @@ cairn_status crn_write_lock_init(struct crn_write_lock *lock, const char *folder
     lock->folder = folder;
     lock->path = crn_mem_alloc(size);
     if (lock->path == NULL) return crn_error_no_memory(err, size);
-    snprintf(lock->path, size, "%s/lock", folder);
+    snprintf(lock->path, size, "%s/%s", folder, name);
     pthread_mutex_init(&lock->mutex, NULL);
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);

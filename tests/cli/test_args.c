@@ -14,8 +14,7 @@ static struct crn_cli_list rest;
 static const struct crn_cli_option options[] = {
     CRN_CLI_OPTION_FLAG("flag", flag, "a flag"),
     CRN_CLI_OPTION_TEXT("text", "TEXT", text, "a text"),
-    {.name = "count", .letter = 'n', .kind = CRN_CLI_COUNT, .value = "N", .min = 1, .max = 100, .to.count = &count,
-     .help = "a count"},
+    CRN_CLI_OPTION_COUNT("count", "N", 1, 100, count, "a count", .letter = 'n'),
     CRN_CLI_OPTION_NUMBER("number", "X", number, "a number"),
     CRN_CLI_OPTION_CHOICE("choice", "red|green|blue", choice, "a word"),
     {0},
@@ -33,7 +32,8 @@ static const struct crn_cli_operand list_operands[] = {
 };
 static const struct crn_cli_command command = {
     .name = "test", .summary = "Tests", .operands = operands, .groups = CRN_CLI_GROUPS(&group)};
-static const struct crn_cli_command list_command = {.name = "test", .summary = "Tests", .operands = list_operands};
+static const struct crn_cli_command list_command = {
+    .name = "test", .summary = "Tests", .operands = list_operands};
 
 static int reset(void **state)
 {
@@ -48,7 +48,8 @@ static int reset(void **state)
 }
 
 /* Parses a NULL-terminated list of arguments. */
-static cairn_status parse(const struct crn_cli_command *with, const char **argv, bool *out_help, cairn_error *err)
+static cairn_status parse(const struct crn_cli_command *with, const char **argv, bool *out_help,
+                          cairn_error *err)
 {
     int argc = 0;
 
@@ -57,10 +58,10 @@ static cairn_status parse(const struct crn_cli_command *with, const char **argv,
 }
 
 #define PARSE(with, ...) parse(with, (const char *[]){__VA_ARGS__, NULL}, &help, &err)
-#define ASSERT_REFUSED(message_, ...)                                                                        \
-    do {                                                                                                     \
-        assert_int_equal(PARSE(&command, __VA_ARGS__), CAIRN_INVALID_ARGUMENT);                              \
-        assert_string_equal(err.message, message_);                                                          \
+#define ASSERT_REFUSED(message_, ...)                                           \
+    do {                                                                        \
+        assert_int_equal(PARSE(&command, __VA_ARGS__), CAIRN_INVALID_ARGUMENT); \
+        assert_string_equal(err.message, message_);                             \
     } while (0)
 
 static void options_stand_anywhere(void **state)

@@ -17,8 +17,8 @@ static int stored[RECORDS];   /* times */
 static unsigned last, writes; /* the record stored last; calls */
 static bool in_order;
 
-cairn_status cairn_write(cairn_collection *collection, cairn_write_mode mode, const cairn_pattern *patterns, size_t count,
-                         cairn_written *out_written, cairn_error *err)
+cairn_status cairn_write(cairn_collection *collection, cairn_write_mode mode, const cairn_pattern *patterns,
+                         size_t count, cairn_written *out_written, cairn_error *err)
 {
     (void)collection;
     assert_int_equal(mode, CAIRN_UPSERT);
@@ -53,7 +53,8 @@ static cairn_status write_all(struct crn_cli_sink *sink, size_t count, cairn_err
 
     assert_int_equal(crn_cli_batch_init(&batch, RECORDS, err), CAIRN_OK);
     for (size_t i = 0; i < count; i++) {
-        batch.patterns[i] = (cairn_pattern){.size = sizeof(cairn_pattern), .id_type = CAIRN_ID_U64, .id_u64 = i};
+        batch.patterns[i] =
+            (cairn_pattern){.size = sizeof(cairn_pattern), .id_type = CAIRN_ID_U64, .id_u64 = i};
         crn_cli_batch_take(&batch, i + 1);
     }
     cairn_status status = crn_cli_batch_write(&batch, sink, err);
@@ -117,8 +118,8 @@ static void the_first_can_stop(void **state)
 
 static void other_failures_end_it(void **state)
 {
-    static const cairn_status fatal[] = {CAIRN_IO, CAIRN_NO_SPACE, CAIRN_BUSY, CAIRN_READ_ONLY, CAIRN_EMBEDDER, CAIRN_CORRUPT,
-                                         CAIRN_NO_MEMORY};
+    static const cairn_status fatal[] = {CAIRN_IO,       CAIRN_NO_SPACE, CAIRN_BUSY,     CAIRN_READ_ONLY,
+                                         CAIRN_EMBEDDER, CAIRN_CORRUPT,  CAIRN_NO_MEMORY};
     cairn_error err;
 
     for (size_t i = 0; i < COUNT_OF(fatal); i++) {

@@ -71,7 +71,8 @@ static void names_are_of_file_and_collection(void **state)
     assert_int_equal(crn_cli_import_state_init(&other, f->db, "notes", f->file, &f->err), CAIRN_OK);
     assert_string_not_equal(other.path, f->state.path);
     crn_cli_import_state_release(&other);
-    assert_int_equal(crn_cli_import_state_init(&other, f->db, "default", "/no/such/file", &f->err), CAIRN_NO_FILE);
+    assert_int_equal(crn_cli_import_state_init(&other, f->db, "default", "/no/such/file", &f->err),
+                     CAIRN_NO_FILE);
     crn_cli_import_state_release(&other);
 }
 
@@ -90,15 +91,20 @@ static void another_file_is_no_match(void **state)
 
 static void damage_is_told(void **state)
 {
-    static const char *const damaged[] = {"", "{", "[]", "{\"size\":10}",
-                                          "{\"size\":10,\"inode\":1,\"offset\":-1,\"line\":0,\"stored\":0,\"bad\":0}",
-                                          "{\"size\":10,\"inode\":1,\"offset\":\"1\",\"line\":0,\"stored\":0,\"bad\":0}"};
+    static const char *const damaged[] = {
+        "",
+        "{",
+        "[]",
+        "{\"size\":10}",
+        "{\"size\":10,\"inode\":1,\"offset\":-1,\"line\":0,\"stored\":0,\"bad\":0}",
+        "{\"size\":10,\"inode\":1,\"offset\":\"1\",\"line\":0,\"stored\":0,\"bad\":0}"};
     struct fixture *f = *state;
     bool found;
 
     for (size_t i = 0; i < COUNT_OF(damaged); i++) {
         test_write_file(f->state.path, damaged[i], strlen(damaged[i]));
-        assert_int_equal(crn_cli_import_state_load(&f->state, &f->input, &found, &f->err), CAIRN_INVALID_JSON);
+        assert_int_equal(crn_cli_import_state_load(&f->state, &f->input, &found, &f->err),
+                         CAIRN_INVALID_JSON);
         assert_true(found);
         assert_non_null(strstr(f->err.message, "remove it"));
     }

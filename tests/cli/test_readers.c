@@ -18,7 +18,8 @@ static void begin(struct fixture *f, const struct crn_cli_format *format, const 
 {
     *f = (struct fixture){0};
     assert_int_equal(crn_cli_input_open_memory(&f->input, data, len, &f->err), CAIRN_OK);
-    if (crn_cli_reader_begin(&f->reader, format, &f->input, &f->err) != CAIRN_OK) fail_msg("%s", f->err.message);
+    if (crn_cli_reader_begin(&f->reader, format, &f->input, &f->err) != CAIRN_OK)
+        fail_msg("%s", f->err.message);
 }
 
 static void end(struct fixture *f)
@@ -36,7 +37,8 @@ static enum crn_cli_read next(struct fixture *f)
 static void assert_record(struct fixture *f, uint64_t line)
 {
     enum crn_cli_read read = next(f);
-    if (read != CRN_CLI_READ_RECORD) fail_msg("line %d: %s", (int)line, read == CRN_CLI_READ_END ? "end" : f->err.message);
+    if (read != CRN_CLI_READ_RECORD)
+        fail_msg("line %d: %s", (int)line, read == CRN_CLI_READ_END ? "end" : f->err.message);
     assert_int_equal(f->reader.record_line, line);
 }
 
@@ -47,7 +49,8 @@ static void assert_bad(struct fixture *f, uint64_t line, const char *part)
     if (strstr(f->err.message, part) == NULL) fail_msg("'%s' does not say '%s'", f->err.message, part);
 }
 
-static void assert_refused(const struct crn_cli_format *format, const void *data, size_t len, const char *part)
+static void assert_refused(const struct crn_cli_format *format, const void *data, size_t len,
+                           const char *part)
 {
     struct fixture f = {0};
 
@@ -109,11 +112,12 @@ static void places_can_be_taken_up(void **state)
 
 static void csv_is_read_as_rfc_4180_has_it(void **state)
 {
-    static const char text[] = "id,text,vector,size,code,payload,flag\r\n"
-                               "1,\"a \"\"quoted\"\", text\nof two lines\",\"[1, 2]\",3.5,007,\"{\"\"a\"\":1}\",true\r\n"
-                               "\r\n"
-                               "x,plain,0.5; -1e2,,,,\r\n"
-                               "y,5\" disk,1 2 3,-0,1e5,,no";
+    static const char text[] =
+        "id,text,vector,size,code,payload,flag\r\n"
+        "1,\"a \"\"quoted\"\", text\nof two lines\",\"[1, 2]\",3.5,007,\"{\"\"a\"\":1}\",true\r\n"
+        "\r\n"
+        "x,plain,0.5; -1e2,,,,\r\n"
+        "y,5\" disk,1 2 3,-0,1e5,,no";
     struct fixture f;
 
     (void)state;
@@ -175,8 +179,8 @@ static void csv_wants_a_header(void **state)
 
 static void fvecs_rows_are_read(void **state)
 {
-    unsigned char data[2 * 12 + 5] = {2, 0, 0, 0, 0, 0, 128, 63, 0, 0, 0, 64, 2, 0, 0, 0, 0, 0, 128, 191, 0, 0, 0, 0,
-                                      2, 0, 0, 0, 1};
+    unsigned char data[2 * 12 + 5] = {2, 0, 0, 0,   0,   0, 128, 63, 0, 0, 0, 64, 2, 0, 0,
+                                      0, 0, 0, 128, 191, 0, 0,   0,  0, 2, 0, 0,  0, 1};
     struct fixture f;
 
     (void)state;
@@ -224,7 +228,8 @@ static void npy_rows_are_read(void **state)
     struct fixture f;
 
     (void)state;
-    size_t len = make_npy(data, "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }", floats, sizeof floats);
+    size_t len =
+        make_npy(data, "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }", floats, sizeof floats);
     begin(&f, &crn_cli_format_npy, data, len);
     assert_record(&f, 0);
     assert_record(&f, 1);
@@ -243,7 +248,8 @@ static void npy_rows_are_read(void **state)
     begin(&f, &crn_cli_format_npy, data, len);
     assert_record(&f, 0);
     const float *v = f.pattern.vector;
-    assert_true(v[0] == 1 && v[1] == -2 && v[2] == ldexpf(1, -24) && v[3] == 65504 && v[4] == 0 && signbit(v[4]));
+    assert_true(v[0] == 1 && v[1] == -2 && v[2] == ldexpf(1, -24) && v[3] == 65504 && v[4] == 0 &&
+                signbit(v[4]));
     assert_true(v[5] == 0.333251953125f && isinf(v[6]) && isnan(v[7]));
     end(&f);
 }
@@ -272,7 +278,8 @@ static void npy_that_is_something_else_is_refused(void **state)
     assert_refused(&crn_cli_format_npy, "{\"id\":1}", 8, "does not begin");
     assert_refused(&crn_cli_format_npy, "\x93NUMPY\x01\x00\x50\x00{", 11, "inside the header");
 
-    size_t len = make_npy(data, "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 1), }", "\0\0\200\77\0\0", 6);
+    size_t len =
+        make_npy(data, "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 1), }", "\0\0\200\77\0\0", 6);
     begin(&f, &crn_cli_format_npy, data, len);
     assert_record(&f, 0);
     assert_int_equal(next(&f), CRN_CLI_READ_FAILED);
@@ -293,17 +300,23 @@ static void formats_are_found_by_name(void **state)
     assert_int_equal(crn_cli_reader_format("x.dat", 4, &format, &err), CAIRN_OK);
     assert_ptr_equal(format, &crn_cli_format_npy);
     assert_int_equal(crn_cli_reader_format("x.dat", 0, &format, &err), CAIRN_INVALID_ARGUMENT);
-    assert_string_equal(err.message, "the format of x.dat is not known by its name; give --format jsonl|csv|fvecs|npy");
+    assert_string_equal(err.message,
+                        "the format of x.dat is not known by its name; give --format jsonl|csv|fvecs|npy");
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(jsonl_goes_on_after_bad_lines), cmocka_unit_test(jsonl_keeps_the_schema),
-        cmocka_unit_test(places_can_be_taken_up),        cmocka_unit_test(csv_is_read_as_rfc_4180_has_it),
-        cmocka_unit_test(csv_tells_bad_rows),            cmocka_unit_test(csv_wants_a_header),
-        cmocka_unit_test(fvecs_rows_are_read),           cmocka_unit_test(npy_rows_are_read),
-        cmocka_unit_test(npy_that_is_something_else_is_refused), cmocka_unit_test(formats_are_found_by_name),
+        cmocka_unit_test(jsonl_goes_on_after_bad_lines),
+        cmocka_unit_test(jsonl_keeps_the_schema),
+        cmocka_unit_test(places_can_be_taken_up),
+        cmocka_unit_test(csv_is_read_as_rfc_4180_has_it),
+        cmocka_unit_test(csv_tells_bad_rows),
+        cmocka_unit_test(csv_wants_a_header),
+        cmocka_unit_test(fvecs_rows_are_read),
+        cmocka_unit_test(npy_rows_are_read),
+        cmocka_unit_test(npy_that_is_something_else_is_refused),
+        cmocka_unit_test(formats_are_found_by_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

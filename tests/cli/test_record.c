@@ -1,4 +1,5 @@
-/* Records: all members, AgentDB's form, what is refused and why, and that what is written reads back the same. */
+/* Records: all members, AgentDB's form, what is refused and why, and that what is written reads back the
+ * same. */
 #include "cli/record.h"
 
 #include "base/rng.h"
@@ -52,12 +53,13 @@ static void all_members_are_read(void **state)
     struct fixture *f = *state;
     const cairn_pattern *p = &f->pattern;
 
-    assert_int_equal(parse(f, "{\"id\":\"p1\",\"domain\":\"d\",\"agent\":\"a\",\"type\":\"t\",\"model\":\"m\","
-                              "\"text\":\"hello\",\"payload\":{\"n\":18446744073709551615,\"s\":[1,2.5]},"
-                              "\"vector\":[1,0.5,-2e3],\"confidence\":0.25,\"usage_count\":3,\"success_count\":2,"
-                              "\"created_at\":1700000000000,\"last_used\":\"2024-05-01T10:00:00Z\",\"expires_at\":0,"
-                              "\"version\":9}"),
-                     CAIRN_OK);
+    assert_int_equal(
+        parse(f, "{\"id\":\"p1\",\"domain\":\"d\",\"agent\":\"a\",\"type\":\"t\",\"model\":\"m\","
+                 "\"text\":\"hello\",\"payload\":{\"n\":18446744073709551615,\"s\":[1,2.5]},"
+                 "\"vector\":[1,0.5,-2e3],\"confidence\":0.25,\"usage_count\":3,\"success_count\":2,"
+                 "\"created_at\":1700000000000,\"last_used\":\"2024-05-01T10:00:00Z\",\"expires_at\":0,"
+                 "\"version\":9}"),
+        CAIRN_OK);
     assert_string_equal(p->id, "p1");
     assert_int_equal(p->id_type, CAIRN_ID_STRING);
     assert_string_equal(p->domain, "d");
@@ -88,7 +90,8 @@ static void ids_keep_their_kind(void **state)
     assert_true(f->pattern.id_u64 == UINT64_MAX);
     assert_int_equal(parse(f, "{\"id\":\"42\"}"), CAIRN_OK);
     assert_int_equal(f->pattern.id_type, CAIRN_ID_STRING);
-    assert_int_equal(parse(f, "{\"id_type\":\"uuid\",\"id\":\"00000000-0000-0000-0000-000000000001\"}"), CAIRN_OK);
+    assert_int_equal(parse(f, "{\"id_type\":\"uuid\",\"id\":\"00000000-0000-0000-0000-000000000001\"}"),
+                     CAIRN_OK);
     assert_int_equal(f->pattern.id_type, CAIRN_ID_UUID);
     assert_int_equal(parse(f, "{\"id\":null}"), CAIRN_OK);
     assert_null(f->pattern.id);
@@ -111,17 +114,21 @@ static void other_members_join_the_payload(void **state)
     assert_int_equal(parse(f, "{}"), CAIRN_OK);
     assert_null(f->pattern.payload);
     assert_int_equal(f->pattern.fields, 0);
-    assert_bad(f, "{\"a\":2,\"payload\":{\"a\":1}}", CAIRN_INVALID_ARGUMENT, "\"a\" is in the record and in its payload");
+    assert_bad(f, "{\"a\":2,\"payload\":{\"a\":1}}", CAIRN_INVALID_ARGUMENT,
+               "\"a\" is in the record and in its payload");
 }
 
 static void agentdb_form_is_read(void **state)
 {
     static const char *const forms[] = {
-        "{\"id\":\"x\",\"type\":\"pattern\",\"domain\":\"d\",\"pattern_data\":{\"embedding\":[1,2],\"pattern\":\"use it\","
-        "\"metadata\":{\"k\":1}},\"confidence\":0.9,\"usage_count\":1,\"success_count\":1,\"created_at\":1700000000000.0,"
-        "\"last_used\":1700000000001}",
-        "{\"id\":\"x\",\"type\":\"pattern\",\"domain\":\"d\",\"pattern_data\":\"{\\\"embedding\\\":[1,2],\\\"pattern\\\":"
-        "\\\"use it\\\",\\\"metadata\\\":{\\\"k\\\":1}}\",\"confidence\":0.9,\"usage_count\":1,\"success_count\":1,"
+        "{\"id\":\"x\",\"type\":\"pattern\",\"domain\":\"d\","
+        "\"pattern_data\":{\"embedding\":[1,2],\"pattern\":\"use it\",\"metadata\":{\"k\":1}},"
+        "\"confidence\":0.9,\"usage_count\":1,\"success_count\":1,"
+        "\"created_at\":1700000000000.0,\"last_used\":1700000000001}",
+        "{\"id\":\"x\",\"type\":\"pattern\",\"domain\":\"d\","
+        "\"pattern_data\":\"{\\\"embedding\\\":[1,2],\\\"pattern\\\":\\\"use it\\\","
+        "\\\"metadata\\\":{\\\"k\\\":1}}\","
+        "\"confidence\":0.9,\"usage_count\":1,\"success_count\":1,"
         "\"created_at\":1700000000000,\"last_used\":1700000000001}",
     };
     struct fixture *f = *state;
@@ -140,15 +147,17 @@ static void agentdb_form_is_read(void **state)
     assert_string_equal(f->pattern.payload, "{\"pattern\":{\"step\":1}}");
     assert_bad(f, "{\"pattern_data\":\"{\"}", CAIRN_INVALID_JSON, "\"pattern_data\"");
     assert_bad(f, "{\"pattern_data\":[1]}", CAIRN_INVALID_ARGUMENT, "\"pattern_data\"");
-    assert_bad(f, "{\"pattern_data\":{\"embedding\":[1]},\"vector\":[1]}", CAIRN_INVALID_ARGUMENT, "takes the place");
+    assert_bad(f, "{\"pattern_data\":{\"embedding\":[1]},\"vector\":[1]}", CAIRN_INVALID_ARGUMENT,
+               "takes the place");
 }
 
 static void all_kinds_of_vectors_are_read(void **state)
 {
     struct fixture *f = *state;
 
-    assert_int_equal(parse(f, "{\"vectors\":{\"d\":[1,2],\"s\":{\"indices\":[3,4294967295],\"values\":[0.5,1]},"
-                              "\"m\":[[1,2],[3,4],[5,6]]}}"),
+    assert_int_equal(parse(f,
+                           "{\"vectors\":{\"d\":[1,2],\"s\":{\"indices\":[3,4294967295],\"values\":[0.5,1]},"
+                           "\"m\":[[1,2],[3,4],[5,6]]}}"),
                      CAIRN_OK);
     const cairn_vector *v = f->pattern.vectors;
     assert_int_equal(f->pattern.vector_count, 3);
@@ -165,7 +174,8 @@ static void all_kinds_of_vectors_are_read(void **state)
     assert_bad(f, "{\"vector\":\"x\"}", CAIRN_INVALID_ARGUMENT, "not an array");
     assert_bad(f, "{\"vector\":[[1],[2]]}", CAIRN_INVALID_ARGUMENT, "not dense");
     assert_bad(f, "{\"vectors\":[1]}", CAIRN_INVALID_ARGUMENT, "\"vectors\"");
-    assert_bad(f, "{\"vectors\":{\"s\":{\"indices\":[1],\"values\":[1,2]}}}", CAIRN_INVALID_ARGUMENT, "1 indices and 2 values");
+    assert_bad(f, "{\"vectors\":{\"s\":{\"indices\":[1],\"values\":[1,2]}}}", CAIRN_INVALID_ARGUMENT,
+               "1 indices and 2 values");
     assert_bad(f, "{\"vectors\":{\"s\":{\"indices\":[-1],\"values\":[1]}}}", CAIRN_INVALID_ARGUMENT, "index");
     assert_bad(f, "{\"vectors\":{\"m\":[[1,2],[3]]}}", CAIRN_INVALID_VECTOR, "rows");
     assert_bad(f, "{\"vectors\":{\"m\":[[],[]]}}", CAIRN_LIMIT, "rows");
@@ -254,13 +264,19 @@ static void what_is_written_reads_back(void **state)
 static void uuids_and_versions_are_written(void **state)
 {
     struct fixture *f = *state;
-    cairn_pattern pattern = {.size = sizeof pattern, .id = "00000000-0000-0000-0000-000000000001",
-                             .id_type = CAIRN_ID_UUID, .version = 4, .confidence = 0.5, .created_at_ms = 5};
+    cairn_pattern pattern = {.size = sizeof pattern,
+                             .id = "00000000-0000-0000-0000-000000000001",
+                             .id_type = CAIRN_ID_UUID,
+                             .version = 4,
+                             .confidence = 0.5,
+                             .created_at_ms = 5};
 
     crn_buf_clear(&f->buf);
     assert_int_equal(crn_cli_record_write(&f->buf, &pattern, true), CAIRN_OK);
-    assert_string_equal(f->buf.data, "{\"id\":\"00000000-0000-0000-0000-000000000001\",\"id_type\":\"uuid\",\"confidence\":0.5,"
-                                     "\"usage_count\":0,\"success_count\":0,\"created_at\":5,\"version\":4}");
+    assert_string_equal(
+        f->buf.data,
+        "{\"id\":\"00000000-0000-0000-0000-000000000001\",\"id_type\":\"uuid\",\"confidence\":0.5,"
+        "\"usage_count\":0,\"success_count\":0,\"created_at\":5,\"version\":4}");
     assert_round_trip(f, &pattern);
 }
 

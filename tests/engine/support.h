@@ -17,8 +17,8 @@
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
-/* A generator seeded from CAIRN_TEST_SEED, or anew; the seed is printed, so that a failure can be repeated.
- * */
+/* A generator seeded from CAIRN_TEST_SEED, or anew; the seed is printed, so that a failure can be
+ * repeated. */
 static inline struct crn_rng test_rng(void)
 {
     const char *given = getenv("CAIRN_TEST_SEED");

@@ -4,6 +4,7 @@
  * is expected comes from filter_model.h and a list of the rows kept beside.
  */
 #include "base/error.h"
+#include "base/mem.h"
 #include "engine/filter.h"
 #include "tests/engine/filter_model.h"
 #include "tests/engine/support.h"
@@ -384,6 +385,44 @@ static void test_errors(void **state)
     crn_store_read_end(reader);
 }
 
+/* Each allocation fails in turn: NO_MEMORY and nothing left behind, or the right rows. */
+static void test_no_memory(void **state)
+{
+    struct fixture *fixture = *state;
+    const cairn_scope scope = {
+        .size = sizeof scope,
+        .domain = "a",
+        .filter = "{\"a\":{\"$ne\":1},\"b\":{\"$exists\":true}}",
+    };
+    struct crn_rows *expected, *rows;
+    struct crn_reader *reader;
+    cairn_status status;
+    cairn_error err;
+    uint64_t nth = 1;
+
+    crn_rng_init(&fixture->rng, 7);
+    write_job(fixture, toggle_index, fixture);
+    reload_catalog(fixture);
+    while (fixture->model.count < 60) write_job(fixture, random_writes, fixture);
+    assert_int_equal(crn_store_read_begin(fixture->store, &reader, &err), CAIRN_OK);
+    assert_int_equal(crn_scope_rows(NULL, reader, &fixture->catalog, &scope, &expected, &err), CAIRN_OK);
+    do {
+        struct crn_scope_cache *cache = crn_scope_cache_create(1u << 20);
+        crn_mem_fail_at(nth++, false);
+        status = crn_scope_rows(cache, reader, &fixture->catalog, &scope, &rows, &err);
+        const bool reached = crn_mem_count() >= nth - 1;
+        crn_mem_fail_at(0, false);
+        assert_true(status == CAIRN_OK || status == CAIRN_NO_MEMORY);
+        if (status == CAIRN_OK) assert_true(roaring_bitmap_equals(rows->locals, expected->locals));
+        crn_rows_release(rows);
+        crn_scope_cache_free(cache);
+        if (!reached) break;
+    } while (nth < 1000);
+    assert_true(nth > 10 && nth < 1000);
+    crn_rows_release(expected);
+    crn_store_read_end(reader);
+}
+
 /* ---- many threads on one cache ---- */
 
 struct asking {
@@ -451,6 +490,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_random, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_shared_sets, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_errors, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_no_memory, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_threads, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

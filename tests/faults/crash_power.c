@@ -3,6 +3,8 @@
  * and a look at what is left: every acknowledged call and nothing of the rest, but for the one under way,
  * which is there as a whole or not at all. Then the same goes on with what was left.
  *
+ * With CAIRN_LAZY acknowledged calls may be lost; then only the rows that are there must be whole, and the file must be.
+ *
  * Derived files are not on that disk (they do not pass through SQLite): they outlive the cut, newer than the
  * database may be, or are thrown away with their folder.
  */
@@ -15,6 +17,7 @@
 struct run {
     uint64_t seed;
     struct crn_rng rng;
+    bool lazy;
     char *folder;
     char path[600];
     struct model model;
@@ -41,6 +44,7 @@ static cairn_open_options random_options(struct run *run)
     log_lines[0] = '\0';
     return (cairn_open_options){.size = sizeof(cairn_open_options),
                                 .vfs = FAULT_VFS_NAME,
+                                .durability = run->lazy ? CAIRN_LAZY : CAIRN_DURABLE,
                                 .no_background = crn_rng_below(&run->rng, 2),
                                 .tail_rows_max = tails[crn_rng_below(&run->rng, COUNT_OF(tails))],
                                 .threads = 1,
@@ -115,6 +119,7 @@ static void check(struct run *run)
     cairn_status status = model_open(&run->session, &run->model, run->path, &options, &err);
 
     if (status != CAIRN_OK) fail_seed(run, "cairn_open after the power cut", err.message);
+    if (run->lazy && !model_adopt(&run->session, message)) fail_seed(run, "after the power cut", message);
     if (!model_check(&run->session, &run->rng, true, message)) fail_seed(run, "after the power cut", message);
     model_close(&run->session);
 }
@@ -127,6 +132,7 @@ static uint64_t run_seed(uint64_t seed)
     memset(&run, 0, sizeof run);
     run.seed = seed;
     crn_rng_init(&run.rng, seed);
+    run.lazy = crn_rng_below(&run.rng, 8) == 0;
     run.folder = model_folder();
     assert_non_null(run.folder);
     snprintf(run.path, sizeof run.path, "%s/memory.cairn", run.folder);

@@ -244,7 +244,8 @@ static void put_back_file(const struct fault_disk_file *file)
 
     snprintf(shared_memory, sizeof(shared_memory), "%s-shm", file->path);
     unlink(shared_memory);
-    if (file->exists && access(file->path, F_OK) != 0) return; /* renamed by somebody else, to a durable name */
+    if (file->exists && access(file->path, F_OK) != 0)
+        return; /* renamed by somebody else, to a durable name */
     if (!image->exists) {
         unlink(file->path);
         return;

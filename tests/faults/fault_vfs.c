@@ -126,7 +126,8 @@ static int enter(struct call *call)
         call->half = plan.short_write;
     }
     pthread_mutex_unlock(&mutex);
-    if (status != SQLITE_OK) errno = status == SQLITE_FULL ? ENOSPC : EIO; /* SQLite keeps it beside the code */
+    if (status != SQLITE_OK)
+        errno = status == SQLITE_FULL ? ENOSPC : EIO; /* SQLite keeps it beside the code */
     return status;
 }
 

@@ -85,12 +85,22 @@ static void replace_file(const char *path, const char *bytes, size_t size)
     close(fd);
 }
 
+/* A few bits, or many bytes; anywhere, or among the first, where the header is. */
+static void flip(char *bytes, size_t size, struct crn_rng *rng)
+{
+    uint64_t count = crn_rng_below(rng, 2) ? 1 + crn_rng_below(rng, 8) : 200;
+    uint64_t range = crn_rng_below(rng, 4) ? size : 1 + size / 16;
+
+    for (uint64_t i = 0; size > 0 && i < count; i++)
+        bytes[crn_rng_below(rng, range)] ^= (char)(1 + crn_rng_below(rng, 255));
+}
+
 /* True when whoever opens the file must notice. */
 static bool harm(const struct files *files, struct crn_rng *rng)
 {
     const char *path = files->paths[crn_rng_below(rng, files->count)];
     const char *other = files->paths[crn_rng_below(rng, files->count)];
-    enum damage damage = (enum damage)crn_rng_below(rng, DAMAGE_COUNT);
+    enum damage damage = crn_rng_below(rng, 2) ? FLIP : (enum damage)crn_rng_below(rng, DAMAGE_COUNT);
     size_t size = 0, other_size;
     char *bytes;
 
@@ -100,9 +110,7 @@ static bool harm(const struct files *files, struct crn_rng *rng)
     memset(bytes + size, 0x5a, 5000);
     switch (damage) {
     case FLIP:
-        for (uint64_t i = crn_rng_below(rng, 8); size > 0 && i < 8; i++)
-            bytes[crn_rng_below(rng, crn_rng_below(rng, 2) ? size : 1 + size / 16)] ^=
-                (char)(1u << crn_rng_below(rng, 8));
+        flip(bytes, size, rng);
         replace_file(path, bytes, size);
         break;
     case CUT:

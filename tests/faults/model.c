@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #define BATCH_MAX 40u
@@ -237,6 +238,17 @@ static cairn_status delete_where(struct model_session *session, unsigned which, 
     return status;
 }
 
+/* A failure's message names the call. */
+static cairn_status told(const char *call, cairn_status status, cairn_error *err)
+{
+    char message[CAIRN_MESSAGE_MAX];
+
+    if (status == CAIRN_OK) return status;
+    memcpy(message, err->message, sizeof(message));
+    snprintf(err->message, sizeof(err->message), "%s: %.300s", call, message);
+    return status;
+}
+
 static cairn_status create(struct model_session *session, unsigned which, cairn_error *err)
 {
     struct model_collection *truth = &session->model->collections[which];
@@ -284,15 +296,15 @@ static cairn_status care(struct model_session *session, unsigned which, struct c
 
     switch (crn_rng_below(rng, 8)) {
     case 0:
-        return cairn_payload_index_create(collection, "n", err);
+        return told("payload_index_create", cairn_payload_index_create(collection, "n", err), err);
     case 1:
-        return cairn_payload_index_create(collection, "parity", err);
+        return told("payload_index_create", cairn_payload_index_create(collection, "parity", err), err);
     case 2:
-        return cairn_payload_index_drop(collection, "n", err);
+        return told("payload_index_drop", cairn_payload_index_drop(collection, "n", err), err);
     case 3:
-        return cairn_rebuild(session->db, NULL, NULL, err);
+        return told("rebuild", cairn_rebuild(session->db, NULL, NULL, err), err);
     default:
-        return cairn_optimize(collection, NULL, NULL, err);
+        return told("optimize", cairn_optimize(collection, NULL, NULL, err), err);
     }
 }
 
@@ -301,12 +313,12 @@ cairn_status model_step(struct model_session *session, unsigned collection, stru
 {
     uint64_t dice = crn_rng_below(rng, 100);
 
-    if (!session->collections[collection]) return create(session, collection, err);
-    if (dice < 45) return insert(session, collection, rng, err);
-    if (dice < 65) return upsert(session, collection, rng, err);
-    if (dice < 78) return delete_rows(session, collection, rng, err);
-    if (dice < 84) return delete_where(session, collection, rng, err);
-    if (dice < 86) return drop(session, collection, err);
+    if (!session->collections[collection]) return told("create", create(session, collection, err), err);
+    if (dice < 45) return told("insert", insert(session, collection, rng, err), err);
+    if (dice < 65) return told("upsert", upsert(session, collection, rng, err), err);
+    if (dice < 78) return told("delete", delete_rows(session, collection, rng, err), err);
+    if (dice < 84) return told("delete_where", delete_where(session, collection, rng, err), err);
+    if (dice < 86) return told("drop", drop(session, collection, err), err);
     return care(session, collection, rng, err);
 }
 
@@ -367,12 +379,20 @@ cairn_status model_run(struct model_session *session, struct crn_rng *rng, unsig
 
 /* ---- around ---- */
 
+static bool memory_has_room(void)
+{
+    struct statvfs info;
+
+    return access("/dev/shm", W_OK | X_OK) == 0 && statvfs("/dev/shm", &info) == 0 &&
+           (uint64_t)info.f_bavail * info.f_frsize > UINT64_C(512) << 20;
+}
+
 char *model_folder(void)
 {
     const char *parent = getenv("TMPDIR");
     char path[512];
 
-    if (!parent) parent = access("/dev/shm", W_OK | X_OK) == 0 ? "/dev/shm" : "/tmp";
+    if (!parent) parent = memory_has_room() ? "/dev/shm" : "/tmp";
     snprintf(path, sizeof(path), "%s/cairn-faults-XXXXXX", parent);
     return mkdtemp(path) ? strdup(path) : NULL;
 }

@@ -9,7 +9,6 @@
 #include <string.h>
 
 #define SCROLL 200
-#define K 10u
 
 static bool wrong(char message[MODEL_MESSAGE], unsigned collection, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
@@ -118,6 +117,19 @@ static bool settle(struct model_collection *truth, unsigned which, bool exists,
                  after, before, truth->call.acknowledged ? "; it was acknowledged" : "");
 }
 
+bool model_adopt(struct model_session *session, char message[MODEL_MESSAGE])
+{
+    for (unsigned which = 0; which < MODEL_COLLECTIONS; which++) {
+        struct model_collection *truth = &session->model->collections[which];
+
+        memset(truth->stamps, 0, sizeof(truth->stamps));
+        truth->call.under_way = false;
+        truth->exists = session->collections[which] != NULL;
+        if (truth->exists && !read_rows(session, which, truth->stamps, message)) return false;
+    }
+    return true;
+}
+
 /* ---- counts ---- */
 
 static bool check_counts(struct model_session *session, unsigned which, char message[MODEL_MESSAGE])
@@ -180,14 +192,34 @@ static double row_distance(const struct model_session *session, unsigned which, 
     return distance(model_options(which)->metric, query, row.vector);
 }
 
+struct answer {
+    size_t rows; /* that match */
+    double nearest[MODEL_ROWS];
+};
+
+/* The query's vector and domain (NULL for all) against every row. */
+static void answer_naively(const struct model_session *session, unsigned which, const cairn_query *query,
+                           struct answer *out_answer)
+{
+    out_answer->rows = 0;
+    for (uint32_t i = 0; i < MODEL_ROWS; i++) {
+        uint32_t stamp = session->model->collections[which].stamps[i];
+
+        if (stamp == 0 || (query->domain && stamp % 4 != (uint32_t)(query->domain[1] - '0'))) continue;
+        out_answer->nearest[out_answer->rows++] = row_distance(session, which, i, query->vector);
+    }
+    qsort(out_answer->nearest, out_answer->rows, sizeof(out_answer->nearest[0]), compare_doubles);
+}
+
 /* Each hit is a row there is, at its true distance, and as near as the naive answer's of the same rank. */
-static bool compare_hits(const struct model_session *session, unsigned which, const float *query,
-                         const cairn_results *results, const double *nearest, size_t rows,
-                         char message[MODEL_MESSAGE])
+static bool compare_hits(const struct model_session *session, unsigned which, const cairn_query *query,
+                         const cairn_results *results, char message[MODEL_MESSAGE])
 {
     const struct model_collection *truth = &session->model->collections[which];
-    size_t expected = rows < K ? rows : K;
+    struct answer answer;
 
+    answer_naively(session, which, query, &answer);
+    size_t expected = answer.rows < query->k ? answer.rows : query->k;
     if (cairn_results_count(results) != expected)
         return wrong(message, which, "%zu hits instead of %zu", cairn_results_count(results), expected);
     for (size_t i = 0; i < expected; i++) {
@@ -196,59 +228,50 @@ static bool compare_hits(const struct model_session *session, unsigned which, co
 
         if (number >= MODEL_ROWS || truth->stamps[number] == 0)
             return wrong(message, which, "hit %zu is %s, which is not there", i, hit->id.text);
-        double its_own = row_distance(session, which, (uint32_t)number, query);
-        if (fabs((double)hit->distance - its_own) > 1e-3)
+        double its_own = row_distance(session, which, (uint32_t)number, query->vector);
+        if (!(fabs((double)hit->distance - its_own) <= 1e-3))
             return wrong(message, which, "hit %s has the distance %g, not %g", hit->id.text, hit->distance,
                          its_own);
-        if (fabs(its_own - nearest[i]) > 1e-3)
-            return wrong(message, which, "hit %zu of %zu is %s at %g: there is a row at %g", i, rows,
-                         hit->id.text, its_own, nearest[i]);
+        if (fabs(its_own - answer.nearest[i]) > 1e-3)
+            return wrong(message, which, "hit %zu of %zu is %s at %g: there is a row at %g", i, answer.rows,
+                         hit->id.text, its_own, answer.nearest[i]);
     }
     return true;
 }
 
-/* The domain is NULL for all rows. */
-static bool check_search(struct model_session *session, unsigned which, const float *vector,
-                         const char *domain, char message[MODEL_MESSAGE])
+static bool check_search(struct model_session *session, unsigned which, const cairn_query *query,
+                         char message[MODEL_MESSAGE])
 {
-    const struct model_collection *truth = &session->model->collections[which];
-    cairn_query query = {.size = sizeof(query), .vector = vector, .k = K, .domain = domain};
-    double nearest[MODEL_ROWS];
-    size_t rows = 0;
     cairn_results *results;
     cairn_error err;
-    cairn_status status;
-    bool right;
+    cairn_status status = cairn_search(session->collections[which], query, &results, &err);
 
-    for (uint32_t i = 0; i < MODEL_ROWS; i++) {
-        uint32_t stamp = truth->stamps[i];
-        if (stamp == 0 || (domain && stamp % 4 != (uint32_t)(domain[1] - '0'))) continue;
-        nearest[rows++] = row_distance(session, which, i, vector);
-    }
-    qsort(nearest, rows, sizeof(nearest[0]), compare_doubles);
-    query.exact = model_options(which)->quantization == CAIRN_QUANTIZATION_SCALAR; /* else the codes choose */
-    status = cairn_search(session->collections[which], &query, &results, &err);
     if (status != CAIRN_OK) return failed(message, which, "cairn_search", status, &err);
-    right = compare_hits(session, which, vector, results, nearest, rows, message);
+    bool right = compare_hits(session, which, query, results, message);
     cairn_results_free(results);
     return right;
 }
 
+/* For the nearest few, all or those of a domain; and for all rows there are, so that no distance goes unseen. */
 bool model_check_search(struct model_session *session, unsigned which, struct crn_rng *rng,
                         char message[MODEL_MESSAGE])
 {
     const struct model_collection *truth = &session->model->collections[which];
-    char domain[8];
+    bool quantized = model_options(which)->quantization == CAIRN_QUANTIZATION_SCALAR;
 
     for (int i = 0; i < 4; i++) {
         uint32_t number = (uint32_t)crn_rng_below(rng, MODEL_ROWS);
+        char domain[8];
         struct model_row row;
+        cairn_query query = {.size = sizeof(query), .vector = row.vector, .k = i < 3 ? 10 : MODEL_ROWS};
 
         /* A stored vector, or one that no row has. */
         model_row(&row, which, number,
                   truth->stamps[number] ? truth->stamps[number] : (uint32_t)crn_rng_u64(rng));
         snprintf(domain, sizeof(domain), "d%u", (unsigned)crn_rng_below(rng, 4));
-        if (!check_search(session, which, row.vector, i % 2 ? domain : NULL, message)) return false;
+        if (i == 1) query.domain = domain;
+        query.exact = quantized && i < 3; /* else the codes choose the few */
+        if (!check_search(session, which, &query, message)) return false;
     }
     return true;
 }

@@ -244,6 +244,7 @@ static void each_fate_comes(void **state)
 
         unlink_all();
         file = fault_disk_find(path);
+        close(open(path, O_WRONLY | O_CREAT, 0644)); /* the real file, as the VFS would have made it */
         fault_disk_created(file);
         fault_disk_written(file, old, 3, 0);
         if (synced) fault_disk_synced(file);

@@ -1,6 +1,6 @@
 /*
- * What the harnesses of the import formats share: any bytes are read as a file of the format. Reading ends; what is
- * a record is whole; written as JSON it reads back the same.
+ * What the harnesses of the import formats share: any bytes are read as a file of the format. Reading ends;
+ * what is a record is whole; written as JSON it reads back the same.
  */
 #ifndef CRN_TESTS_FUZZ_IMPORT_H
 #define CRN_TESTS_FUZZ_IMPORT_H
@@ -23,16 +23,19 @@ static inline bool fuzz_is_finite(const cairn_pattern *pattern)
 {
     bool finite = true;
 
-    for (uint32_t i = 0; pattern->vector != NULL && i < pattern->dim; i++) finite = finite && isfinite(pattern->vector[i]);
+    for (uint32_t i = 0; pattern->vector != NULL && i < pattern->dim; i++)
+        finite = finite && isfinite(pattern->vector[i]);
     for (uint32_t v = 0; v < pattern->vector_count; v++) {
         const cairn_vector *vector = &pattern->vectors[v];
-        size_t count = vector->indices != NULL ? vector->count : (size_t)vector->dim * (vector->rows > 0 ? vector->rows : 1);
+        size_t count = vector->indices != NULL ? vector->count
+                                               : (size_t)vector->dim * (vector->rows > 0 ? vector->rows : 1);
         for (size_t i = 0; i < count; i++) finite = finite && isfinite(vector->values[i]);
     }
     return finite;
 }
 
-static inline void fuzz_round_trip(struct crn_cli_records *records, struct crn_cli_arena *arena, const cairn_pattern *pattern)
+static inline void fuzz_round_trip(struct crn_cli_records *records, struct crn_cli_arena *arena,
+                                   const cairn_pattern *pattern)
 {
     struct crn_buf first, second;
     cairn_pattern again, named = *pattern;
@@ -67,7 +70,8 @@ static inline int fuzz_import(const struct crn_cli_format *format, const uint8_t
         uint64_t before = input.offset;
         read = crn_cli_reader_next(&reader, &arena, &pattern, &err);
         if (read == CRN_CLI_READ_RECORD || read == CRN_CLI_READ_BAD) fuzz_require(input.offset > before);
-        if (read == CRN_CLI_READ_RECORD && fuzz_is_finite(&pattern)) fuzz_round_trip(&records, &arena, &pattern);
+        if (read == CRN_CLI_READ_RECORD && fuzz_is_finite(&pattern))
+            fuzz_round_trip(&records, &arena, &pattern);
         crn_cli_arena_clear(&arena);
     } while (read == CRN_CLI_READ_RECORD || read == CRN_CLI_READ_BAD);
     crn_cli_reader_end(&reader);

@@ -50,6 +50,7 @@ static void codes_are_within_half_a_step(void **state)
 
 static void the_edges_of_float_encode(void **state)
 {
+    static const float tiny[] = {0x1p-149f, 5e-37f, -9e-37f};
     float row[3] = {0, -0.0f, 0}, scale, norm2;
     int8_t codes[3], planes[6];
     struct crn_scalar_query query;
@@ -60,9 +61,11 @@ static void the_edges_of_float_encode(void **state)
     crn_scalar_query_prepare(CRN_OP_L2, row, 3, planes, &query);
     assert_true(query.norm2 == 0 && query.hi_scale == 0 && planes[0] == 0 && planes[3] == 0);
 
-    row[0] = 0x1p-149f;
-    crn_scalar_encode(row, 3, codes, &scale, &norm2);
-    assert_true(scale == 0 && norm2 == 0 && codes[0] == 0);
+    for (size_t i = 0; i < COUNT_OF(tiny); i++) {
+        row[0] = tiny[i];
+        crn_scalar_encode(row, 3, codes, &scale, &norm2);
+        assert_true(scale == 0 && norm2 == 0 && codes[0] == 0);
+    }
 
     row[0] = -3.4e38f;
     row[2] = 1.7e38f;
@@ -206,6 +209,27 @@ static void a_row_is_as_far_from_itself_as_its_rounding(void **state)
     }
 }
 
+/* The distance of a decoded row from itself is a difference of nearly equal sums, yet not negative. */
+static void no_distance_is_negative(void **state)
+{
+    static struct coded coded;
+    static int8_t planes[2 * DIM_MAX];
+    struct crn_rng rng = test_rng();
+    const size_t dim = 128;
+    struct crn_scalar_query query;
+    float decoded[DIM_MAX], out;
+
+    (void)state;
+    fill(&rng, 1, coded.vectors, ROWS_MAX * dim);
+    encode_all(&coded, dim);
+    for (size_t i = 0; i < ROWS_MAX; i++) {
+        for (size_t j = 0; j < dim; j++) decoded[j] = coded.scale[i] * coded.codes[i * dim + j];
+        crn_scalar_query_prepare(CRN_OP_L2, decoded, dim, planes, &query);
+        crn_scalar_block(&query, &coded.rows, i, 1, &out);
+        assert_true(out >= 0 && out <= 0x1p-20f * query.norm2);
+    }
+}
+
 /* Of the true 10 nearest of 2,000 random vectors (the hardest case: no structure), codes alone find 9. */
 static void recall_stays_high(void **state)
 {
@@ -249,6 +273,7 @@ int main(void)
         cmocka_unit_test(query_planes_are_within_their_bound),
         cmocka_unit_test(distances_are_those_of_the_decoded_vectors),
         cmocka_unit_test(a_row_is_as_far_from_itself_as_its_rounding),
+        cmocka_unit_test(no_distance_is_negative),
         cmocka_unit_test(recall_stays_high),
     };
 

@@ -21,8 +21,13 @@ static struct {
     bool stutter; /* writes come short or are interrupted */
 } plan;
 
+static char calls[1000]; /* the first letters of the calls, in order */
+
 static bool must_fail(enum call call)
 {
+    size_t len = strlen(calls);
+
+    if (len < sizeof calls - 1) memcpy(calls + len, &"WFROM"[call], 1);
     if (call != plan.call || plan.nth == 0 || --plan.nth > 0) return false;
     errno = plan.error;
     return true;
@@ -124,6 +129,26 @@ static void each_failing_call_leaves_nothing(void **state)
     folder_remove(folder);
 }
 
+/* The bytes are durable before they have the name, and the name is before the answer. */
+static void the_order_is_durable(void **state)
+{
+    char *folder = folder_create();
+    struct content content;
+    cairn_error err;
+
+    (void)state;
+    content_fill(&content, &rng, 3, 200000);
+    plan.nth = 0;
+    memset(calls, 0, sizeof calls);
+    crn_derived_set_io(&faulty_io);
+    assert_status(content_write(&content, folder, NAME, &rng, &err), CAIRN_OK, &err);
+    crn_derived_set_io(NULL);
+    assert_int_equal(calls[0], 'O');
+    assert_string_equal(calls + 1 + strspn(calls + 1, "W"), "FROF");
+    content_release(&content);
+    folder_remove(folder);
+}
+
 static void short_and_interrupted_writes_go_on(void **state)
 {
     char *folder = folder_create();
@@ -194,6 +219,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_failing_call_leaves_nothing),
+        cmocka_unit_test(the_order_is_durable),
         cmocka_unit_test(short_and_interrupted_writes_go_on),
         cmocka_unit_test(a_failed_writer_cannot_commit),
         cmocka_unit_test(each_failing_allocation_leaves_nothing),

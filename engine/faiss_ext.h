@@ -1,0 +1,44 @@
+/*
+ * What FAISS's C API lacks, in C: searches that take a filter and parameters, and HNSW graphs over rows that FAISS does
+ * not hold. No exception leaves: NO_MEMORY for a failed allocation, UNSUPPORTED with FAISS's own words for all else.
+ * But inside FAISS's parallel regions (training, adding, some searches) a failed allocation ends the process, because
+ * no exception may leave an OpenMP region. Nothing of an HNSW graph runs in one.
+ *
+ * The functions of FAISS's C API itself come from libfaiss_c or, where there is none, from faiss_c.cpp.
+ */
+#ifndef CRN_ENGINE_FAISS_EXT_H
+#define CRN_ENGINE_FAISS_EXT_H
+
+#include "engine/hnsw.h"
+
+#include <faiss/c_api/Index_c.h>
+
+/* ---- any index ---- */
+
+struct crn_faiss_traits {
+    bool searchable;    /* by position and with a filter; false for what Cairn does not know */
+    bool exact;         /* its distances are those of the rows, not of codes */
+    size_t centroids;   /* of the largest k-means that training does; 0: no training, or none by k-means */
+    size_t code_bytes;  /* for a row */
+};
+
+/* Sets the defaults of searches without parameters, too. */
+cairn_status crn_faiss_prepare(FaissIndex *index, struct crn_faiss_traits *out_traits, cairn_error *err);
+
+/* Up to `wanted` allowed positions, the nearest as the index sees them, in no order; at least min(wanted, k) when the
+ * index can find so many. positions: [wanted]. Shared. */
+cairn_status crn_faiss_search(const FaissIndex *index, const struct crn_index_query *query, size_t wanted,
+                              uint32_t *positions, size_t *out_count, cairn_error *err);
+
+/* ---- graphs ---- */
+
+struct crn_faiss_hnsw;
+
+/* Keeps nothing of rows. Runs on `threads` threads; cancelled is asked on the caller's. */
+cairn_status crn_faiss_hnsw_build(const struct crn_index_rows *rows, uint32_t m, unsigned threads,
+                                  bool (*cancelled)(void *ctx), void *ctx, struct crn_faiss_hnsw **out_graph,
+                                  cairn_error *err);
+void crn_faiss_hnsw_get(const struct crn_faiss_hnsw *graph, struct crn_hnsw_source *out_source); /* borrowed */
+void crn_faiss_hnsw_free(struct crn_faiss_hnsw *graph);                                          /* NULL accepted */
+
+#endif
