@@ -191,10 +191,10 @@ static void print_summary(const struct import *im)
                 seconds, im->optimized ? "true" : "false");
         return;
     }
-    fprintf(out, "stored %s records", crn_cli_count(stored, &text));
+    fprintf(out, "stored %s record%s", crn_cli_count(stored, &text), stored == 1 ? "" : "s");
     fprintf(out, " in %s", crn_cli_duration(seconds, &text));
     if (im->resumed > 0) fprintf(out, ", %s by earlier runs", crn_cli_count(im->resumed, &text));
-    if (im->sink.bad > 0) fprintf(out, "; %s were bad", crn_cli_count(im->sink.bad, &text));
+    if (im->sink.bad > 0) fprintf(out, "; %s bad", crn_cli_count(im->sink.bad, &text));
     fputc('\n', out);
 }
 

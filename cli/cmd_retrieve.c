@@ -113,7 +113,11 @@ static cairn_status print_table(const cairn_reasoning *reasoning, cairn_error *e
     crn_cli_table_release(&table);
 
     const char *narrative = cairn_reasoning_narrative(reasoning);
-    if (narrative != NULL) printf("\n%s\n", narrative);
+    if (narrative != NULL) {
+        putchar('\n');
+        crn_cli_output_text(narrative);
+        putchar('\n');
+    }
     if (cairn_reasoning_report(reasoning) != NULL) {
         putchar('\n');
         crn_cli_memory_report_print(cairn_reasoning_report(reasoning), false);

@@ -40,11 +40,21 @@ bool crn_cli_batch_is_full(const struct crn_cli_batch *batch)
     return batch->count == batch->max || batch->arena.used_bytes >= CRN_CLI_BATCH_BYTES;
 }
 
+/* The reason without the place in the batch, which says nothing to people: "pattern 0 ('a'): the reason". */
+static const char *reason_of(const char *message)
+{
+    const char *end = strncmp(message, "pattern 0 (", 11) == 0 ? strstr(message, "')") : NULL;
+
+    if (end == NULL) return message;
+    end += 2;
+    return end + strspn(end, ": ");
+}
+
 void crn_cli_sink_bad(struct crn_cli_sink *sink, uint64_t line, const cairn_error *err)
 {
     sink->bad++;
     sink->stopped = sink->stop_at_first;
-    crn_cli_note("%s %llu: %s (%s)", sink->unit, (unsigned long long)line, err->message,
+    crn_cli_note("%s %llu: %s (%s)", sink->unit, (unsigned long long)line, reason_of(err->message),
                  cairn_status_name(err->status));
 }
 

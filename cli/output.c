@@ -1,6 +1,7 @@
 /* Standard output, and numbers for people. Tables are in table.c. */
 #include "cli/output.h"
 
+#include "base/utf8.h"
 #include "cli/exit.h"
 
 #include <errno.h>
@@ -39,6 +40,22 @@ bool crn_cli_output_line(struct crn_buf *buf)
     if (!written && write_errno == 0) write_errno = errno;
     crn_buf_clear(buf);
     return written;
+}
+
+void crn_cli_output_text(const char *text)
+{
+    size_t len = crn_utf8_valid(text, strlen(text));
+
+    for (size_t at = 0; at < len;) {
+        size_t from = at;
+        uint32_t code = crn_utf8_next(text, len, &at);
+        bool control = code < 0x20 || (code >= 0x7f && code <= 0x9f);
+        if (control && code != '\n' && code != '\t') {
+            putchar(' ');
+        } else {
+            fwrite(text + from, 1, at - from, stdout);
+        }
+    }
 }
 
 int crn_cli_output_finish(int exit_status)

@@ -25,6 +25,9 @@ const char *crn_cli_style(enum crn_cli_style style);
  * written; crn_cli_output_finish tells why. */
 bool crn_cli_output_line(struct crn_buf *buf);
 
+/* Writes a text of others: its control characters, but for line breaks and tabs, as spaces. */
+void crn_cli_output_text(const char *text);
+
 /* Whether standard output has failed, so that going on is of no use. */
 bool crn_cli_output_failed(void);
 

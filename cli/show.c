@@ -67,6 +67,15 @@ static void put_vectors(struct crn_cli_table *table, const cairn_pattern *patter
     }
 }
 
+/* A text in its full length below the fields. */
+static void print_block(const char *text)
+{
+    if (text == NULL || text[0] == '\0') return;
+    putchar('\n');
+    crn_cli_output_text(text);
+    putchar('\n');
+}
+
 cairn_status crn_cli_show(const cairn_pattern *pattern, cairn_error *err)
 {
     static const struct crn_cli_column columns[] = {{.title = "", .style = CRN_CLI_FAINT},
@@ -79,8 +88,6 @@ cairn_status crn_cli_show(const cairn_pattern *pattern, cairn_error *err)
     put_text(&table, "domain", pattern->domain);
     put_text(&table, "agent", pattern->agent);
     put_text(&table, "type", pattern->type);
-    put_text(&table, "text", pattern->text);
-    put_text(&table, "payload", pattern->payload);
     crn_cli_table_text(&table, "confidence");
     crn_cli_table_cell(&table, "%g", pattern->confidence);
     put_integer(&table, "usage count", pattern->usage_count);
@@ -93,5 +100,7 @@ cairn_status crn_cli_show(const cairn_pattern *pattern, cairn_error *err)
 
     cairn_status status = crn_cli_table_print(&table, err);
     crn_cli_table_release(&table);
+    print_block(pattern->payload);
+    print_block(pattern->text);
     return status;
 }

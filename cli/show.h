@@ -4,7 +4,7 @@
 
 #include <cairn/pattern.h>
 
-/* Prints "name  value" lines. */
+/* Prints "name  value" lines, then the payload and the text. */
 cairn_status crn_cli_show(const cairn_pattern *pattern, cairn_error *err);
 
 /* The id as text, written into `out` where it is a number. */

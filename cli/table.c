@@ -71,7 +71,8 @@ void crn_cli_table_text(struct crn_cli_table *table, const char *text)
         table->last = row;
     }
 
-    size_t len = text != NULL ? crn_utf8_valid(text, strnlen(text, CELL_MAX)) : 0;
+    size_t max = table->columns[table->next].grows ? CELL_MAX : SIZE_MAX;
+    size_t len = text != NULL ? crn_utf8_valid(text, strnlen(text, max)) : 0;
     row->cells[table->next] = clean_copy(&table->arena, text, len);
     table->failed = row->cells[table->next] == NULL;
     table->next = (table->next + 1) % table->column_count;
@@ -118,9 +119,9 @@ static void measure(const struct crn_cli_table *table, size_t widths[])
     size_t bytes;
 
     for (size_t c = 0; c < table->column_count; c++) {
-        widths[c] = width_of(table->columns[c].title, WIDTH_MAX, &bytes);
+        widths[c] = width_of(table->columns[c].title, SIZE_MAX, &bytes);
         for (const struct crn_cli_row *row = table->first; row != NULL; row = row->next) {
-            size_t width = row->cells[c] != NULL ? width_of(row->cells[c], WIDTH_MAX, &bytes) : 0;
+            size_t width = row->cells[c] != NULL ? width_of(row->cells[c], SIZE_MAX, &bytes) : 0;
             if (width > widths[c]) widths[c] = width;
         }
         total += widths[c] + (c > 0 ? GAP : 0);
@@ -140,7 +141,7 @@ static void print_cell(const struct crn_cli_column *column, const char *text, si
                        enum crn_cli_style style, bool last)
 {
     size_t bytes;
-    size_t len = width_of(text, WIDTH_MAX, &bytes);
+    size_t len = width_of(text, SIZE_MAX, &bytes);
     bool cut = len > width;
 
     if (cut) {

@@ -234,10 +234,10 @@ static uint32_t choose_run(const struct crn_view *view, bool all)
     return view->part_count - begin >= MERGE_RUN ? begin : view->part_count;
 }
 
-/* Replaces the merged parts in whatever the list is now: new segments may have joined it behind them, nothing else can have
- * happened while `builder` was held. */
+/* Replaces the merged parts in whatever the list is now: new segments may have joined it behind them. Should the parts
+ * themselves be gone, rewritten from the rows after one was found damaged, the list stays as it is and *out_replaced false. */
 static cairn_status replace_run(struct crn_live_space *space, const struct crn_view *old, uint32_t begin,
-                                const struct crn_segment_entry *merged, cairn_error *err)
+                                const struct crn_segment_entry *merged, bool *out_replaced, cairn_error *err)
 {
     struct crn_store *store = space->collection->db->store;
     struct crn_view *now;
@@ -253,14 +253,13 @@ static cairn_status replace_run(struct crn_live_space *space, const struct crn_v
         }
         if (entries == NULL) {
             status = crn_error_no_memory(err, now->part_count * sizeof *entries);
-        } else if (!same) {
-            status = crn_error_set(err, CAIRN_BUSY, "the segments were replaced while they were being merged");
-        } else {
+        } else if (same) {
             /* A segment without rows and kills says nothing. */
             if (merged->rows != 0 || begin != 0) entries[count++] = *merged;
             for (uint32_t i = old->part_count; i < now->part_count; i++) entries[count++] = now->parts[i].segment->entry;
             if (count == 0) entries[count++] = *merged; /* but it marks how far the log is covered */
             status = switch_list(space, entries, count, err);
+            *out_replaced = status == CAIRN_OK;
         }
         crn_mem_free(entries);
         crn_view_release(now);
@@ -269,25 +268,35 @@ static cairn_status replace_run(struct crn_live_space *space, const struct crn_v
     return status;
 }
 
-cairn_status crn_compact_merge(struct crn_live_space *space, bool all, const struct crn_build_control *control, cairn_error *err)
+/* *out_done: merged, or nothing to merge. */
+static cairn_status merge_once(struct crn_live_space *space, bool all, bool *out_done, cairn_error *err)
 {
     struct crn_segment_entry merged;
     struct crn_view *view;
     struct plan plan = {0};
 
-    (void)control;
-    if (space->distrust_segments) return CAIRN_OK;
     CRN_TRY(crn_live_space_follow(space, &view, err));
     const uint32_t begin = choose_run(view, all);
     cairn_status status = CAIRN_OK;
-    if (begin < view->part_count) {
+    *out_done = begin == view->part_count;
+    if (!*out_done) {
         status = make_plan(view, begin, false, &plan, err);
         if (status == CAIRN_OK) status = write_plan(space, &plan, view->covered, &merged, err);
-        if (status == CAIRN_OK) status = replace_run(space, view, begin, &merged, err);
+        if (status == CAIRN_OK) status = replace_run(space, view, begin, &merged, out_done, err);
         plan_release(&plan);
     }
     crn_view_release(view);
     return status;
+}
+
+cairn_status crn_compact_merge(struct crn_live_space *space, bool all, cairn_error *err)
+{
+    bool done = false;
+
+    if (space->distrust_segments) return CAIRN_OK;
+    /* Whoever keeps rewriting the segments from the rows leaves nothing to merge either. */
+    for (int attempt = 0; !done && attempt < 5; attempt++) CRN_TRY(merge_once(space, all, &done, err));
+    return CAIRN_OK;
 }
 
 /* ---- indexes ---- */

@@ -20,7 +20,7 @@ struct crn_build_control {
 cairn_status crn_compact_flush(struct crn_live_space *space, uint32_t least, cairn_error *err);
 
 /* Merges segments: all of them, or only those that make more work for searches than merging them costs. `builder` held. */
-cairn_status crn_compact_merge(struct crn_live_space *space, bool all, const struct crn_build_control *control, cairn_error *err);
+cairn_status crn_compact_merge(struct crn_live_space *space, bool all, cairn_error *err);
 
 /* Builds the space's index over each segment that is large enough and has none. `builder` held. */
 cairn_status crn_compact_index(struct crn_live_space *space, const struct crn_build_control *control, cairn_error *err);

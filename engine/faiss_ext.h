@@ -16,19 +16,23 @@
 /* ---- any index ---- */
 
 struct crn_faiss_traits {
-    bool searchable;    /* by position and with a filter; false for what Cairn does not know */
-    bool exact;         /* its distances are those of the rows, not of codes */
-    size_t centroids;   /* of the largest k-means that training does; 0: no training, or none by k-means */
-    size_t code_bytes;  /* for a row */
+    bool searchable;      /* by position and with a filter; false for what Cairn does not know */
+    bool exact;           /* it ranks by the rows' distances, not by those of codes */
+    size_t train_least;   /* rows; 0: it is not trained, or not by k-means */
+    size_t train_most;    /* rows; more do not make it better */
+    size_t bytes_per_row; /* of what add() stores, about */
 };
 
-/* Sets the defaults of searches without parameters, too. */
+/* Sets its default parameters of search, too. */
 cairn_status crn_faiss_prepare(FaissIndex *index, struct crn_faiss_traits *out_traits, cairn_error *err);
 
-/* Up to `wanted` allowed positions, the nearest as the index sees them, in no order; at least min(wanted, k) when the
- * index can find so many. positions: [wanted]. Shared. */
+/* Up to `wanted` allowed positions, the nearest as the index sees them, in no order; at least k where the index can find
+ * so many. positions: [wanted]. Shared. */
 cairn_status crn_faiss_search(const FaissIndex *index, const struct crn_index_query *query, size_t wanted,
                               uint32_t *positions, size_t *out_count, cairn_error *err);
+
+/* What FAISS says is wrong, without the place in its sources. Points into `message`. */
+const char *crn_faiss_words(const char *message);
 
 /* ---- graphs ---- */
 

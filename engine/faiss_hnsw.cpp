@@ -41,26 +41,28 @@ constexpr size_t GRAIN = 64; // rows between two looks at `cancelled` and at fai
 
 class Distances final : public faiss::DistanceComputer {
 public:
-    explicit Distances(const crn_index_rows &rows) : rows(rows), gather(crn_kernels_get()->f32_gather[rows.op]) {}
+    explicit Distances(const crn_index_rows &of) : rows(of), gather(crn_kernels_get()->f32_gather[of.op]) {}
     void set_query(const float *vector) override { query = vector; }
     float operator()(idx_t i) override { return between(query, i); }
-    float symmetric_dis(idx_t i, idx_t j) override { return i < 0 ? between(row(j), i) : between(row(i), j); }
+    float symmetric_dis(idx_t i, idx_t j) override
+    {
+        if (i < 0 || j < 0) return std::numeric_limits<float>::infinity(); // see Build::give_up
+        return between(row(i), j);
+    }
     const float *row(idx_t i) const { return rows.vectors + static_cast<size_t>(i) * rows.dim; }
 
 private:
-    // i is below 0 only after a failure, see Build::give_up.
     float between(const float *vector, idx_t i) const
     {
         const uint32_t position = static_cast<uint32_t>(i);
         float distance;
 
-        if (i < 0) return std::numeric_limits<float>::infinity();
         gather(vector, rows.vectors, rows.dim, &position, 1, &distance);
         return distance;
     }
 
     const crn_index_rows &rows;
-    decltype(crn_kernels::f32_gather[0]) gather;
+    void (*gather)(const float *, const float *, size_t, const uint32_t *, size_t, float *);
     const float *query = nullptr;
 };
 
@@ -86,8 +88,8 @@ public:
 
 class Build {
 public:
-    Build(faiss::HNSW &graph, const crn_index_rows &rows, unsigned threads, bool (*cancelled)(void *), void *ctx)
-        : graph(graph), cancelled(cancelled), ctx(ctx), locks(rows.count), order(rows.count)
+    Build(faiss::HNSW &empty, const crn_index_rows &rows, unsigned threads, bool (*asked)(void *), void *asked_ctx)
+        : graph(empty), cancelled(asked), ctx(asked_ctx), locks(rows.count), order(rows.count)
     {
         for (unsigned i = 0; i < threads; i++) workers.push_back(std::make_unique<Worker>(rows));
         graph.prepare_level_tab(rows.count);

@@ -6,7 +6,6 @@
 #ifndef CRN_ENGINE_INDEX_H
 #define CRN_ENGINE_INDEX_H
 
-#include "base/log.h"
 #include "base/topk.h"
 #include "quant/kernels.h"
 #include "storage/derived.h"

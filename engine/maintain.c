@@ -106,7 +106,7 @@ static cairn_status merge_and_index(cairn_collection *collection, bool all, cons
     for (uint32_t i = 0; i < collection->space_count; i++) {
         struct crn_live_space *space = &collection->spaces[i];
         if (space->info->kind != CAIRN_SPACE_DENSE) continue;
-        CRN_TRY(crn_compact_merge(space, all, control, err));
+        CRN_TRY(crn_compact_merge(space, all, err));
         CRN_TRY(crn_compact_index(space, control, err));
     }
     return CAIRN_OK;
@@ -302,6 +302,9 @@ static cairn_status optimize_locked(cairn_collection *collection, struct request
 {
     struct crn_build_control control = {.threads = collection->db->options.threads, .cancelled = request_cancelled, .ctx = request};
 
+    for (uint32_t i = 0; i < collection->space_count; i++) {
+        if (collection->spaces[i].distrust_segments) CRN_TRY(crn_space_rebuild(&collection->spaces[i], NULL, NULL, err));
+    }
     request->phase = "expire";
     CRN_TRY(delete_expired(collection, err));
     request->phase = "write tail";
@@ -359,6 +362,7 @@ static cairn_status rebuild_collection(cairn_db *db, const char *name, cairn_pro
     }
     if (status == CAIRN_OK) status = cairn_optimize(collection, progress, ctx, err);
     cairn_collection_close(collection);
+    if (status == CAIRN_NO_COLLECTION) return CAIRN_OK; /* or dropped meanwhile */
     return status;
 }
 

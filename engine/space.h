@@ -27,7 +27,9 @@ struct crn_live_space {
 
     pthread_mutex_t apply_mutex;  /* guards tail_map, appending to the tail, replacing the view */
     struct crn_local_map tail_map; /* where each local's newest row stands in the tail */
-    bool distrust_segments;        /* a segment was found damaged and could not be rebuilt: keep all in memory */
+    /* A segment was found damaged and could not be rebuilt: all is kept in memory. Changed under apply_mutex; read without it by
+     * maintenance, which may be a moment late. */
+    _Atomic bool distrust_segments;
 };
 
 cairn_status crn_live_space_init(struct crn_live_space *space, struct cairn_collection *collection, uint32_t number,

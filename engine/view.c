@@ -55,11 +55,12 @@ struct crn_view *crn_view_create(uint32_t part_count)
 
 struct crn_view *crn_view_copy(const struct crn_view *view)
 {
+    /* All but the reference count, which others change meanwhile. */
+    const size_t begin = offsetof(struct crn_view, sequence);
     struct crn_view *copy = crn_view_create(view->part_count);
 
     if (copy == NULL) return NULL;
-    memcpy(copy, view, sizeof *view + view->part_count * sizeof *view->parts);
-    atomic_init(&copy->references, 1);
+    memcpy((char *)copy + begin, (const char *)view + begin, sizeof *view + view->part_count * sizeof *view->parts - begin);
     if (copy->tail != NULL) crn_tail_retain(copy->tail);
     bits_retain(copy->tail_dead);
     for (uint32_t i = 0; i < copy->part_count; i++) {

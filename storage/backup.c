@@ -44,12 +44,13 @@ static cairn_status name_copy(struct copy *copy, const char *path, cairn_error *
     char suffix[32];
 
     CRN_TRY(crn_path_resolve(path, &copy->path, err));
-    if (access(copy->path, F_OK) == 0) return crn_error_set(err, CAIRN_EXISTS, "%s exists already", copy->path);
+    if (access(copy->path, F_OK) == 0)
+        return crn_error_set(err, CAIRN_EXISTS, "%s exists already", copy->path);
     crn_rng_entropy(random);
     snprintf(suffix, sizeof suffix, ".part-%02x%02x%02x%02x", random[0], random[1], random[2], random[3]);
     copy->aside = crn_mem_alloc(strlen(copy->path) + sizeof suffix);
     if (copy->aside == NULL) return crn_error_no_memory(err, strlen(copy->path) + sizeof suffix);
-    sprintf(copy->aside, "%s%s", copy->path, suffix);
+    snprintf(copy->aside, strlen(copy->path) + sizeof suffix, "%s%s", copy->path, suffix);
     return CAIRN_OK;
 }
 
@@ -57,7 +58,9 @@ static cairn_status tell(const struct copy *copy, sqlite3_backup *backup, cairn_
 {
     const int total = sqlite3_backup_pagecount(backup), left = sqlite3_backup_remaining(backup);
 
-    if (copy->progress == NULL || copy->progress(copy->ctx, "copy", (uint64_t)(total - left), (uint64_t)total)) return CAIRN_OK;
+    if (copy->progress == NULL ||
+        copy->progress(copy->ctx, "copy", (uint64_t)(total - left), (uint64_t)total))
+        return CAIRN_OK;
     return crn_error_set(err, CAIRN_CANCELLED, "the copy was cancelled");
 }
 
@@ -81,25 +84,37 @@ static cairn_status copy_pages(struct copy *copy, cairn_error *err)
 
 static cairn_status copy_all(struct copy *copy, cairn_error *err)
 {
-    const struct crn_conn_options options = {
-        .path = copy->aside, .vfs = copy->vfs, .aside = true, .busy_timeout_ms = BUSY_TIMEOUT_MS, .cache_kib = 2048};
+    const struct crn_conn_options options = {.path = copy->aside,
+                                             .vfs = copy->vfs,
+                                             .aside = true,
+                                             .busy_timeout_ms = BUSY_TIMEOUT_MS,
+                                             .cache_kib = 2048};
 
     CRN_TRY(crn_conn_open(&copy->target, &options, err));
     return copy_pages(copy, err);
 }
 
+/* The copy is a database of its own: with another identity no index file of the original passes for one of it. */
+static cairn_status make_own(struct copy *copy, cairn_error *err)
+{
+    CRN_TRY(crn_conn_exec(&copy->target, "BEGIN IMMEDIATE; DELETE FROM segments", err));
+    CRN_TRY(crn_schema_new_uuid(&copy->target, err));
+    return crn_conn_exec(&copy->target, "COMMIT", err);
+}
+
 /* Closed first: what SQLite still held back is written then. */
 static cairn_status make_appear(struct copy *copy, cairn_error *err)
 {
-    cairn_status status = crn_conn_exec(&copy->target, "PRAGMA wal_checkpoint(TRUNCATE)", err);
+    cairn_status status = make_own(copy, err);
 
+    if (status == CAIRN_OK) status = crn_conn_exec(&copy->target, "PRAGMA wal_checkpoint(TRUNCATE)", err);
     crn_conn_close(&copy->target);
     if (status == CAIRN_OK) status = crn_path_sync(copy->aside, err);
     return status == CAIRN_OK ? crn_path_appear(copy->aside, copy->path, false, err) : status;
 }
 
-cairn_status crn_store_backup(struct crn_store *store, const char *path, cairn_progress_fn progress, void *ctx,
-                              cairn_error *err)
+cairn_status crn_store_backup(struct crn_store *store, const char *path, cairn_progress_fn progress,
+                              void *ctx, cairn_error *err)
 {
     struct copy copy = {.vfs = store->vfs, .progress = progress, .ctx = ctx};
     cairn_status status = name_copy(&copy, path, err);
@@ -135,27 +150,21 @@ static bool pass_progress(void *ctx, const char *phase, uint64_t done, uint64_t 
     return first->progress == NULL || first->progress(first->ctx, phase, done, total);
 }
 
-static cairn_status check_backup(struct crn_store *backup, cairn_progress_fn progress, void *ctx, cairn_error *err)
+static cairn_status check_backup(struct crn_store *backup, cairn_progress_fn progress, void *ctx,
+                                 cairn_error *err)
 {
     struct first_finding first = {.progress = progress, .ctx = ctx};
     uint64_t findings;
 
     CRN_TRY(crn_store_verify(backup, keep_first, pass_progress, &first, &findings, err));
     if (findings == 0) return CAIRN_OK;
-    return crn_error_set(err, CAIRN_CORRUPT, "%s is damaged (%llu findings) and is not restored; the first: %s", backup->path,
+    return crn_error_set(err, CAIRN_CORRUPT,
+                         "%s is damaged (%llu findings) and is not restored; the first: %s", backup->path,
                          (unsigned long long)findings, first.message);
 }
 
-/* The copy is a database of its own: with another identity no index file of the original passes for one of it. */
-static cairn_status make_own(struct copy *copy, cairn_error *err)
-{
-    CRN_TRY(crn_conn_exec(&copy->target, "BEGIN IMMEDIATE; DELETE FROM segments", err));
-    CRN_TRY(crn_schema_new_uuid(&copy->target, err));
-    return crn_conn_exec(&copy->target, "COMMIT", err);
-}
-
-cairn_status crn_store_restore(const char *backup_path, const char *path, cairn_progress_fn progress, void *ctx,
-                               cairn_error *err)
+cairn_status crn_store_restore(const char *backup_path, const char *path, cairn_progress_fn progress,
+                               void *ctx, cairn_error *err)
 {
     const struct crn_log silent = {0};
     struct copy copy = {.progress = progress, .ctx = ctx};
@@ -168,7 +177,6 @@ cairn_status crn_store_restore(const char *backup_path, const char *path, cairn_
     if (status == CAIRN_OK) status = crn_store_read_begin(backup, &copy.source, err);
     if (status == CAIRN_OK) status = copy_all(&copy, err);
     crn_store_read_end(copy.source);
-    if (status == CAIRN_OK) status = make_own(&copy, err);
     if (status == CAIRN_OK) status = make_appear(&copy, err);
     release_copy(&copy);
     crn_store_close(backup);

@@ -28,7 +28,8 @@ static cairn_status copy_text(sqlite3_stmt *stmt, int column, char **out_text, c
     const char *text = (const char *)sqlite3_column_text(stmt, column);
 
     *out_text = crn_mem_strdup(text);
-    if (*out_text != NULL || (text == NULL && sqlite3_column_type(stmt, column) == SQLITE_NULL)) return CAIRN_OK;
+    if (*out_text != NULL || (text == NULL && sqlite3_column_type(stmt, column) == SQLITE_NULL))
+        return CAIRN_OK;
     return crn_error_no_memory(err, text != NULL ? strlen(text) : 0);
 }
 
@@ -67,8 +68,8 @@ static cairn_status read_index(void *ctx, sqlite3_stmt *stmt, cairn_error *err)
     return copy_text(stmt, 1, &grown[count].path, err);
 }
 
-static cairn_status read_parts(struct crn_conn *conn, const char *sql, struct crn_catalog *catalog, crn_conn_row_fn read,
-                               cairn_error *err)
+static cairn_status read_parts(struct crn_conn *conn, const char *sql, struct crn_catalog *catalog,
+                               crn_conn_row_fn read, cairn_error *err)
 {
     sqlite3_stmt *stmt;
 
@@ -86,36 +87,43 @@ static cairn_status read_head(sqlite3_stmt *stmt, struct crn_catalog *catalog, c
     return copy_text(stmt, 3, &catalog->metadata, err);
 }
 
-static cairn_status read_all(struct crn_conn *conn, sqlite3_stmt *stmt, struct crn_catalog *catalog, cairn_error *err)
+static cairn_status read_all(struct crn_conn *conn, sqlite3_stmt *stmt, struct crn_catalog *catalog,
+                             cairn_error *err)
 {
     cairn_status status = read_head(stmt, catalog, err);
 
     sqlite3_reset(stmt);
     if (status != CAIRN_OK) return status;
-    CRN_TRY(read_parts(conn, "SELECT id, name, kind, dim, metric, quantization, index_spec, model FROM spaces"
-                       " WHERE collection=?1 ORDER BY id", catalog, read_space, err));
-    return read_parts(conn, "SELECT id, path FROM payload_indexes WHERE collection=?1 ORDER BY id", catalog, read_index, err);
+    CRN_TRY(read_parts(conn,
+                       "SELECT id, name, kind, dim, metric, quantization, index_spec, model FROM spaces"
+                       " WHERE collection=?1 ORDER BY id",
+                       catalog, read_space, err));
+    return read_parts(conn, "SELECT id, path FROM payload_indexes WHERE collection=?1 ORDER BY id", catalog,
+                      read_index, err);
 }
 
-cairn_status crn_catalog_read(struct crn_conn *conn, const char *name, uint32_t id, struct crn_catalog *out_catalog,
-                              cairn_error *err)
+cairn_status crn_catalog_read(struct crn_conn *conn, const char *name, uint32_t id,
+                              struct crn_catalog *out_catalog, cairn_error *err)
 {
     sqlite3_stmt *stmt;
     bool row;
 
     *out_catalog = (struct crn_catalog){0};
     if (name != NULL) {
-        CRN_TRY(crn_conn_statement(conn, "SELECT id, name, lexical, metadata, created_at FROM collections WHERE name=?1",
-                                   &stmt, err));
+        CRN_TRY(crn_conn_statement(
+            conn, "SELECT id, name, lexical, metadata, created_at FROM collections WHERE name=?1", &stmt,
+            err));
         sqlite3_bind_text(stmt, 1, name, -1, SQLITE_STATIC);
     } else {
-        CRN_TRY(crn_conn_statement(conn, "SELECT id, name, lexical, metadata, created_at FROM collections WHERE id=?1",
-                                   &stmt, err));
+        CRN_TRY(crn_conn_statement(
+            conn, "SELECT id, name, lexical, metadata, created_at FROM collections WHERE id=?1", &stmt, err));
         sqlite3_bind_int64(stmt, 1, id);
     }
     CRN_TRY(crn_conn_step(conn, stmt, &row, err));
-    if (!row && name != NULL) return crn_error_set(err, CAIRN_NO_COLLECTION, "there is no collection \"%s\"", name);
-    if (!row) return crn_error_set(err, CAIRN_NO_COLLECTION, "collection number %u is gone: it was dropped", id);
+    if (!row && name != NULL)
+        return crn_error_set(err, CAIRN_NO_COLLECTION, "there is no collection \"%s\"", name);
+    if (!row)
+        return crn_error_set(err, CAIRN_NO_COLLECTION, "collection number %u is gone: it was dropped", id);
     cairn_status status = read_all(conn, stmt, out_catalog, err);
     if (status != CAIRN_OK) crn_catalog_release(out_catalog);
     return status;

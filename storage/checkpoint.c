@@ -6,9 +6,10 @@
 
 #include "base/error.h"
 
-#define FRAME_BYTES (8192u + 24u)              /* a page and its header in the WAL */
-#define DUE_FRAMES (16777216u / FRAME_BYTES)   /* copy when so many came since the last time */
-#define LONG_FRAMES (268435456u / FRAME_BYTES) /* readers keep the WAL from starting anew: wait for them a moment */
+#define FRAME_BYTES (8192u + 24u)            /* a page and its header in the WAL */
+#define DUE_FRAMES (16777216u / FRAME_BYTES) /* copy when so many came since the last time */
+#define LONG_FRAMES \
+    (268435456u / FRAME_BYTES) /* readers keep the WAL from starting anew: wait for them a moment */
 #define LONG_WAIT_MS 100u
 
 /* A WAL that readers keep busy is copied as far as they allow, which is no failure. */
@@ -33,11 +34,13 @@ void crn_checkpoint_if_due(struct crn_store *store)
     cairn_error error;
 
     if (store->writer.db == NULL || store->writer_distrusted) return;
-    if (frames < store->checkpoint.done_frames) store->checkpoint.done_frames = 0; /* the WAL has started anew */
+    if (frames < store->checkpoint.done_frames)
+        store->checkpoint.done_frames = 0; /* the WAL has started anew */
     if (frames - store->checkpoint.done_frames < DUE_FRAMES) return;
     const bool is_long = frames >= LONG_FRAMES;
-    cairn_status status = crn_checkpoint_run(store, is_long ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE,
-                                             is_long ? LONG_WAIT_MS : 0, &error);
+    cairn_status status =
+        crn_checkpoint_run(store, is_long ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE,
+                           is_long ? LONG_WAIT_MS : 0, &error);
     if (status == CAIRN_OK) return;
     /* The writes were answered and stand in the WAL; the next group tries again, and a disk that fails shows in it. */
     crn_log(&store->log, CAIRN_LOG_WARN, "copying the WAL into %s failed: %s", store->path, error.message);
@@ -82,9 +85,11 @@ cairn_status crn_writer_ready(struct crn_store *store, cairn_error *err)
             return crn_error_context(err, status, "opening %s anew after a failed write", store->path);
         }
     }
-    if (sqlite3_file_control(store->writer.db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK && moved) {
-        return crn_error_set(err, CAIRN_IO, "%s was moved, deleted or replaced while open: what is written now would be lost",
-                             store->path);
+    if (sqlite3_file_control(store->writer.db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK &&
+        moved) {
+        return crn_error_set(
+            err, CAIRN_IO, "%s was moved, deleted or replaced while open: what is written now would be lost",
+            store->path);
     }
     return CAIRN_OK;
 }

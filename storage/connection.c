@@ -45,18 +45,20 @@ static cairn_status configure(struct crn_conn *conn, const struct crn_conn_optio
 {
     char sql[512];
 
-    sqlite3_busy_timeout(conn->db, (int)(options->busy_timeout_ms < INT32_MAX ? options->busy_timeout_ms : INT32_MAX));
+    sqlite3_busy_timeout(conn->db,
+                         (int)(options->busy_timeout_ms < INT32_MAX ? options->busy_timeout_ms : INT32_MAX));
     sqlite3_db_config(conn->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, options->aside ? 0 : 1, NULL);
     sqlite3_db_config(conn->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     sqlite3_db_config(conn->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
     sqlite3_db_config(conn->db, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
     sqlite3_db_config(conn->db, SQLITE_DBCONFIG_DQS_DDL, 0, NULL);
     sqlite3_wal_autocheckpoint(conn->db, 0);
-    snprintf(sql, sizeof sql,
-             "PRAGMA mmap_size=0; PRAGMA secure_delete=OFF; PRAGMA cell_size_check=ON; PRAGMA temp_store=MEMORY;"
-             "PRAGMA journal_size_limit=%d; PRAGMA synchronous=%s; PRAGMA cache_size=-%u; PRAGMA query_only=%s",
-             WAL_BYTES_KEPT, options->lazy ? "NORMAL" : "FULL", options->cache_kib,
-             options->query || options->read_only ? "ON" : "OFF");
+    snprintf(
+        sql, sizeof sql,
+        "PRAGMA mmap_size=0; PRAGMA secure_delete=OFF; PRAGMA cell_size_check=ON; PRAGMA temp_store=MEMORY;"
+        "PRAGMA journal_size_limit=%d; PRAGMA synchronous=%s; PRAGMA cache_size=-%u; PRAGMA query_only=%s",
+        WAL_BYTES_KEPT, options->lazy ? "NORMAL" : "FULL", options->cache_kib,
+        options->query || options->read_only ? "ON" : "OFF");
     return crn_conn_exec(conn, sql, err);
 }
 
@@ -73,8 +75,8 @@ cairn_status crn_conn_open(struct crn_conn *conn, const struct crn_conn_options 
             return status;
         }
     }
-    const int code = sqlite3_open_v2(options->immutable ? name.data : options->path, &conn->db, open_flags(options),
-                                     options->vfs);
+    const int code = sqlite3_open_v2(options->immutable ? name.data : options->path, &conn->db,
+                                     open_flags(options), options->vfs);
     crn_buf_release(&name);
     if (code != SQLITE_OK) {
         crn_conn_error(conn, code, err);
@@ -122,7 +124,8 @@ static cairn_status expand(const char *sql, uint32_t number, char out[SQL_BYTES_
             out[len] = *c++;
         }
         len += (size_t)added;
-        if (len + 16 > SQL_BYTES_MAX) return crn_error_set(err, CAIRN_INTERNAL, "a statement is too long: %s", sql);
+        if (len + 16 > SQL_BYTES_MAX)
+            return crn_error_set(err, CAIRN_INTERNAL, "a statement is too long: %s", sql);
     }
     out[len] = '\0';
     return CAIRN_OK;
@@ -138,8 +141,8 @@ static cairn_status prepare(struct crn_conn *conn, const char *sql, uint32_t num
     return crn_conn_error(conn, code, err);
 }
 
-cairn_status crn_conn_statement_n(struct crn_conn *conn, const char *sql, uint32_t number, sqlite3_stmt **out_stmt,
-                                  cairn_error *err)
+cairn_status crn_conn_statement_n(struct crn_conn *conn, const char *sql, uint32_t number,
+                                  sqlite3_stmt **out_stmt, cairn_error *err)
 {
     sqlite3_stmt *stmt;
 
@@ -163,7 +166,8 @@ cairn_status crn_conn_statement_n(struct crn_conn *conn, const char *sql, uint32
     return CAIRN_OK;
 }
 
-cairn_status crn_conn_statement(struct crn_conn *conn, const char *sql, sqlite3_stmt **out_stmt, cairn_error *err)
+cairn_status crn_conn_statement(struct crn_conn *conn, const char *sql, sqlite3_stmt **out_stmt,
+                                cairn_error *err)
 {
     return crn_conn_statement_n(conn, sql, 0, out_stmt, err);
 }
@@ -193,7 +197,8 @@ cairn_status crn_conn_step(struct crn_conn *conn, sqlite3_stmt *stmt, bool *out_
     return status;
 }
 
-cairn_status crn_conn_each(struct crn_conn *conn, sqlite3_stmt *stmt, crn_conn_row_fn fn, void *ctx, cairn_error *err)
+cairn_status crn_conn_each(struct crn_conn *conn, sqlite3_stmt *stmt, crn_conn_row_fn fn, void *ctx,
+                           cairn_error *err)
 {
     bool row;
 
@@ -217,7 +222,8 @@ cairn_status crn_conn_run(struct crn_conn *conn, sqlite3_stmt *stmt, cairn_error
     return status;
 }
 
-cairn_status crn_conn_value(struct crn_conn *conn, sqlite3_stmt *stmt, int64_t none, int64_t *out_value, cairn_error *err)
+cairn_status crn_conn_value(struct crn_conn *conn, sqlite3_stmt *stmt, int64_t none, int64_t *out_value,
+                            cairn_error *err)
 {
     bool row;
     cairn_status status = crn_conn_step(conn, stmt, &row, err);

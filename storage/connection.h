@@ -65,9 +65,10 @@ void crn_conn_close(struct crn_conn *conn); /* closing one that is not open does
  * The prepared statement of a literal, ready to be bound; kept for the next time. In crn_conn_statement_n each "%u" of
  * the literal stands for `number`. INTERNAL when it is still running: reads do not nest in themselves.
  */
-cairn_status crn_conn_statement(struct crn_conn *conn, const char *sql, sqlite3_stmt **out_stmt, cairn_error *err);
-cairn_status crn_conn_statement_n(struct crn_conn *conn, const char *sql, uint32_t number, sqlite3_stmt **out_stmt,
-                                  cairn_error *err);
+cairn_status crn_conn_statement(struct crn_conn *conn, const char *sql, sqlite3_stmt **out_stmt,
+                                cairn_error *err);
+cairn_status crn_conn_statement_n(struct crn_conn *conn, const char *sql, uint32_t number,
+                                  sqlite3_stmt **out_stmt, cairn_error *err);
 void crn_conn_forget(struct crn_conn *conn); /* finalizes all statements that are not running */
 
 /* Runs SQL without results. */
@@ -80,9 +81,11 @@ cairn_status crn_conn_run(struct crn_conn *conn, sqlite3_stmt *stmt, cairn_error
 cairn_status crn_conn_step(struct crn_conn *conn, sqlite3_stmt *stmt, bool *out_row, cairn_error *err);
 /* Calls fn at each row until it answers something else than OK, which is then the answer. Resets. */
 typedef cairn_status (*crn_conn_row_fn)(void *ctx, sqlite3_stmt *stmt, cairn_error *err);
-cairn_status crn_conn_each(struct crn_conn *conn, sqlite3_stmt *stmt, crn_conn_row_fn fn, void *ctx, cairn_error *err);
+cairn_status crn_conn_each(struct crn_conn *conn, sqlite3_stmt *stmt, crn_conn_row_fn fn, void *ctx,
+                           cairn_error *err);
 /* The first column of the first row as a number; `none` when there is no row or a NULL. Resets. */
-cairn_status crn_conn_value(struct crn_conn *conn, sqlite3_stmt *stmt, int64_t none, int64_t *out_value, cairn_error *err);
+cairn_status crn_conn_value(struct crn_conn *conn, sqlite3_stmt *stmt, int64_t none, int64_t *out_value,
+                            cairn_error *err);
 
 /* Translates what SQLite answered, with its own message and extended code. OK, ROW and DONE are OK. */
 cairn_status crn_conn_error(struct crn_conn *conn, int code, cairn_error *err);
@@ -92,7 +95,8 @@ cairn_status crn_sqlite_status(int extended_code);
 
 cairn_status crn_names_text(struct crn_conn *conn, enum crn_name_role role, int64_t id, const char **out_text,
                             cairn_error *err);
-cairn_status crn_names_find(struct crn_conn *conn, const char *text, int64_t *out_id, cairn_error *err); /* -1: none */
+cairn_status crn_names_find(struct crn_conn *conn, const char *text, int64_t *out_id,
+                            cairn_error *err); /* -1: none */
 cairn_status crn_names_intern(struct crn_conn *conn, const char *text, int64_t *out_id, cairn_error *err);
 void crn_names_clear(struct crn_conn *conn); /* after a rollback, and at the end */
 

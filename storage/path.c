@@ -52,7 +52,8 @@ static cairn_status resolve_new(const char *path, char *resolved, char **out_pat
     if (lstat(path, &info) == 0 && S_ISLNK(info.st_mode)) {
         return crn_error_set(err, CAIRN_NO_FILE, "%s is a symbolic link to a file that does not exist", path);
     }
-    if (name[0] == '\0') return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "the path %s names a folder", path);
+    if (name[0] == '\0')
+        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "the path %s names a folder", path);
     char *folder = parent_of(path);
     if (folder == NULL) return crn_error_no_memory(err, strlen(path));
     const char *found = realpath(folder, resolved);
@@ -68,7 +69,8 @@ cairn_status crn_path_resolve(const char *path, char **out_path, cairn_error *er
     char resolved[PATH_MAX];
 
     *out_path = NULL;
-    if (path == NULL || path[0] == '\0') return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "the path is empty");
+    if (path == NULL || path[0] == '\0')
+        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "the path is empty");
     if (realpath(path, resolved) != NULL) {
         *out_path = crn_mem_strdup(resolved);
         if (*out_path == NULL) return crn_error_no_memory(err, strlen(resolved));
@@ -109,12 +111,12 @@ struct filesystem {
 
 /* Shared memory of one machine is not the other's, and locks are often only advisory to one of them. */
 static const struct filesystem filesystems[] = {
-    {0x6969, "NFS", true},       {0x517b, "SMB", true},         {0xff534d42, "CIFS", true},
-    {0xfe534d42, "SMB2", true},  {0x564c, "NCP", true},         {0x5346414f, "AFS", true},
-    {0x6b414653, "kAFS", true},  {0x73757245, "Coda", true},    {0x00c36400, "Ceph", true},
-    {0x01161970, "GFS2", true},  {0x7461636f, "OCFS2", true},   {0x0bd00bd0, "Lustre", true},
-    {0x47504653, "GPFS", true},  {0x19830326, "BeeGFS", true},  {0x20030528, "OrangeFS", true},
-    {0x01021997, "9p", false},   {0x65735546, "FUSE", false},   {0x786f4256, "VirtualBox shared folder", false},
+    {0x6969, "NFS", true},      {0x517b, "SMB", true},        {0xff534d42, "CIFS", true},
+    {0xfe534d42, "SMB2", true}, {0x564c, "NCP", true},        {0x5346414f, "AFS", true},
+    {0x6b414653, "kAFS", true}, {0x73757245, "Coda", true},   {0x00c36400, "Ceph", true},
+    {0x01161970, "GFS2", true}, {0x7461636f, "OCFS2", true},  {0x0bd00bd0, "Lustre", true},
+    {0x47504653, "GPFS", true}, {0x19830326, "BeeGFS", true}, {0x20030528, "OrangeFS", true},
+    {0x01021997, "9p", false},  {0x65735546, "FUSE", false},  {0x786f4256, "VirtualBox shared folder", false},
 };
 
 cairn_status crn_path_check_filesystem(const char *path, const struct crn_log *log, cairn_error *err)
@@ -132,11 +134,14 @@ cairn_status crn_path_check_filesystem(const char *path, const struct crn_log *l
         const struct filesystem *known = &filesystems[i];
         if ((unsigned)info.f_type != known->magic) continue;
         if (known->refused) {
-            return crn_error_set(err, CAIRN_NETWORK_FS, "%s is on %s, a network file system, where processes of two "
-                                 "machines would not see each other's locks: keep it on a local disk", path, known->name);
+            return crn_error_set(err, CAIRN_NETWORK_FS,
+                                 "%s is on %s, a network file system, where processes of two "
+                                 "machines would not see each other's locks: keep it on a local disk",
+                                 path, known->name);
         }
-        crn_log(log, CAIRN_LOG_WARN, "%s is on %s, which may be a network file system: open it from one machine alone",
-                path, known->name);
+        crn_log(log, CAIRN_LOG_WARN,
+                "%s is on %s, which may be a network file system: open it from one machine alone", path,
+                known->name);
     }
     return CAIRN_OK;
 }
@@ -178,7 +183,8 @@ cairn_status crn_path_appear(const char *from, const char *to, bool replace, cai
     } else if (rename(from, to) != 0) {
         status = crn_error_errno(err, errno, "renaming to", to);
     }
-    if (status == CAIRN_OK && fsync(folder) != 0) status = crn_error_errno(err, errno, "syncing the folder of", to);
+    if (status == CAIRN_OK && fsync(folder) != 0)
+        status = crn_error_errno(err, errno, "syncing the folder of", to);
     close(folder);
     return status;
 }

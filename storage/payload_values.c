@@ -15,7 +15,8 @@ cairn_status crn_payload_path_check(const char *path, cairn_error *err)
 {
     size_t part = 0;
 
-    if (path == NULL || path[0] == '\0') return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "a payload path is empty");
+    if (path == NULL || path[0] == '\0')
+        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "a payload path is empty");
     if (strlen(path) > CRN_PAYLOAD_PATH_MAX) {
         return crn_error_set(err, CAIRN_LIMIT, "a payload path has %zu bytes, more than %u", strlen(path),
                              CRN_PAYLOAD_PATH_MAX);
@@ -24,8 +25,8 @@ cairn_status crn_payload_path_check(const char *path, cairn_error *err)
         if (*c == '\\') {
             c++;
             if (*c != '.' && *c != '\\' && *c != '$') {
-                return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "path \"%s\": a backslash stands before . or \\ or $",
-                                     path);
+                return crn_error_set(err, CAIRN_INVALID_ARGUMENT,
+                                     "path \"%s\": a backslash stands before . or \\ or $", path);
             }
         } else if (*c == '.') {
             if (part == 0) break;
@@ -124,7 +125,8 @@ static cairn_status add(struct crn_payload_values *values, struct crn_payload_va
     if (values->count == values->capacity) {
         const size_t capacity = values->capacity > 0 ? values->capacity * 2 : 16;
         if (values->count >= VALUES_MAX) {
-            return crn_error_set(err, CAIRN_LIMIT, "a payload has more than %u values at an indexed path", VALUES_MAX);
+            return crn_error_set(err, CAIRN_LIMIT, "a payload has more than %u values at an indexed path",
+                                 VALUES_MAX);
         }
         void *grown = crn_mem_realloc_array(values->items, capacity, sizeof *values->items);
         if (grown == NULL) return crn_error_no_memory(err, capacity * sizeof *values->items);
@@ -190,11 +192,12 @@ static cairn_status collect_end(struct crn_json json, struct crn_payload_values 
     return add(values, (struct crn_payload_value){.other = true}, err);
 }
 
-static cairn_status collect(struct crn_json json, const char *path, struct crn_payload_values *values, cairn_error *err);
+static cairn_status collect(struct crn_json json, const char *path, struct crn_payload_values *values,
+                            cairn_error *err);
 
 /* One key further into an object; an object without it adds nothing. */
-static cairn_status collect_member(struct crn_json object, const char *path, struct crn_payload_values *values,
-                                   cairn_error *err)
+static cairn_status collect_member(struct crn_json object, const char *path,
+                                   struct crn_payload_values *values, cairn_error *err)
 {
     char key[CRN_PAYLOAD_PATH_MAX + 1];
     size_t len;
@@ -206,7 +209,8 @@ static cairn_status collect_member(struct crn_json object, const char *path, str
 }
 
 /* The depth is bounded by the document's, CRN_JSON_DEPTH_MAX. */
-static cairn_status collect(struct crn_json json, const char *path, struct crn_payload_values *values, cairn_error *err)
+static cairn_status collect(struct crn_json json, const char *path, struct crn_payload_values *values,
+                            cairn_error *err)
 {
     struct crn_json_iter it;
     struct crn_json element;
@@ -221,8 +225,8 @@ static cairn_status collect(struct crn_json json, const char *path, struct crn_p
     return CAIRN_OK;
 }
 
-cairn_status crn_payload_values_collect(struct crn_json payload, const char *path, struct crn_payload_values *values,
-                                        cairn_error *err)
+cairn_status crn_payload_values_collect(struct crn_json payload, const char *path,
+                                        struct crn_payload_values *values, cairn_error *err)
 {
     size_t kept = 0;
 

@@ -50,8 +50,8 @@ struct crn_payload_values {
 cairn_status crn_payload_path_check(const char *path, cairn_error *err);
 
 /* Replaces what `values` holds; zeros at first, crn_payload_values_release at the end. `path` is a checked one. */
-cairn_status crn_payload_values_collect(struct crn_json payload, const char *path, struct crn_payload_values *values,
-                                        cairn_error *err);
+cairn_status crn_payload_values_collect(struct crn_json payload, const char *path,
+                                        struct crn_payload_values *values, cairn_error *err);
 void crn_payload_values_release(struct crn_payload_values *values);
 
 /* Binds a value as the column holds it. The tagged form and strings are borrowed until the statement was stepped. */

@@ -24,8 +24,8 @@ cairn_status crn_read_collection(struct crn_reader *reader, const char *name, st
     return crn_catalog_read(&reader->conn, name, 0, out_catalog, err);
 }
 
-cairn_status crn_read_collection_by_id(struct crn_reader *reader, uint32_t id, struct crn_catalog *out_catalog,
-                                       cairn_error *err)
+cairn_status crn_read_collection_by_id(struct crn_reader *reader, uint32_t id,
+                                       struct crn_catalog *out_catalog, cairn_error *err)
 {
     return crn_catalog_read(&reader->conn, NULL, id, out_catalog, err);
 }
@@ -64,7 +64,8 @@ static char **list_names(const struct names *names)
     return list;
 }
 
-cairn_status crn_read_collection_names(struct crn_reader *reader, char ***out_names, size_t *out_count, cairn_error *err)
+cairn_status crn_read_collection_names(struct crn_reader *reader, char ***out_names, size_t *out_count,
+                                       cairn_error *err)
 {
     struct names names = {.count = 0};
     sqlite3_stmt *stmt;
@@ -72,7 +73,8 @@ cairn_status crn_read_collection_names(struct crn_reader *reader, char ***out_na
     *out_names = NULL;
     *out_count = 0;
     crn_buf_init(&names.text, SIZE_MAX);
-    cairn_status status = crn_conn_statement(&reader->conn, "SELECT name FROM collections ORDER BY name", &stmt, err);
+    cairn_status status =
+        crn_conn_statement(&reader->conn, "SELECT name FROM collections ORDER BY name", &stmt, err);
     if (status == CAIRN_OK) status = crn_conn_each(&reader->conn, stmt, gather_name, &names, err);
     if (status == CAIRN_OK) {
         *out_names = list_names(&names);
@@ -95,8 +97,8 @@ static cairn_status check_reach(struct crn_reader *reader, uint64_t after, cairn
     CRN_TRY(crn_conn_statement(&reader->conn, "SELECT max(seq) FROM oplog", &stmt, err));
     CRN_TRY(crn_conn_value(&reader->conn, stmt, 0, &last, err));
     if (after + 1 >= (uint64_t)first && after <= (uint64_t)last) return CAIRN_OK;
-    return crn_error_set(err, CAIRN_CONFLICT, "the log holds %lld to %lld and does not reach back to %llu", (long long)first,
-                         (long long)last, (unsigned long long)after);
+    return crn_error_set(err, CAIRN_CONFLICT, "the log holds %lld to %lld and does not reach back to %llu",
+                         (long long)first, (long long)last, (unsigned long long)after);
 }
 
 struct log_scan {
@@ -119,13 +121,15 @@ static cairn_status scan_entry(void *ctx, sqlite3_stmt *stmt, cairn_error *err)
     return scan->fn(scan->ctx, &entry);
 }
 
-cairn_status crn_read_log(struct crn_reader *reader, uint64_t after, crn_log_entry_fn fn, void *ctx, cairn_error *err)
+cairn_status crn_read_log(struct crn_reader *reader, uint64_t after, crn_log_entry_fn fn, void *ctx,
+                          cairn_error *err)
 {
     struct log_scan scan = {fn, ctx};
     sqlite3_stmt *stmt;
 
     CRN_TRY(check_reach(reader, after, err));
-    CRN_TRY(crn_conn_statement(&reader->conn, "SELECT seq, op, key, version, digest FROM oplog WHERE seq>?1 ORDER BY seq",
+    CRN_TRY(crn_conn_statement(&reader->conn,
+                               "SELECT seq, op, key, version, digest FROM oplog WHERE seq>?1 ORDER BY seq",
                                &stmt, err));
     sqlite3_bind_int64(stmt, 1, (int64_t)after);
     return crn_conn_each(&reader->conn, stmt, scan_entry, &scan, err);
@@ -166,15 +170,16 @@ static cairn_status add_segment(void *ctx, sqlite3_stmt *stmt, cairn_error *err)
     return CAIRN_OK;
 }
 
-cairn_status crn_read_segments(struct crn_reader *reader, uint32_t space, struct crn_segment_entry **out_entries,
-                               uint32_t *out_count, cairn_error *err)
+cairn_status crn_read_segments(struct crn_reader *reader, uint32_t space,
+                               struct crn_segment_entry **out_entries, uint32_t *out_count, cairn_error *err)
 {
     struct segments segments = {0};
     sqlite3_stmt *stmt;
 
     *out_entries = NULL;
     *out_count = 0;
-    CRN_TRY(crn_conn_statement(&reader->conn, "SELECT file, index_file, seq, rows FROM segments WHERE space=?1 ORDER BY ord",
+    CRN_TRY(crn_conn_statement(&reader->conn,
+                               "SELECT file, index_file, seq, rows FROM segments WHERE space=?1 ORDER BY ord",
                                &stmt, err));
     sqlite3_bind_int64(stmt, 1, space);
     cairn_status status = crn_conn_each(&reader->conn, stmt, add_segment, &segments, err);

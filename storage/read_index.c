@@ -26,7 +26,8 @@ struct range {
 
 static struct bound tag_bound(enum crn_payload_tag tag, bool open)
 {
-    return (struct bound){.kind = BOUND_TAGGED, .open = open, .tagged = {.bytes = {(unsigned char)tag}, .size = 1}};
+    return (struct bound){
+        .kind = BOUND_TAGGED, .open = open, .tagged = {.bytes = {(unsigned char)tag}, .size = 1}};
 }
 
 static struct bound u64_bound(uint64_t value, bool open)
@@ -162,8 +163,8 @@ static size_t ranges_of(enum crn_compare compare, const struct crn_value *value,
     return 1;
 }
 
-static cairn_status read_range(struct crn_reader *reader, uint32_t index, const struct range *range, crn_local_fn fn,
-                               void *ctx, cairn_error *err)
+static cairn_status read_range(struct crn_reader *reader, uint32_t index, const struct range *range,
+                               crn_local_fn fn, void *ctx, cairn_error *err)
 {
     static const char *const sql[2][2] = {
         {"SELECT key FROM payload_values WHERE idx=?1 AND value>=?2 AND value<=?3",

@@ -13,7 +13,8 @@
 /* Bytes of other scripts belong to words; where exactly such a word ends the tokenizer knows. */
 static bool is_word_byte(unsigned char byte)
 {
-    return byte >= 0x80 || (byte >= '0' && byte <= '9') || (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z');
+    return byte >= 0x80 || (byte >= '0' && byte <= '9') || (byte >= 'a' && byte <= 'z') ||
+           (byte >= 'A' && byte <= 'Z');
 }
 
 /* Each word as a quoted string of FTS5, joined by OR. Nothing of the query is syntax. */
@@ -47,23 +48,27 @@ static cairn_status give_match(void *ctx, sqlite3_stmt *stmt, cairn_error *err)
     const struct matches *matches = ctx;
 
     (void)err;
-    return matches->fn(matches->ctx, (uint32_t)sqlite3_column_int64(stmt, 0), -sqlite3_column_double(stmt, 1));
+    return matches->fn(matches->ctx, (uint32_t)sqlite3_column_int64(stmt, 0),
+                       -sqlite3_column_double(stmt, 1));
 }
 
-static cairn_status run_match(struct crn_reader *reader, uint32_t collection, const struct crn_buf *match, size_t limit,
-                              struct matches *matches, cairn_error *err)
+static cairn_status run_match(struct crn_reader *reader, uint32_t collection, const struct crn_buf *match,
+                              size_t limit, struct matches *matches, cairn_error *err)
 {
     sqlite3_stmt *stmt;
 
-    CRN_TRY(crn_conn_statement_n(&reader->conn, "SELECT rowid, rank FROM fts_%u WHERE fts_%u MATCH ?1"
-                                 " ORDER BY rank, rowid LIMIT ?2", collection, &stmt, err));
+    CRN_TRY(crn_conn_statement_n(&reader->conn,
+                                 "SELECT rowid, rank FROM fts_%u WHERE fts_%u MATCH ?1"
+                                 " ORDER BY rank, rowid LIMIT ?2",
+                                 collection, &stmt, err));
     sqlite3_bind_text(stmt, 1, match->data, (int)match->len, SQLITE_STATIC);
     sqlite3_bind_int64(stmt, 2, limit < INT64_MAX ? (int64_t)limit : INT64_MAX);
     return crn_conn_each(&reader->conn, stmt, give_match, matches, err);
 }
 
 /* A collection that was dropped since its settings were read has no table any more. */
-static cairn_status check_collection(struct crn_reader *reader, const struct crn_catalog *catalog, cairn_error *err)
+static cairn_status check_collection(struct crn_reader *reader, const struct crn_catalog *catalog,
+                                     cairn_error *err)
 {
     sqlite3_stmt *stmt;
     int64_t there;
@@ -78,8 +83,8 @@ static cairn_status check_collection(struct crn_reader *reader, const struct crn
     return crn_error_set(err, CAIRN_NO_COLLECTION, "collection \"%s\" was dropped", catalog->name);
 }
 
-cairn_status crn_read_lexical(struct crn_reader *reader, const struct crn_catalog *catalog, const char *query, size_t limit,
-                              crn_scored_fn fn, void *ctx, cairn_error *err)
+cairn_status crn_read_lexical(struct crn_reader *reader, const struct crn_catalog *catalog, const char *query,
+                              size_t limit, crn_scored_fn fn, void *ctx, cairn_error *err)
 {
     struct matches matches = {fn, ctx};
     cairn_status status = CAIRN_OK;

@@ -5,8 +5,9 @@
 
 #include "base/error.h"
 
-cairn_status crn_read_find(struct crn_reader *reader, const struct crn_catalog *catalog, cairn_id_type type, const char *id,
-                           size_t id_len, uint64_t id_u64, uint32_t *out_local, cairn_error *err)
+cairn_status crn_read_find(struct crn_reader *reader, const struct crn_catalog *catalog, cairn_id_type type,
+                           const char *id, size_t id_len, uint64_t id_u64, uint32_t *out_local,
+                           cairn_error *err)
 {
     struct crn_row_id row_id;
 
@@ -14,8 +15,9 @@ cairn_status crn_read_find(struct crn_reader *reader, const struct crn_catalog *
     return crn_row_find(&reader->conn, catalog->id, &row_id, out_local, NULL, NULL, err);
 }
 
-cairn_status crn_read_record(struct crn_reader *reader, const struct crn_catalog *catalog, uint32_t local, bool with_vectors,
-                             struct crn_buf *memory, struct crn_record *out_record, cairn_error *err)
+cairn_status crn_read_record(struct crn_reader *reader, const struct crn_catalog *catalog, uint32_t local,
+                             bool with_vectors, struct crn_buf *memory, struct crn_record *out_record,
+                             cairn_error *err)
 {
     return crn_row_read(&reader->conn, catalog, local, with_vectors, memory, out_record, err);
 }
@@ -44,14 +46,15 @@ static cairn_status scan_row(void *ctx, sqlite3_stmt *stmt, cairn_error *err)
     struct crn_row row;
 
     CRN_TRY(crn_row_decode(conn, stmt, wants_body(scan->want), &row, err));
-    if (row.damage != NULL) return crn_row_corrupt(conn, scan->catalog->id, row.record.local, row.damage, err);
+    if (row.damage != NULL)
+        return crn_row_corrupt(conn, scan->catalog->id, row.record.local, row.damage, err);
     if (!(scan->want & CRN_WANT_TEXT)) row.record.text = NULL;
     if (!(scan->want & CRN_WANT_PAYLOAD)) row.record.payload = NULL;
     return scan->fn(scan->ctx, &row.record);
 }
 
-cairn_status crn_read_scan(struct crn_reader *reader, const struct crn_catalog *catalog, uint32_t from, unsigned want,
-                           crn_record_fn fn, void *ctx, cairn_error *err)
+cairn_status crn_read_scan(struct crn_reader *reader, const struct crn_catalog *catalog, uint32_t from,
+                           unsigned want, crn_record_fn fn, void *ctx, cairn_error *err)
 {
     static const char whole[] = "SELECT " CRN_ROW_COLUMNS CRN_ROW_BODY CRN_ROW_FROM SCAN_WHERE;
     static const char heads[] = "SELECT " CRN_ROW_COLUMNS CRN_ROW_FROM SCAN_WHERE;
@@ -66,10 +69,11 @@ cairn_status crn_read_scan(struct crn_reader *reader, const struct crn_catalog *
 
 /* ---- vectors ---- */
 
-static cairn_status check_vector(struct crn_reader *reader, sqlite3_stmt *stmt, const void **out_data, size_t *out_size,
-                                 cairn_error *err)
+static cairn_status check_vector(struct crn_reader *reader, sqlite3_stmt *stmt, const void **out_data,
+                                 size_t *out_size, cairn_error *err)
 {
-    const uint64_t key = (uint64_t)sqlite3_column_int64(stmt, 0), digest = (uint64_t)sqlite3_column_int64(stmt, 1);
+    const uint64_t key = (uint64_t)sqlite3_column_int64(stmt, 0),
+                   digest = (uint64_t)sqlite3_column_int64(stmt, 1);
     const uint32_t space = (uint32_t)(key >> 32), local = (uint32_t)key;
 
     *out_data = sqlite3_column_blob(stmt, 2);
@@ -95,21 +99,22 @@ static cairn_status scan_vector(void *ctx, sqlite3_stmt *stmt, cairn_error *err)
     return scan->fn(scan->ctx, (uint32_t)sqlite3_column_int64(stmt, 0), data, size);
 }
 
-cairn_status crn_read_vectors(struct crn_reader *reader, uint32_t space, uint32_t from, crn_vector_fn fn, void *ctx,
-                              cairn_error *err)
+cairn_status crn_read_vectors(struct crn_reader *reader, uint32_t space, uint32_t from, crn_vector_fn fn,
+                              void *ctx, cairn_error *err)
 {
     struct vector_scan scan = {reader, fn, ctx};
     sqlite3_stmt *stmt;
 
-    CRN_TRY(crn_conn_statement(&reader->conn, "SELECT key, digest, data FROM vecs WHERE key BETWEEN ?1 AND ?2 ORDER BY key",
+    CRN_TRY(crn_conn_statement(&reader->conn,
+                               "SELECT key, digest, data FROM vecs WHERE key BETWEEN ?1 AND ?2 ORDER BY key",
                                &stmt, err));
     sqlite3_bind_int64(stmt, 1, crn_key(space, from));
     sqlite3_bind_int64(stmt, 2, crn_key(space, UINT32_MAX));
     return crn_conn_each(&reader->conn, stmt, scan_vector, &scan, err);
 }
 
-cairn_status crn_read_vector(struct crn_reader *reader, uint32_t space, uint32_t local, struct crn_buf *memory,
-                             size_t *out_offset, size_t *out_size, cairn_error *err)
+cairn_status crn_read_vector(struct crn_reader *reader, uint32_t space, uint32_t local,
+                             struct crn_buf *memory, size_t *out_offset, size_t *out_size, cairn_error *err)
 {
     const void *data;
     sqlite3_stmt *stmt;
@@ -124,7 +129,8 @@ cairn_status crn_read_vector(struct crn_reader *reader, uint32_t space, uint32_t
     cairn_status status = check_vector(reader, stmt, &data, out_size, err);
     if (status == CAIRN_OK) {
         status = crn_buf_append(memory, data, *out_size);
-        if (status != CAIRN_OK) crn_error_set(err, status, "no room to read a vector of %zu bytes", *out_size);
+        if (status != CAIRN_OK)
+            crn_error_set(err, status, "no room to read a vector of %zu bytes", *out_size);
     }
     sqlite3_reset(stmt);
     return status;

@@ -23,7 +23,8 @@ struct scope {
     bool empty; /* it asks for a name that no row has */
 };
 
-static cairn_status find_name(struct crn_reader *reader, const char *name, int64_t *out_id, bool *empty, cairn_error *err)
+static cairn_status find_name(struct crn_reader *reader, const char *name, int64_t *out_id, bool *empty,
+                              cairn_error *err)
 {
     *out_id = -1;
     if (name == NULL) return CAIRN_OK;
@@ -43,22 +44,25 @@ static cairn_status count_some(struct crn_reader *reader, const char *sql, uint3
     return crn_conn_value(&reader->conn, stmt, 0, out_count, err);
 }
 
-#define SCOPE_TESTS                                                                                                   \
+#define SCOPE_TESTS \
     " AND (?3<0 OR domain=?3) AND (?4<0 OR agent=?4) AND (?5<0 OR type=?5) AND confidence>=?6 ORDER BY key"
 #define SCOPE_RANGE " WHERE key BETWEEN ?1 AND ?2"
 #define SCOPE_COUNT "SELECT count(*) FROM (SELECT 1 FROM points INDEXED BY "
 
 /* The statement that reads the least: over the rows of the domain, of the agent, or of the collection. Rows without a
  * domain or agent (0) are in no index. */
-static cairn_status choose(struct crn_reader *reader, const struct scope *scope, sqlite3_stmt **out_stmt, cairn_error *err)
+static cairn_status choose(struct crn_reader *reader, const struct scope *scope, sqlite3_stmt **out_stmt,
+                           cairn_error *err)
 {
     static const char by_domain[] = "SELECT key FROM points INDEXED BY points_domain" SCOPE_RANGE
                                     " AND domain=?3 AND domain<>0" SCOPE_TESTS;
-    static const char by_agent[] = "SELECT key FROM points INDEXED BY points_agent" SCOPE_RANGE
-                                   " AND agent=?4 AND agent<>0" SCOPE_TESTS;
+    static const char by_agent[] =
+        "SELECT key FROM points INDEXED BY points_agent" SCOPE_RANGE " AND agent=?4 AND agent<>0" SCOPE_TESTS;
     static const char by_key[] = "SELECT key FROM points NOT INDEXED" SCOPE_RANGE SCOPE_TESTS;
-    static const char domain_rows[] = SCOPE_COUNT "points_domain" SCOPE_RANGE " AND domain=?3 AND domain<>0 LIMIT " PROBE_MAX ")";
-    static const char agent_rows[] = SCOPE_COUNT "points_agent" SCOPE_RANGE " AND agent=?3 AND agent<>0 LIMIT " PROBE_MAX ")";
+    static const char domain_rows[] =
+        SCOPE_COUNT "points_domain" SCOPE_RANGE " AND domain=?3 AND domain<>0 LIMIT " PROBE_MAX ")";
+    static const char agent_rows[] =
+        SCOPE_COUNT "points_agent" SCOPE_RANGE " AND agent=?3 AND agent<>0 LIMIT " PROBE_MAX ")";
     int64_t domain_count = 0, agent_count = 0;
 
     if (scope->domain > 0 && scope->agent > 0) {
@@ -70,8 +74,9 @@ static cairn_status choose(struct crn_reader *reader, const struct scope *scope,
     return crn_conn_statement(&reader->conn, sql, out_stmt, err);
 }
 
-cairn_status crn_read_scope(struct crn_reader *reader, uint32_t collection, const char *domain, const char *agent,
-                            const char *type, double min_confidence, crn_local_fn fn, void *ctx, cairn_error *err)
+cairn_status crn_read_scope(struct crn_reader *reader, uint32_t collection, const char *domain,
+                            const char *agent, const char *type, double min_confidence, crn_local_fn fn,
+                            void *ctx, cairn_error *err)
 {
     struct scope scope = {.collection = collection, .min_confidence = min_confidence};
     sqlite3_stmt *stmt;
@@ -91,24 +96,30 @@ cairn_status crn_read_scope(struct crn_reader *reader, uint32_t collection, cons
 
 /* ---- expiry, counts ---- */
 
-cairn_status crn_read_expired(struct crn_reader *reader, uint32_t collection, int64_t now_ms, crn_local_fn fn, void *ctx,
-                              int64_t *out_next_ms, cairn_error *err)
+cairn_status crn_read_expired(struct crn_reader *reader, uint32_t collection, int64_t now_ms, crn_local_fn fn,
+                              void *ctx, int64_t *out_next_ms, cairn_error *err)
 {
     sqlite3_stmt *stmt;
 
-    CRN_TRY(crn_conn_statement(&reader->conn, "SELECT key FROM points INDEXED BY points_expires WHERE expires_at<=?3"
-                               " AND expires_at IS NOT NULL AND key BETWEEN ?1 AND ?2", &stmt, err));
+    CRN_TRY(crn_conn_statement(&reader->conn,
+                               "SELECT key FROM points INDEXED BY points_expires WHERE expires_at<=?3"
+                               " AND expires_at IS NOT NULL AND key BETWEEN ?1 AND ?2",
+                               &stmt, err));
     bind_range(stmt, collection);
     sqlite3_bind_int64(stmt, 3, now_ms);
     CRN_TRY(crn_reader_locals(reader, stmt, fn, ctx, err));
-    CRN_TRY(crn_conn_statement(&reader->conn, "SELECT expires_at FROM points INDEXED BY points_expires WHERE expires_at>?3"
-                               " AND expires_at IS NOT NULL AND key BETWEEN ?1 AND ?2 ORDER BY expires_at LIMIT 1", &stmt, err));
+    CRN_TRY(crn_conn_statement(
+        &reader->conn,
+        "SELECT expires_at FROM points INDEXED BY points_expires WHERE expires_at>?3"
+        " AND expires_at IS NOT NULL AND key BETWEEN ?1 AND ?2 ORDER BY expires_at LIMIT 1",
+        &stmt, err));
     bind_range(stmt, collection);
     sqlite3_bind_int64(stmt, 3, now_ms);
     return crn_conn_value(&reader->conn, stmt, INT64_MAX, out_next_ms, err);
 }
 
-cairn_status crn_read_count(struct crn_reader *reader, uint32_t collection, uint64_t *out_rows, cairn_error *err)
+cairn_status crn_read_count(struct crn_reader *reader, uint32_t collection, uint64_t *out_rows,
+                            cairn_error *err)
 {
     sqlite3_stmt *stmt;
     int64_t rows;

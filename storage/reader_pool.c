@@ -159,7 +159,8 @@ static cairn_status give_local(void *ctx, sqlite3_stmt *stmt, cairn_error *err)
     return locals->fn(locals->ctx, (uint32_t)sqlite3_column_int64(stmt, 0));
 }
 
-cairn_status crn_reader_locals(struct crn_reader *reader, sqlite3_stmt *stmt, crn_local_fn fn, void *ctx, cairn_error *err)
+cairn_status crn_reader_locals(struct crn_reader *reader, sqlite3_stmt *stmt, crn_local_fn fn, void *ctx,
+                               cairn_error *err)
 {
     struct locals locals = {fn, ctx};
 

@@ -53,19 +53,21 @@ static void format_uuid(const unsigned char uuid[16], char out[CRN_UUID_TEXT])
     out[at] = '\0';
 }
 
-cairn_status crn_row_id_set(struct crn_row_id *out_id, cairn_id_type type, const char *text, size_t len, uint64_t u64,
-                            cairn_error *err)
+cairn_status crn_row_id_set(struct crn_row_id *out_id, cairn_id_type type, const char *text, size_t len,
+                            uint64_t u64, cairn_error *err)
 {
     *out_id = (struct crn_row_id){.type = type, .text = text, .len = len, .u64 = u64};
     switch (type) {
     case CAIRN_ID_STRING:
         if (text != NULL && len > 0 && len <= CAIRN_ID_MAX) return CAIRN_OK;
-        return crn_error_set(err, CAIRN_INVALID_ID, "a string id has 1 to %u bytes, not %zu", CAIRN_ID_MAX, len);
+        return crn_error_set(err, CAIRN_INVALID_ID, "a string id has 1 to %u bytes, not %zu", CAIRN_ID_MAX,
+                             len);
     case CAIRN_ID_U64:
         return CAIRN_OK;
     case CAIRN_ID_UUID:
         if (text != NULL && parse_uuid(text, len, out_id->uuid)) return CAIRN_OK;
-        return crn_error_set(err, CAIRN_INVALID_ID, "\"%.*s\" is no UUID", (int)(len < 64 ? len : 64), text ? text : "");
+        return crn_error_set(err, CAIRN_INVALID_ID, "\"%.*s\" is no UUID", (int)(len < 64 ? len : 64),
+                             text ? text : "");
     default:
         return crn_error_set(err, CAIRN_INVALID_ID, "%d is no type of id", (int)type);
     }
@@ -191,7 +193,8 @@ static bool decode_id(sqlite3_stmt *stmt, struct crn_row *row, struct crn_row_id
         id->type = CAIRN_ID_U64;
         id->u64 = (uint64_t)sqlite3_column_int64(stmt, COL_ID);
         record->id_u64 = id->u64;
-        record->id_len = (size_t)snprintf(row->id_text, sizeof row->id_text, "%llu", (unsigned long long)id->u64);
+        record->id_len =
+            (size_t)snprintf(row->id_text, sizeof row->id_text, "%llu", (unsigned long long)id->u64);
         record->id = row->id_text;
         break;
     case SQLITE_BLOB:
@@ -210,9 +213,11 @@ static bool decode_id(sqlite3_stmt *stmt, struct crn_row *row, struct crn_row_id
     return record->id != NULL;
 }
 
-static cairn_status decode_names(struct crn_conn *conn, sqlite3_stmt *stmt, struct crn_record *record, cairn_error *err)
+static cairn_status decode_names(struct crn_conn *conn, sqlite3_stmt *stmt, struct crn_record *record,
+                                 cairn_error *err)
 {
-    CRN_TRY(crn_names_text(conn, CRN_NAME_DOMAIN, sqlite3_column_int64(stmt, COL_DOMAIN), &record->domain, err));
+    CRN_TRY(
+        crn_names_text(conn, CRN_NAME_DOMAIN, sqlite3_column_int64(stmt, COL_DOMAIN), &record->domain, err));
     CRN_TRY(crn_names_text(conn, CRN_NAME_AGENT, sqlite3_column_int64(stmt, COL_AGENT), &record->agent, err));
     return crn_names_text(conn, CRN_NAME_TYPE, sqlite3_column_int64(stmt, COL_TYPE), &record->type, err);
 }
@@ -242,8 +247,8 @@ static void decode_body(sqlite3_stmt *stmt, struct crn_row *row)
     row->payload_len = (size_t)sqlite3_column_bytes(stmt, COL_PAYLOAD);
 }
 
-cairn_status crn_row_decode(struct crn_conn *conn, sqlite3_stmt *stmt, bool with_body, struct crn_row *out_row,
-                            cairn_error *err)
+cairn_status crn_row_decode(struct crn_conn *conn, sqlite3_stmt *stmt, bool with_body,
+                            struct crn_row *out_row, cairn_error *err)
 {
     struct crn_row_id id = {0};
     cairn_error name_error;
@@ -267,12 +272,15 @@ cairn_status crn_row_decode(struct crn_conn *conn, sqlite3_stmt *stmt, bool with
     }
     if (status != CAIRN_OK) return crn_error_set(err, status, "%s", name_error.message);
 
-    const struct crn_row_digest_parts parts = {
-        .key = sqlite3_column_int64(stmt, COL_KEY), .id = &id, .vectors = out_row->vectors, .body = out_row->body};
+    const struct crn_row_digest_parts parts = {.key = sqlite3_column_int64(stmt, COL_KEY),
+                                               .id = &id,
+                                               .vectors = out_row->vectors,
+                                               .body = out_row->body};
     if (crn_row_digest(&out_row->record, &parts) != out_row->record.digest) {
         out_row->damage = "it does not match its digest";
-    } else if (with_body && crn_row_body_digest(out_row->record.text, out_row->text_len, out_row->record.payload,
-                                                out_row->payload_len) != out_row->body) {
+    } else if (with_body &&
+               crn_row_body_digest(out_row->record.text, out_row->text_len, out_row->record.payload,
+                                   out_row->payload_len) != out_row->body) {
         out_row->damage = "its text or payload does not match its digest";
     }
     return CAIRN_OK;
@@ -288,8 +296,10 @@ cairn_status crn_row_corrupt(struct crn_conn *conn, uint32_t collection, uint32_
     bool row = false;
 
     /* A blob id is shown in hexadecimal, a u64 above INT64_MAX as its signed twin: enough to find the row by. */
-    if (crn_conn_statement(conn, "SELECT (SELECT name FROM collections WHERE id=?1),"
-                           " (SELECT iif(typeof(id)='blob', hex(id), id) FROM points WHERE key=?2)", &stmt, NULL) == CAIRN_OK) {
+    if (crn_conn_statement(conn,
+                           "SELECT (SELECT name FROM collections WHERE id=?1),"
+                           " (SELECT iif(typeof(id)='blob', hex(id), id) FROM points WHERE key=?2)",
+                           &stmt, NULL) == CAIRN_OK) {
         sqlite3_bind_int64(stmt, 1, collection);
         sqlite3_bind_int64(stmt, 2, crn_key(collection, local));
         if (crn_conn_step(conn, stmt, &row, NULL) == CAIRN_OK && row) {
@@ -297,8 +307,8 @@ cairn_status crn_row_corrupt(struct crn_conn *conn, uint32_t collection, uint32_
             id = (const char *)sqlite3_column_text(stmt, 1);
         }
     }
-    crn_error_set(err, CAIRN_CORRUPT, "collection \"%s\", row %u (id %s): %s", name ? name : "?", local, id ? id : "?",
-                  damage);
+    crn_error_set(err, CAIRN_CORRUPT, "collection \"%s\", row %u (id %s): %s", name ? name : "?", local,
+                  id ? id : "?", damage);
     if (stmt != NULL) sqlite3_reset(stmt);
     return CAIRN_CORRUPT;
 }
@@ -311,12 +321,14 @@ cairn_status crn_row_vector_corrupt(struct crn_conn *conn, uint32_t space, uint3
     bool row = false;
 
     snprintf(damage, sizeof damage, "its vector of space %u does not match its digest", space);
-    if (crn_conn_statement(conn, "SELECT collection, name FROM spaces WHERE id=?1", &stmt, NULL) == CAIRN_OK) {
+    if (crn_conn_statement(conn, "SELECT collection, name FROM spaces WHERE id=?1", &stmt, NULL) ==
+        CAIRN_OK) {
         sqlite3_bind_int64(stmt, 1, space);
         if (crn_conn_step(conn, stmt, &row, NULL) == CAIRN_OK && row) {
             collection = sqlite3_column_int64(stmt, 0);
             const char *name = (const char *)sqlite3_column_text(stmt, 1);
-            snprintf(damage, sizeof damage, "its vector of space \"%s\" does not match its digest", name ? name : "?");
+            snprintf(damage, sizeof damage, "its vector of space \"%s\" does not match its digest",
+                     name ? name : "?");
         }
         sqlite3_reset(stmt);
     }

@@ -28,8 +28,8 @@ struct crn_row_id {
     unsigned char uuid[16];
 };
 /* INVALID_ID. A UUID's text is canonical. */
-cairn_status crn_row_id_set(struct crn_row_id *out_id, cairn_id_type type, const char *text, size_t len, uint64_t u64,
-                            cairn_error *err);
+cairn_status crn_row_id_set(struct crn_row_id *out_id, cairn_id_type type, const char *text, size_t len,
+                            uint64_t u64, cairn_error *err);
 void crn_row_id_bind(sqlite3_stmt *stmt, int parameter, const struct crn_row_id *id);
 
 uint64_t crn_row_vector_digest(uint32_t space, uint32_t local, const void *data, size_t size);
@@ -41,7 +41,8 @@ struct crn_row_vector_sum {
 };
 void crn_row_vector_add(struct crn_row_vector_sum *sum, uint32_t space, uint64_t digest);
 
-uint64_t crn_row_body_digest(const char *text, size_t text_len, const char *payload, size_t payload_len); /* 0: neither */
+uint64_t crn_row_body_digest(const char *text, size_t text_len, const char *payload,
+                             size_t payload_len); /* 0: neither */
 
 /* What the digest is made of, besides the record's own fields. */
 struct crn_row_digest_parts {
@@ -62,16 +63,16 @@ struct crn_row {
 };
 
 /* The columns that crn_row_decode reads, in its order; `p` is points, `u` usage joined from the left. */
-#define CRN_ROW_COLUMNS                                                                                              \
-    "p.key, p.id, p.domain, p.agent, p.type, p.confidence, p.created_at, p.expires_at, p.version, p.digest,"         \
+#define CRN_ROW_COLUMNS                                                                                      \
+    "p.key, p.id, p.domain, p.agent, p.type, p.confidence, p.created_at, p.expires_at, p.version, p.digest," \
     " p.vectors, p.body, u.usage_count, u.success_count, u.last_used"
 #define CRN_ROW_BODY ", p.text, p.payload"
 #define CRN_ROW_FROM " FROM points p LEFT JOIN usage u ON u.key=p.key "
 
 /* Decodes and checks against the digest; damage is told in out_row->damage, and is no failure here. `with_body`: the
  * statement has CRN_ROW_BODY too. */
-cairn_status crn_row_decode(struct crn_conn *conn, sqlite3_stmt *stmt, bool with_body, struct crn_row *out_row,
-                            cairn_error *err);
+cairn_status crn_row_decode(struct crn_conn *conn, sqlite3_stmt *stmt, bool with_body,
+                            struct crn_row *out_row, cairn_error *err);
 
 /* CORRUPT, naming collection, row and id as far as they can still be read. */
 cairn_status crn_row_corrupt(struct crn_conn *conn, uint32_t collection, uint32_t local, const char *damage,
@@ -79,9 +80,11 @@ cairn_status crn_row_corrupt(struct crn_conn *conn, uint32_t collection, uint32_
 cairn_status crn_row_vector_corrupt(struct crn_conn *conn, uint32_t space, uint32_t local, cairn_error *err);
 
 /* The shared halves of crn_read_* and crn_txn_*. */
-cairn_status crn_row_find(struct crn_conn *conn, uint32_t collection, const struct crn_row_id *id, uint32_t *out_local,
-                          uint64_t *out_version, int64_t *out_expires_at_ms, cairn_error *err);
-cairn_status crn_row_read(struct crn_conn *conn, const struct crn_catalog *catalog, uint32_t local, bool with_vectors,
-                          struct crn_buf *memory, struct crn_record *out_record, cairn_error *err);
+cairn_status crn_row_find(struct crn_conn *conn, uint32_t collection, const struct crn_row_id *id,
+                          uint32_t *out_local, uint64_t *out_version, int64_t *out_expires_at_ms,
+                          cairn_error *err);
+cairn_status crn_row_read(struct crn_conn *conn, const struct crn_catalog *catalog, uint32_t local,
+                          bool with_vectors, struct crn_buf *memory, struct crn_record *out_record,
+                          cairn_error *err);
 
 #endif

@@ -8,15 +8,16 @@
 #include <stdalign.h>
 #include <string.h>
 
-cairn_status crn_row_find(struct crn_conn *conn, uint32_t collection, const struct crn_row_id *id, uint32_t *out_local,
-                          uint64_t *out_version, int64_t *out_expires_at_ms, cairn_error *err)
+cairn_status crn_row_find(struct crn_conn *conn, uint32_t collection, const struct crn_row_id *id,
+                          uint32_t *out_local, uint64_t *out_version, int64_t *out_expires_at_ms,
+                          cairn_error *err)
 {
     sqlite3_stmt *stmt;
     bool row;
 
     *out_local = 0;
-    CRN_TRY(crn_conn_statement(conn, "SELECT key, version, expires_at FROM points WHERE collection=?1 AND id=?2", &stmt,
-                               err));
+    CRN_TRY(crn_conn_statement(
+        conn, "SELECT key, version, expires_at FROM points WHERE collection=?1 AND id=?2", &stmt, err));
     sqlite3_bind_int64(stmt, 1, collection);
     crn_row_id_bind(stmt, 2, id);
     CRN_TRY(crn_conn_step(conn, stmt, &row, err));
@@ -68,8 +69,8 @@ static void align(struct crn_buf *memory, size_t alignment)
 }
 
 /* Appends a space's vector. While gathering, `data` holds its offset. */
-static cairn_status gather_vector(struct crn_conn *conn, struct gather *gather, uint32_t space, uint32_t local,
-                                  struct crn_row_vector_sum *sum, cairn_error *err)
+static cairn_status gather_vector(struct crn_conn *conn, struct gather *gather, uint32_t space,
+                                  uint32_t local, struct crn_row_vector_sum *sum, cairn_error *err)
 {
     sqlite3_stmt *stmt;
     bool row;
@@ -91,13 +92,15 @@ static cairn_status gather_vector(struct crn_conn *conn, struct gather *gather, 
     if (!intact) return crn_row_vector_corrupt(conn, space, local, err);
     crn_row_vector_add(sum, space, digest);
     if (gather->memory->failed != CAIRN_OK) return CAIRN_OK; /* told once, at the end */
-    struct crn_vector_data *array = (struct crn_vector_data *)(void *)(gather->memory->data + gather->vectors);
+    struct crn_vector_data *array =
+        (struct crn_vector_data *)(void *)(gather->memory->data + gather->vectors);
     array[gather->vector_count++] = vector;
     return CAIRN_OK;
 }
 
-static cairn_status gather_vectors(struct crn_conn *conn, struct gather *gather, const struct crn_catalog *catalog,
-                                   const struct crn_row *row, cairn_error *err)
+static cairn_status gather_vectors(struct crn_conn *conn, struct gather *gather,
+                                   const struct crn_catalog *catalog, const struct crn_row *row,
+                                   cairn_error *err)
 {
     struct crn_row_vector_sum sum = {0};
 
@@ -108,7 +111,8 @@ static cairn_status gather_vectors(struct crn_conn *conn, struct gather *gather,
         CRN_TRY(gather_vector(conn, gather, catalog->spaces[i].id, row->record.local, &sum, err));
     }
     if (sum.sum != row->vectors) {
-        return crn_row_corrupt(conn, catalog->id, row->record.local, "its vectors are not those it was written with", err);
+        return crn_row_corrupt(conn, catalog->id, row->record.local,
+                               "its vectors are not those it was written with", err);
     }
     return CAIRN_OK;
 }
@@ -131,25 +135,29 @@ static void settle(const struct gather *gather, struct crn_record *record)
     record->vector_count = gather->vector_count;
 }
 
-cairn_status crn_row_read(struct crn_conn *conn, const struct crn_catalog *catalog, uint32_t local, bool with_vectors,
-                          struct crn_buf *memory, struct crn_record *out_record, cairn_error *err)
+cairn_status crn_row_read(struct crn_conn *conn, const struct crn_catalog *catalog, uint32_t local,
+                          bool with_vectors, struct crn_buf *memory, struct crn_record *out_record,
+                          cairn_error *err)
 {
     struct gather gather = {.memory = memory};
     struct crn_row row;
     sqlite3_stmt *stmt;
     bool found;
 
-    CRN_TRY(crn_conn_statement(conn, "SELECT " CRN_ROW_COLUMNS CRN_ROW_BODY CRN_ROW_FROM "WHERE p.key=?1", &stmt, err));
+    CRN_TRY(crn_conn_statement(conn, "SELECT " CRN_ROW_COLUMNS CRN_ROW_BODY CRN_ROW_FROM "WHERE p.key=?1",
+                               &stmt, err));
     sqlite3_bind_int64(stmt, 1, crn_key(catalog->id, local));
     CRN_TRY(crn_conn_step(conn, stmt, &found, err));
-    if (!found) return crn_error_set(err, CAIRN_NOT_FOUND, "collection \"%s\" has no row %u", catalog->name, local);
+    if (!found)
+        return crn_error_set(err, CAIRN_NOT_FOUND, "collection \"%s\" has no row %u", catalog->name, local);
     cairn_status status = crn_row_decode(conn, stmt, true, &row, err);
     if (status == CAIRN_OK && row.damage == NULL) gather_row(&gather, &row);
     sqlite3_reset(stmt);
     if (status != CAIRN_OK) return status;
     if (row.damage != NULL) return crn_row_corrupt(conn, catalog->id, local, row.damage, err);
     if (with_vectors) CRN_TRY(gather_vectors(conn, &gather, catalog, &row, err));
-    if (memory->failed != CAIRN_OK) return crn_error_set(err, memory->failed, "no room to read row %u", local);
+    if (memory->failed != CAIRN_OK)
+        return crn_error_set(err, memory->failed, "no room to read row %u", local);
     *out_record = row.record;
     settle(&gather, out_record);
     return CAIRN_OK;

@@ -63,18 +63,21 @@ static uint32_t big_endian(const unsigned char *bytes)
 
 static cairn_status newer(cairn_error *err, uint32_t version)
 {
-    return crn_error_set(err, CAIRN_NEWER_FORMAT, "the database has schema version %u, and this Cairn knows up to %d: use a "
-                         "newer Cairn", version, CRN_SCHEMA_VERSION);
+    return crn_error_set(err, CAIRN_NEWER_FORMAT,
+                         "the database has schema version %u, and this Cairn knows up to %d: use a "
+                         "newer Cairn",
+                         version, CRN_SCHEMA_VERSION);
 }
 
 static cairn_status judge_header(const unsigned char header[HEADER_BYTES], const char *path, cairn_error *err)
 {
     if (memcmp(header, "SQLite format 3", 16) != 0) {
-        return crn_error_set(err, CAIRN_NOT_CAIRN, "%s is no SQLite file, or its first page is damaged; it is left as it is",
-                             path);
+        return crn_error_set(err, CAIRN_NOT_CAIRN,
+                             "%s is no SQLite file, or its first page is damaged; it is left as it is", path);
     }
     if (big_endian(header + 68) != CRN_APPLICATION_ID) {
-        return crn_error_set(err, CAIRN_NOT_CAIRN, "%s is a SQLite file of another program (application id %#x)", path,
+        return crn_error_set(err, CAIRN_NOT_CAIRN,
+                             "%s is a SQLite file of another program (application id %#x)", path,
                              big_endian(header + 68));
     }
     if (big_endian(header + 60) > CRN_SCHEMA_VERSION) return newer(err, big_endian(header + 60));
@@ -95,7 +98,8 @@ cairn_status crn_schema_probe(const struct crn_conn_options *options, cairn_erro
     sqlite3_close(db);
     if (code == SQLITE_OK) return judge_header(header, options->path, err);
     if (error_number != 0) return crn_error_errno(err, error_number, "opening", options->path);
-    return crn_error_set(err, crn_sqlite_status(code), "reading %s: %s (code %d)", options->path, sqlite3_errstr(code), code);
+    return crn_error_set(err, crn_sqlite_status(code), "reading %s: %s (code %d)", options->path,
+                         sqlite3_errstr(code), code);
 }
 
 /* ---- versions ---- */
@@ -111,8 +115,8 @@ cairn_status crn_schema_version(struct crn_conn *conn, int *out_version, cairn_e
     return *out_version <= CRN_SCHEMA_VERSION ? CAIRN_OK : newer(err, (uint32_t)*out_version);
 }
 
-static cairn_status apply_steps(struct crn_conn *conn, int version, const struct crn_schema_step *list, size_t count,
-                                cairn_error *err)
+static cairn_status apply_steps(struct crn_conn *conn, int version, const struct crn_schema_step *list,
+                                size_t count, cairn_error *err)
 {
     for (size_t i = 0; i < count; i++) {
         if (list[i].version <= version) continue;
@@ -155,7 +159,8 @@ cairn_status crn_schema_new_uuid(struct crn_conn *conn, cairn_error *err)
     sqlite3_stmt *stmt;
 
     crn_rng_entropy(uuid);
-    CRN_TRY(crn_conn_statement(conn, "INSERT OR REPLACE INTO meta(key, value) VALUES('uuid', ?1)", &stmt, err));
+    CRN_TRY(
+        crn_conn_statement(conn, "INSERT OR REPLACE INTO meta(key, value) VALUES('uuid', ?1)", &stmt, err));
     sqlite3_bind_blob(stmt, 1, uuid, sizeof uuid, SQLITE_STATIC);
     return crn_conn_run(conn, stmt, err);
 }
@@ -170,7 +175,8 @@ cairn_status crn_schema_uuid(struct crn_conn *conn, unsigned char out_uuid[16], 
     const bool whole = row && sqlite3_column_bytes(stmt, 0) == 16;
     if (whole) memcpy(out_uuid, sqlite3_column_blob(stmt, 0), 16);
     sqlite3_reset(stmt);
-    return whole ? CAIRN_OK : crn_error_set(err, CAIRN_CORRUPT, "the database has lost its identity (meta uuid)");
+    return whole ? CAIRN_OK
+                 : crn_error_set(err, CAIRN_CORRUPT, "the database has lost its identity (meta uuid)");
 }
 
 /* ---- a new database ---- */
@@ -180,13 +186,17 @@ static cairn_status write_new(struct crn_conn *conn, cairn_error *err)
     char sql[512];
 
     /* Page size and vacuum mode are fixed before the first page is written; the journal mode is kept in the file. */
-    snprintf(sql, sizeof sql, "PRAGMA page_size=%d; PRAGMA auto_vacuum=NONE; PRAGMA encoding='UTF-8';"
-             "PRAGMA journal_mode=WAL; PRAGMA application_id=%d", CRN_PAGE_BYTES, CRN_APPLICATION_ID);
+    snprintf(sql, sizeof sql,
+             "PRAGMA page_size=%d; PRAGMA auto_vacuum=NONE; PRAGMA encoding='UTF-8';"
+             "PRAGMA journal_mode=WAL; PRAGMA application_id=%d",
+             CRN_PAGE_BYTES, CRN_APPLICATION_ID);
     CRN_TRY(crn_conn_exec(conn, sql, err));
     CRN_TRY(crn_schema_migrate(conn, err));
     CRN_TRY(crn_schema_new_uuid(conn, err));
-    snprintf(sql, sizeof sql, "INSERT INTO meta(key, value) VALUES('epoch', 1), ('catalog_sequence', 0), "
-             "('created_at', %lld)", (long long)crn_clock_ms());
+    snprintf(sql, sizeof sql,
+             "INSERT INTO meta(key, value) VALUES('epoch', 1), ('catalog_sequence', 0), "
+             "('created_at', %lld)",
+             (long long)crn_clock_ms());
     return crn_conn_exec(conn, sql, err);
 }
 

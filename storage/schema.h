@@ -31,8 +31,8 @@ cairn_status crn_schema_version(struct crn_conn *conn, int *out_version, cairn_e
 /* Brings the database to the newest version, in one transaction. Under the write lock. NEWER_FORMAT. */
 cairn_status crn_schema_migrate(struct crn_conn *conn, cairn_error *err);
 /* The same with another list of steps, ascending by version: for tests. */
-cairn_status crn_schema_migrate_steps(struct crn_conn *conn, const struct crn_schema_step *steps, size_t count,
-                                      cairn_error *err);
+cairn_status crn_schema_migrate_steps(struct crn_conn *conn, const struct crn_schema_step *steps,
+                                      size_t count, cairn_error *err);
 
 /* A new database identity, written to meta: for new and restored databases. */
 cairn_status crn_schema_new_uuid(struct crn_conn *conn, cairn_error *err);

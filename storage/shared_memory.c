@@ -37,8 +37,8 @@ struct crn_shared_mapping {
     ino_t inode;
 };
 
-cairn_status crn_shared_init(struct crn_shared *shared, const char *folder, const unsigned char uuid[16], bool writable,
-                             cairn_error *err)
+cairn_status crn_shared_init(struct crn_shared *shared, const char *folder, const unsigned char uuid[16],
+                             bool writable, cairn_error *err)
 {
     const size_t size = strlen(folder) + sizeof "/shared";
 

@@ -19,18 +19,18 @@ struct crn_shared_mapping;
 
 struct crn_shared {
     _Atomic(struct crn_shared_page *) page; /* the newest mapping's; NULL: none */
-    _Atomic uint64_t floor;                 /* what this process knows to be committed; never answered below */
-    _Atomic uint64_t next_check_ns;         /* when to look again whether the file is still at the path */
-    pthread_mutex_t mutex;                  /* guards the mappings */
-    struct crn_shared_mapping *mappings;    /* all ever made: readers may still look at old ones */
+    _Atomic uint64_t floor;              /* what this process knows to be committed; never answered below */
+    _Atomic uint64_t next_check_ns;      /* when to look again whether the file is still at the path */
+    pthread_mutex_t mutex;               /* guards the mappings */
+    struct crn_shared_mapping *mappings; /* all ever made: readers may still look at old ones */
     char *path;
     unsigned char uuid[16];
     bool writable;
     bool ready;
 };
 
-cairn_status crn_shared_init(struct crn_shared *shared, const char *folder, const unsigned char uuid[16], bool writable,
-                             cairn_error *err);
+cairn_status crn_shared_init(struct crn_shared *shared, const char *folder, const unsigned char uuid[16],
+                             bool writable, cairn_error *err);
 void crn_shared_release(struct crn_shared *shared); /* one never initialized (zeros) is accepted */
 
 /* Maps the file at the path unless it is mapped already. False when it is missing or not this database's. */

@@ -77,7 +77,8 @@ static cairn_status status_of_system(int error_number, cairn_status status)
 /* The statements are fixed, so one that names something unknown to SQLite means that the file is not what it was. */
 static bool lacks_schema(int code, const char *text)
 {
-    return (code & 0xff) == SQLITE_ERROR && strncmp(text, "no such ", 8) == 0 && strncmp(text, "no such module", 14) != 0;
+    return (code & 0xff) == SQLITE_ERROR && strncmp(text, "no such ", 8) == 0 &&
+           strncmp(text, "no such module", 14) != 0;
 }
 
 cairn_status crn_conn_error(struct crn_conn *conn, int code, cairn_error *err)
@@ -86,7 +87,8 @@ cairn_status crn_conn_error(struct crn_conn *conn, int code, cairn_error *err)
     const int extended = conn->db != NULL ? sqlite3_extended_errcode(conn->db) : code;
     /* The connection's own code says more, unless it is about something else by now. */
     const int exact = (extended & 0xff) == (code & 0xff) ? extended : code;
-    const char *text = exact == extended && conn->db != NULL ? sqlite3_errmsg(conn->db) : sqlite3_errstr(exact);
+    const char *text =
+        exact == extended && conn->db != NULL ? sqlite3_errmsg(conn->db) : sqlite3_errstr(exact);
     cairn_status status = crn_sqlite_status(exact);
 
     if (lacks_schema(exact, text)) status = CAIRN_CORRUPT;
@@ -94,7 +96,8 @@ cairn_status crn_conn_error(struct crn_conn *conn, int code, cairn_error *err)
         const int error_number = conn->db != NULL ? sqlite3_system_errno(conn->db) : 0;
         status = status_of_system(error_number, status);
         if (error_number != 0) {
-            return crn_error_set(err, status, "SQLite: %s (code %d; %s)", text, exact, strerror(error_number));
+            return crn_error_set(err, status, "SQLite: %s (code %d; %s)", text, exact,
+                                 strerror(error_number));
         }
     }
     return crn_error_set(err, status, "SQLite: %s (code %d)", text, exact);

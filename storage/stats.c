@@ -78,7 +78,8 @@ static cairn_status add_domain(void *ctx, sqlite3_stmt *stmt, cairn_error *err)
     const int64_t rows = sqlite3_column_int64(stmt, 1);
     const char *domain;
 
-    CRN_TRY(crn_names_text(&sums->reader->conn, CRN_NAME_DOMAIN, sqlite3_column_int64(stmt, 0), &domain, err));
+    CRN_TRY(
+        crn_names_text(&sums->reader->conn, CRN_NAME_DOMAIN, sqlite3_column_int64(stmt, 0), &domain, err));
     if (sums->rows > 0) crn_buf_putc(sums->json, ',');
     crn_buf_json_string(sums->json, domain, strlen(domain));
     crn_buf_printf(sums->json, ":%lld", (long long)rows);
@@ -92,16 +93,19 @@ static cairn_status sum_domains(struct sums *sums, uint32_t collection, cairn_er
     struct crn_conn *conn = &sums->reader->conn;
     sqlite3_stmt *stmt;
 
-    CRN_TRY(crn_conn_statement(conn, "SELECT domain, count(*), sum(confidence) FROM points WHERE key BETWEEN ?1 AND ?2"
-                               " GROUP BY domain", &stmt, err));
+    CRN_TRY(
+        crn_conn_statement(conn,
+                           "SELECT domain, count(*), sum(confidence) FROM points WHERE key BETWEEN ?1 AND ?2"
+                           " GROUP BY domain",
+                           &stmt, err));
     sqlite3_bind_int64(stmt, 1, crn_key(collection, 0));
     sqlite3_bind_int64(stmt, 2, crn_key(collection, UINT32_MAX));
     return crn_conn_each(conn, stmt, add_domain, sums, err);
 }
 
 cairn_status crn_read_collection_stats(struct crn_reader *reader, uint32_t collection, uint64_t *out_rows,
-                                       uint64_t *out_trajectories, double *out_avg_confidence, struct crn_buf *domains_json,
-                                       cairn_error *err)
+                                       uint64_t *out_trajectories, double *out_avg_confidence,
+                                       struct crn_buf *domains_json, cairn_error *err)
 {
     struct sums sums = {.reader = reader, .json = domains_json};
     sqlite3_stmt *stmt;
@@ -110,8 +114,10 @@ cairn_status crn_read_collection_stats(struct crn_reader *reader, uint32_t colle
     crn_buf_putc(domains_json, '{');
     CRN_TRY(sum_domains(&sums, collection, err));
     crn_buf_putc(domains_json, '}');
-    if (domains_json->failed != CAIRN_OK) return crn_error_set(err, domains_json->failed, "no room for statistics");
-    CRN_TRY(crn_conn_statement(&reader->conn, "SELECT count(*) FROM trajectories WHERE collection=?1", &stmt, err));
+    if (domains_json->failed != CAIRN_OK)
+        return crn_error_set(err, domains_json->failed, "no room for statistics");
+    CRN_TRY(crn_conn_statement(&reader->conn, "SELECT count(*) FROM trajectories WHERE collection=?1", &stmt,
+                               err));
     sqlite3_bind_int64(stmt, 1, collection);
     CRN_TRY(crn_conn_value(&reader->conn, stmt, 0, &trajectories, err));
     *out_rows = sums.rows;

@@ -41,8 +41,8 @@ struct crn_txn {
     uint64_t sequence; /* the last one used */
     uint64_t catalog_sequence;
     int64_t epoch;
-    uint64_t bytes;        /* written by the group's jobs, about */
-    int64_t data_version;  /* of SQLite, when `collections` was last found true */
+    uint64_t bytes;       /* written by the group's jobs, about */
+    int64_t data_version; /* of SQLite, when `collections` was last found true */
     struct crn_txn_collection collections[CRN_TXN_COLLECTIONS];
     uint32_t collection_count;
     struct crn_json_parser *parser; /* made when a payload has to be read */
@@ -58,15 +58,17 @@ void crn_txn_forget(struct crn_txn *txn);
 void crn_txn_release(struct crn_txn *txn);
 
 /* NO_COLLECTION. Borrowed until the transaction's next call of this. */
-cairn_status crn_txn_collection_get(struct crn_txn *txn, uint32_t collection, struct crn_txn_collection **out, cairn_error *err);
-cairn_status crn_txn_log(struct crn_txn *txn, enum crn_log_op op, int64_t key, uint64_t version, uint64_t digest,
-                         cairn_error *err);
+cairn_status crn_txn_collection_get(struct crn_txn *txn, uint32_t collection, struct crn_txn_collection **out,
+                                    cairn_error *err);
+cairn_status crn_txn_log(struct crn_txn *txn, enum crn_log_op op, int64_t key, uint64_t version,
+                         uint64_t digest, cairn_error *err);
 
 /* Takes the payload's values into or out of all indexes of the collection, or of one. */
-cairn_status crn_txn_values_change(struct crn_txn *txn, const struct crn_payload_index *indexes, uint32_t index_count,
-                                   int64_t key, const char *payload, bool add, cairn_error *err);
-cairn_status crn_txn_lexical_change(struct crn_txn *txn, uint32_t collection, uint32_t local, const char *text, bool add,
-                                    cairn_error *err);
+cairn_status crn_txn_values_change(struct crn_txn *txn, const struct crn_payload_index *indexes,
+                                   uint32_t index_count, int64_t key, const char *payload, bool add,
+                                   cairn_error *err);
+cairn_status crn_txn_lexical_change(struct crn_txn *txn, uint32_t collection, uint32_t local,
+                                    const char *text, bool add, cairn_error *err);
 
 /* ---- reading ---- */
 
@@ -85,11 +87,12 @@ struct crn_reader_pool {
 void crn_pool_drain(struct crn_reader_pool *pool);
 
 /* Calls fn with the local of each key that the bound statement gives. */
-cairn_status crn_reader_locals(struct crn_reader *reader, sqlite3_stmt *stmt, crn_local_fn fn, void *ctx, cairn_error *err);
+cairn_status crn_reader_locals(struct crn_reader *reader, sqlite3_stmt *stmt, crn_local_fn fn, void *ctx,
+                               cairn_error *err);
 
 /* A collection's settings, by any connection inside a transaction. `name` NULL: by id. */
-cairn_status crn_catalog_read(struct crn_conn *conn, const char *name, uint32_t id, struct crn_catalog *out_catalog,
-                              cairn_error *err);
+cairn_status crn_catalog_read(struct crn_conn *conn, const char *name, uint32_t id,
+                              struct crn_catalog *out_catalog, cairn_error *err);
 cairn_status crn_meta_number(struct crn_conn *conn, const char *key, uint64_t *out_value, cairn_error *err);
 cairn_status crn_log_last(struct crn_conn *conn, uint64_t *out_sequence, cairn_error *err);
 
@@ -142,11 +145,13 @@ void crn_queue_release(struct crn_write_queue *queue);
 
 /* Under the write lock. */
 cairn_status crn_writer_open(struct crn_store *store, cairn_error *err);
-cairn_status crn_writer_ready(struct crn_store *store, cairn_error *err); /* reopens it when it is distrusted */
+cairn_status crn_writer_ready(struct crn_store *store,
+                              cairn_error *err); /* reopens it when it is distrusted */
 void crn_checkpoint_if_due(struct crn_store *store);
 cairn_status crn_checkpoint_run(struct crn_store *store, int mode, uint32_t timeout_ms, cairn_error *err);
 
 /* Opens a file for reading alone, whatever stands beside it: a backup. NULL folder, no lock. */
-cairn_status crn_store_open_private(const char *path, const char *vfs, struct crn_store **out_store, cairn_error *err);
+cairn_status crn_store_open_private(const char *path, const char *vfs, struct crn_store **out_store,
+                                    cairn_error *err);
 
 #endif

@@ -41,11 +41,12 @@ static cairn_status look_at_file(const struct crn_store *store, enum file_state 
     if (stat(store->path, &info) != 0) {
         return errno == ENOENT ? CAIRN_OK : crn_error_errno(err, errno, "looking at", store->path);
     }
-    if (!S_ISREG(info.st_mode)) return crn_error_set(err, CAIRN_NOT_CAIRN, "%s is not a regular file", store->path);
+    if (!S_ISREG(info.st_mode))
+        return crn_error_set(err, CAIRN_NOT_CAIRN, "%s is not a regular file", store->path);
     *out_state = info.st_size > 0 ? FILE_THERE : FILE_EMPTY;
     if (info.st_nlink > 1) {
-        crn_log(&store->log, CAIRN_LOG_WARN, "%s has several hard links: opening it by another of its names would damage it",
-                store->path);
+        crn_log(&store->log, CAIRN_LOG_WARN,
+                "%s has several hard links: opening it by another of its names would damage it", store->path);
     }
     return CAIRN_OK;
 }
@@ -206,7 +207,8 @@ static cairn_status read_identity(struct crn_store *store, struct crn_reader *re
 
     CRN_TRY(crn_schema_version(&reader->conn, &version, err));
     if (version < CRN_SCHEMA_VERSION) {
-        return crn_error_set(err, CAIRN_READ_ONLY, "%s has schema version %d: open it for writing once, to bring it to %d",
+        return crn_error_set(err, CAIRN_READ_ONLY,
+                             "%s has schema version %d: open it for writing once, to bring it to %d",
                              store->path, version, CRN_SCHEMA_VERSION);
     }
     CRN_TRY(crn_schema_uuid(&reader->conn, store->uuid, err));
@@ -238,8 +240,8 @@ static char *with_suffix(const char *path, const char *suffix)
     return text;
 }
 
-static cairn_status new_store(const char *path, const struct crn_store_options *options, struct crn_store **out_store,
-                              cairn_error *err)
+static cairn_status new_store(const char *path, const struct crn_store_options *options,
+                              struct crn_store **out_store, cairn_error *err)
 {
     struct crn_store *store = crn_mem_calloc(1, sizeof *store);
 
@@ -249,7 +251,8 @@ static cairn_status new_store(const char *path, const struct crn_store_options *
     store->log = options->log;
     store->read_only = options->read_only;
     store->lazy = options->lazy;
-    store->busy_timeout_ms = options->busy_timeout_ms != 0 ? options->busy_timeout_ms : BUSY_TIMEOUT_DEFAULT_MS;
+    store->busy_timeout_ms =
+        options->busy_timeout_ms != 0 ? options->busy_timeout_ms : BUSY_TIMEOUT_DEFAULT_MS;
     crn_queue_init(&store->queue);
     pthread_mutex_init(&store->pool.mutex, NULL);
     store->txn.store = store;
@@ -264,8 +267,8 @@ static cairn_status new_store(const char *path, const struct crn_store_options *
     return CAIRN_OK;
 }
 
-cairn_status crn_store_open(const char *path, const struct crn_store_options *options, struct crn_store **out_store,
-                            cairn_error *err)
+cairn_status crn_store_open(const char *path, const struct crn_store_options *options,
+                            struct crn_store **out_store, cairn_error *err)
 {
     const struct crn_store_options defaults = {0};
     enum file_state state;
@@ -275,9 +278,11 @@ cairn_status crn_store_open(const char *path, const struct crn_store_options *op
     struct crn_store *store = *out_store;
     if (status == CAIRN_OK) status = crn_path_check_filesystem(store->path, &store->log, err);
     if (status == CAIRN_OK) status = admit_file(store, options, &state, err);
-    if (status == CAIRN_OK) status = options->read_only ? open_reading(store, err) : open_writing(store, state, err);
+    if (status == CAIRN_OK)
+        status = options->read_only ? open_reading(store, err) : open_writing(store, state, err);
     if (status != CAIRN_OK) {
-        if (err != NULL && store != NULL && store->path != NULL && strstr(err->message, store->path) == NULL) {
+        if (err != NULL && store != NULL && store->path != NULL &&
+            strstr(err->message, store->path) == NULL) {
             crn_error_context(err, status, "opening %s", store->path);
         }
         crn_store_close(store);
@@ -286,7 +291,8 @@ cairn_status crn_store_open(const char *path, const struct crn_store_options *op
     return status;
 }
 
-cairn_status crn_store_open_private(const char *path, const char *vfs, struct crn_store **out_store, cairn_error *err)
+cairn_status crn_store_open_private(const char *path, const char *vfs, struct crn_store **out_store,
+                                    cairn_error *err)
 {
     const struct crn_store_options options = {.must_exist = true, .read_only = true, .vfs = vfs};
     enum file_state state;
@@ -310,7 +316,8 @@ static void merge_wal(struct crn_store *store)
 {
     if (store->writer.db == NULL || atomic_load(&store->commits) == 0) return;
     if (crn_write_lock_acquire(&store->lock, 0, NULL) != CAIRN_OK) return;
-    if (crn_writer_ready(store, NULL) == CAIRN_OK) crn_checkpoint_run(store, SQLITE_CHECKPOINT_TRUNCATE, 0, NULL);
+    if (crn_writer_ready(store, NULL) == CAIRN_OK)
+        crn_checkpoint_run(store, SQLITE_CHECKPOINT_TRUNCATE, 0, NULL);
     crn_write_lock_drop(&store->lock);
 }
 
@@ -369,9 +376,11 @@ uint64_t crn_store_sequence(struct crn_store *store)
 
 /* ---- the locks of maintenance ---- */
 
-cairn_status crn_store_lock(struct crn_store *store, enum crn_lock lock, bool wait, bool *out_got, cairn_error *err)
+cairn_status crn_store_lock(struct crn_store *store, enum crn_lock lock, bool wait, bool *out_got,
+                            cairn_error *err)
 {
-    const cairn_status status = crn_write_lock_acquire(&store->maintenance[lock], wait ? store->busy_timeout_ms : 0, err);
+    const cairn_status status =
+        crn_write_lock_acquire(&store->maintenance[lock], wait ? store->busy_timeout_ms : 0, err);
 
     if (out_got != NULL) *out_got = status == CAIRN_OK;
     return status == CAIRN_BUSY && !wait ? CAIRN_OK : status;

@@ -30,7 +30,8 @@ static void add_text(struct crn_hash *hash, const char *text)
 }
 
 /* Over the bytes as they are stored: little-endian f32 and f64. */
-static uint64_t digest_of(uint32_t collection, const cairn_trajectory *trajectory, size_t states_size, size_t rewards_size)
+static uint64_t digest_of(uint32_t collection, const cairn_trajectory *trajectory, size_t states_size,
+                          size_t rewards_size)
 {
     struct crn_hash hash;
 
@@ -67,12 +68,13 @@ static cairn_status measure(const cairn_trajectory *trajectory, struct sizes *ou
     if (trajectory->states != NULL &&
         (!crn_mem_mul(trajectory->steps, trajectory->state_dim, &floats) ||
          !crn_mem_mul(floats, sizeof(float), &out_sizes->states) || out_sizes->states > BLOB_BYTES_MAX)) {
-        return crn_error_set(err, CAIRN_LIMIT, "trajectory \"%s\": %u states of dim %u are too many", trajectory->id,
-                             trajectory->steps, trajectory->state_dim);
+        return crn_error_set(err, CAIRN_LIMIT, "trajectory \"%s\": %u states of dim %u are too many",
+                             trajectory->id, trajectory->steps, trajectory->state_dim);
     }
     if (trajectory->rewards != NULL) out_sizes->rewards = trajectory->steps * sizeof(double);
     if (out_sizes->rewards > BLOB_BYTES_MAX) {
-        return crn_error_set(err, CAIRN_LIMIT, "trajectory \"%s\": %u rewards are too many", trajectory->id, trajectory->steps);
+        return crn_error_set(err, CAIRN_LIMIT, "trajectory \"%s\": %u rewards are too many", trajectory->id,
+                             trajectory->steps);
     }
     return CAIRN_OK;
 }
@@ -89,8 +91,8 @@ static void bind_trajectory(sqlite3_stmt *stmt, const cairn_trajectory *trajecto
     sqlite3_bind_int64(stmt, 11, trajectory->created_at_ms);
 }
 
-cairn_status crn_txn_trajectory_put(struct crn_txn *txn, uint32_t collection, const cairn_trajectory *trajectory,
-                                    cairn_error *err)
+cairn_status crn_txn_trajectory_put(struct crn_txn *txn, uint32_t collection,
+                                    const cairn_trajectory *trajectory, cairn_error *err)
 {
     cairn_trajectory stored = *trajectory;
     struct sizes sizes;
@@ -103,9 +105,11 @@ cairn_status crn_txn_trajectory_put(struct crn_txn *txn, uint32_t collection, co
     CRN_TRY(crn_txn_collection_check(txn, collection, err));
     CRN_TRY(crn_names_intern(txn->conn, stored.domain, &domain, err));
     CRN_TRY(crn_names_intern(txn->conn, stored.agent, &agent, err));
-    CRN_TRY(crn_conn_statement(txn->conn, "INSERT INTO trajectories(collection, id, domain, agent, steps, state_dim, states,"
-                               " actions, rewards, metadata, created_at, digest) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12)",
-                               &stmt, err));
+    CRN_TRY(crn_conn_statement(
+        txn->conn,
+        "INSERT INTO trajectories(collection, id, domain, agent, steps, state_dim, states,"
+        " actions, rewards, metadata, created_at, digest) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12)",
+        &stmt, err));
     bind_trajectory(stmt, &stored, &sizes);
     sqlite3_bind_int64(stmt, 1, collection);
     sqlite3_bind_int64(stmt, 3, domain);
@@ -113,17 +117,19 @@ cairn_status crn_txn_trajectory_put(struct crn_txn *txn, uint32_t collection, co
     sqlite3_bind_int64(stmt, 12, (int64_t)digest_of(collection, &stored, sizes.states, sizes.rewards));
     txn->bytes += sizes.states + sizes.rewards + 256;
     cairn_status status = crn_conn_run(txn->conn, stmt, err);
-    if (status == CAIRN_OK || sqlite3_extended_errcode(txn->conn->db) != SQLITE_CONSTRAINT_UNIQUE) return status;
+    if (status == CAIRN_OK || sqlite3_extended_errcode(txn->conn->db) != SQLITE_CONSTRAINT_UNIQUE)
+        return status;
     return crn_error_set(err, CAIRN_EXISTS, "there is a trajectory \"%s\" already", stored.id);
 }
 
-cairn_status crn_txn_trajectory_delete(struct crn_txn *txn, uint32_t collection, const char *id, bool *out_deleted,
-                                       cairn_error *err)
+cairn_status crn_txn_trajectory_delete(struct crn_txn *txn, uint32_t collection, const char *id,
+                                       bool *out_deleted, cairn_error *err)
 {
     sqlite3_stmt *stmt;
 
     *out_deleted = false;
-    CRN_TRY(crn_conn_statement(txn->conn, "DELETE FROM trajectories WHERE collection=?1 AND id=?2", &stmt, err));
+    CRN_TRY(
+        crn_conn_statement(txn->conn, "DELETE FROM trajectories WHERE collection=?1 AND id=?2", &stmt, err));
     sqlite3_bind_int64(stmt, 1, collection);
     sqlite3_bind_text(stmt, 2, id, -1, SQLITE_STATIC);
     CRN_TRY(crn_conn_run(txn->conn, stmt, err));
@@ -133,11 +139,12 @@ cairn_status crn_txn_trajectory_delete(struct crn_txn *txn, uint32_t collection,
 
 /* ---- reading ---- */
 
-#define COLUMNS "SELECT id, domain, agent, steps, state_dim, states, actions, rewards, metadata, created_at, digest FROM trajectories"
+#define COLUMNS \
+    "SELECT id, domain, agent, steps, state_dim, states, actions, rewards, metadata, created_at, digest FROM trajectories"
 
 /* Decodes the current row; its pointers live until the next step. */
-static cairn_status decode(struct crn_reader *reader, sqlite3_stmt *stmt, uint32_t collection, cairn_trajectory *out,
-                           const char **out_damage, cairn_error *err)
+static cairn_status decode(struct crn_reader *reader, sqlite3_stmt *stmt, uint32_t collection,
+                           cairn_trajectory *out, const char **out_damage, cairn_error *err)
 {
     *out = (cairn_trajectory){
         .size = sizeof *out,
@@ -150,13 +157,16 @@ static cairn_status decode(struct crn_reader *reader, sqlite3_stmt *stmt, uint32
         .metadata = (const char *)sqlite3_column_text(stmt, 8),
         .created_at_ms = sqlite3_column_int64(stmt, 9),
     };
-    const size_t states_size = (size_t)sqlite3_column_bytes(stmt, 5), rewards_size = (size_t)sqlite3_column_bytes(stmt, 7);
+    const size_t states_size = (size_t)sqlite3_column_bytes(stmt, 5),
+                 rewards_size = (size_t)sqlite3_column_bytes(stmt, 7);
 
     if (sqlite3_errcode(reader->conn.db) == SQLITE_NOMEM) return crn_error_no_memory(err, states_size);
     *out_damage = NULL;
-    cairn_status status = crn_names_text(&reader->conn, CRN_NAME_DOMAIN, sqlite3_column_int64(stmt, 1), &out->domain, err);
+    cairn_status status =
+        crn_names_text(&reader->conn, CRN_NAME_DOMAIN, sqlite3_column_int64(stmt, 1), &out->domain, err);
     if (status == CAIRN_OK) {
-        status = crn_names_text(&reader->conn, CRN_NAME_AGENT, sqlite3_column_int64(stmt, 2), &out->agent, err);
+        status =
+            crn_names_text(&reader->conn, CRN_NAME_AGENT, sqlite3_column_int64(stmt, 2), &out->agent, err);
     }
     if (status == CAIRN_CORRUPT) *out_damage = "its domain or agent is missing";
     if (status != CAIRN_OK) return status == CAIRN_CORRUPT ? CAIRN_OK : status;
@@ -171,15 +181,20 @@ struct aligned {
     void *states, *rewards;
 };
 
-static cairn_status align(sqlite3_stmt *stmt, cairn_trajectory *trajectory, struct aligned *aligned, cairn_error *err)
+static cairn_status align(sqlite3_stmt *stmt, cairn_trajectory *trajectory, struct aligned *aligned,
+                          cairn_error *err)
 {
-    const size_t states_size = (size_t)sqlite3_column_bytes(stmt, 5), rewards_size = (size_t)sqlite3_column_bytes(stmt, 7);
+    const size_t states_size = (size_t)sqlite3_column_bytes(stmt, 5),
+                 rewards_size = (size_t)sqlite3_column_bytes(stmt, 7);
 
     aligned->states = crn_mem_alloc(states_size);
     aligned->rewards = crn_mem_alloc(rewards_size);
-    if (aligned->states == NULL || aligned->rewards == NULL) return crn_error_no_memory(err, states_size + rewards_size);
-    if (trajectory->states != NULL) trajectory->states = memcpy(aligned->states, trajectory->states, states_size);
-    if (trajectory->rewards != NULL) trajectory->rewards = memcpy(aligned->rewards, trajectory->rewards, rewards_size);
+    if (aligned->states == NULL || aligned->rewards == NULL)
+        return crn_error_no_memory(err, states_size + rewards_size);
+    if (trajectory->states != NULL)
+        trajectory->states = memcpy(aligned->states, trajectory->states, states_size);
+    if (trajectory->rewards != NULL)
+        trajectory->rewards = memcpy(aligned->rewards, trajectory->rewards, rewards_size);
     return CAIRN_OK;
 }
 
@@ -202,7 +217,8 @@ static cairn_status scan_trajectory(void *ctx, sqlite3_stmt *stmt, cairn_error *
     const char *id = trajectory.id != NULL ? trajectory.id : "?";
     if (scan->check != NULL) return scan->check(scan->ctx, id, damage);
     if (damage != NULL) {
-        return crn_error_set(err, CAIRN_CORRUPT, "collection %u, trajectory \"%s\": %s", scan->collection, id, damage);
+        return crn_error_set(err, CAIRN_CORRUPT, "collection %u, trajectory \"%s\": %s", scan->collection, id,
+                             damage);
     }
     cairn_status status = align(stmt, &trajectory, &aligned, err);
     if (status == CAIRN_OK) status = scan->fn(scan->ctx, &trajectory);
@@ -211,7 +227,8 @@ static cairn_status scan_trajectory(void *ctx, sqlite3_stmt *stmt, cairn_error *
     return status;
 }
 
-static cairn_status find_name(struct crn_reader *reader, const char *name, int64_t *out_id, bool *empty, cairn_error *err)
+static cairn_status find_name(struct crn_reader *reader, const char *name, int64_t *out_id, bool *empty,
+                              cairn_error *err)
 {
     *out_id = -1;
     if (name == NULL) return CAIRN_OK;
@@ -220,25 +237,27 @@ static cairn_status find_name(struct crn_reader *reader, const char *name, int64
     return CAIRN_OK;
 }
 
-static cairn_status prepare_newest(struct crn_reader *reader, const char *domain, const char *agent, size_t limit,
-                                   sqlite3_stmt **out_stmt, bool *empty, cairn_error *err)
+static cairn_status prepare_newest(struct crn_reader *reader, const char *domain, const char *agent,
+                                   size_t limit, sqlite3_stmt **out_stmt, bool *empty, cairn_error *err)
 {
     int64_t domain_id, agent_id;
 
     CRN_TRY(find_name(reader, domain, &domain_id, empty, err));
     CRN_TRY(find_name(reader, agent, &agent_id, empty, err));
-    CRN_TRY(crn_conn_statement(&reader->conn, COLUMNS " WHERE collection=?1 AND (?2<0 OR domain=?2) AND (?3<0 OR agent=?3)"
-                               " ORDER BY created_at DESC, key DESC LIMIT ?4", out_stmt, err));
+    CRN_TRY(crn_conn_statement(&reader->conn,
+                               COLUMNS " WHERE collection=?1 AND (?2<0 OR domain=?2) AND (?3<0 OR agent=?3)"
+                                       " ORDER BY created_at DESC, key DESC LIMIT ?4",
+                               out_stmt, err));
     sqlite3_bind_int64(*out_stmt, 2, domain_id);
     sqlite3_bind_int64(*out_stmt, 3, agent_id);
     sqlite3_bind_int64(*out_stmt, 4, limit < INT64_MAX ? (int64_t)limit : INT64_MAX);
     return CAIRN_OK;
 }
 
-cairn_status crn_read_trajectories(struct crn_reader *reader, uint32_t collection, const char *id, const char *domain,
-                                   const char *agent, size_t limit,
-                                   cairn_status (*fn)(void *ctx, const cairn_trajectory *trajectory), void *ctx,
-                                   cairn_error *err)
+cairn_status crn_read_trajectories(struct crn_reader *reader, uint32_t collection, const char *id,
+                                   const char *domain, const char *agent, size_t limit,
+                                   cairn_status (*fn)(void *ctx, const cairn_trajectory *trajectory),
+                                   void *ctx, cairn_error *err)
 {
     struct trajectory_scan scan = {.reader = reader, .collection = collection, .fn = fn, .ctx = ctx};
     sqlite3_stmt *stmt;
@@ -256,8 +275,8 @@ cairn_status crn_read_trajectories(struct crn_reader *reader, uint32_t collectio
 }
 
 cairn_status crn_trajectories_check(struct crn_reader *reader, uint32_t collection,
-                                    cairn_status (*fn)(void *ctx, const char *id, const char *damage), void *ctx,
-                                    cairn_error *err)
+                                    cairn_status (*fn)(void *ctx, const char *id, const char *damage),
+                                    void *ctx, cairn_error *err)
 {
     struct trajectory_scan scan = {.reader = reader, .collection = collection, .check = fn, .ctx = ctx};
     sqlite3_stmt *stmt;

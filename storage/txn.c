@@ -44,7 +44,8 @@ static cairn_status add_space(void *ctx, sqlite3_stmt *stmt, cairn_error *err)
     struct crn_txn_collection *collection = ctx;
 
     if (collection->space_count == CAIRN_SPACES_MAX) {
-        return crn_error_set(err, CAIRN_CORRUPT, "collection %u has more than %u spaces", collection->id, CAIRN_SPACES_MAX);
+        return crn_error_set(err, CAIRN_CORRUPT, "collection %u has more than %u spaces", collection->id,
+                             CAIRN_SPACES_MAX);
     }
     collection->spaces[collection->space_count++] = (uint32_t)sqlite3_column_int64(stmt, 0);
     return CAIRN_OK;
@@ -75,23 +76,28 @@ static cairn_status read_parts(struct crn_txn *txn, struct crn_txn_collection *c
     return crn_conn_each(txn->conn, stmt, add, collection, err);
 }
 
-static cairn_status read_collection(struct crn_txn *txn, struct crn_txn_collection *collection, cairn_error *err)
+static cairn_status read_collection(struct crn_txn *txn, struct crn_txn_collection *collection,
+                                    cairn_error *err)
 {
     sqlite3_stmt *stmt;
     bool row;
 
-    CRN_TRY(crn_conn_statement(txn->conn, "SELECT lexical, next_local, rows FROM collections WHERE id=?1", &stmt, err));
+    CRN_TRY(crn_conn_statement(txn->conn, "SELECT lexical, next_local, rows FROM collections WHERE id=?1",
+                               &stmt, err));
     sqlite3_bind_int64(stmt, 1, collection->id);
     CRN_TRY(crn_conn_step(txn->conn, stmt, &row, err));
     if (!row) {
-        return crn_error_set(err, CAIRN_NO_COLLECTION, "collection number %u is gone: it was dropped", collection->id);
+        return crn_error_set(err, CAIRN_NO_COLLECTION, "collection number %u is gone: it was dropped",
+                             collection->id);
     }
     collection->lexical = sqlite3_column_int64(stmt, 0) != 0;
     collection->next_local = (uint64_t)sqlite3_column_int64(stmt, 1);
     collection->rows = (uint64_t)sqlite3_column_int64(stmt, 2);
     sqlite3_reset(stmt);
-    CRN_TRY(read_parts(txn, collection, "SELECT id FROM spaces WHERE collection=?1 ORDER BY id", add_space, err));
-    return read_parts(txn, collection, "SELECT id, path FROM payload_indexes WHERE collection=?1 ORDER BY id", add_index, err);
+    CRN_TRY(
+        read_parts(txn, collection, "SELECT id FROM spaces WHERE collection=?1 ORDER BY id", add_space, err));
+    return read_parts(txn, collection, "SELECT id, path FROM payload_indexes WHERE collection=?1 ORDER BY id",
+                      add_index, err);
 }
 
 static cairn_status write_collections(struct crn_txn *txn, cairn_error *err)
@@ -101,7 +107,8 @@ static cairn_status write_collections(struct crn_txn *txn, cairn_error *err)
     for (uint32_t i = 0; i < txn->collection_count; i++) {
         struct crn_txn_collection *collection = &txn->collections[i];
         if (!collection->changed) continue;
-        CRN_TRY(crn_conn_statement(txn->conn, "UPDATE collections SET next_local=?2, rows=?3 WHERE id=?1", &stmt, err));
+        CRN_TRY(crn_conn_statement(txn->conn, "UPDATE collections SET next_local=?2, rows=?3 WHERE id=?1",
+                                   &stmt, err));
         sqlite3_bind_int64(stmt, 1, collection->id);
         sqlite3_bind_int64(stmt, 2, (int64_t)collection->next_local);
         sqlite3_bind_int64(stmt, 3, (int64_t)collection->rows);
@@ -111,7 +118,8 @@ static cairn_status write_collections(struct crn_txn *txn, cairn_error *err)
     return CAIRN_OK;
 }
 
-cairn_status crn_txn_collection_get(struct crn_txn *txn, uint32_t id, struct crn_txn_collection **out, cairn_error *err)
+cairn_status crn_txn_collection_get(struct crn_txn *txn, uint32_t id, struct crn_txn_collection **out,
+                                    cairn_error *err)
 {
     for (uint32_t i = 0; i < txn->collection_count; i++) {
         *out = &txn->collections[i];
@@ -205,20 +213,22 @@ static cairn_status note_catalog(struct crn_txn *txn, cairn_error *err)
 {
     sqlite3_stmt *stmt;
 
-    CRN_TRY(crn_conn_statement(txn->conn, "UPDATE meta SET value=?1 WHERE key='catalog_sequence'", &stmt, err));
+    CRN_TRY(
+        crn_conn_statement(txn->conn, "UPDATE meta SET value=?1 WHERE key='catalog_sequence'", &stmt, err));
     sqlite3_bind_int64(stmt, 1, (int64_t)txn->sequence);
     CRN_TRY(crn_conn_run(txn->conn, stmt, err));
     txn->catalog_sequence = txn->sequence;
     return CAIRN_OK;
 }
 
-cairn_status crn_txn_log(struct crn_txn *txn, enum crn_log_op op, int64_t key, uint64_t version, uint64_t digest,
-                         cairn_error *err)
+cairn_status crn_txn_log(struct crn_txn *txn, enum crn_log_op op, int64_t key, uint64_t version,
+                         uint64_t digest, cairn_error *err)
 {
     sqlite3_stmt *stmt;
 
-    CRN_TRY(crn_conn_statement(txn->conn, "INSERT INTO oplog(seq, epoch, op, key, version, digest) VALUES(?1,?2,?3,?4,?5,?6)",
-                               &stmt, err));
+    CRN_TRY(crn_conn_statement(
+        txn->conn, "INSERT INTO oplog(seq, epoch, op, key, version, digest) VALUES(?1,?2,?3,?4,?5,?6)", &stmt,
+        err));
     sqlite3_bind_int64(stmt, 1, (int64_t)(txn->sequence + 1));
     sqlite3_bind_int64(stmt, 2, txn->epoch);
     sqlite3_bind_int64(stmt, 3, op);

@@ -41,7 +41,8 @@ cairn_status crn_txn_catalog_sequence(struct crn_txn *txn, uint64_t *out_sequenc
     return CAIRN_OK;
 }
 
-cairn_status crn_txn_collection(struct crn_txn *txn, uint32_t collection, struct crn_catalog *out_catalog, cairn_error *err)
+cairn_status crn_txn_collection(struct crn_txn *txn, uint32_t collection, struct crn_catalog *out_catalog,
+                                cairn_error *err)
 {
     return crn_catalog_read(txn->conn, NULL, collection, out_catalog, err);
 }
@@ -53,8 +54,11 @@ static cairn_status insert_collection(struct crn_txn *txn, struct crn_catalog *c
     sqlite3_stmt *stmt;
 
     catalog->created_at_ms = crn_clock_ms();
-    CRN_TRY(crn_conn_statement(txn->conn, "INSERT INTO collections(name, lexical, metadata, next_local, rows, created_at)"
-                               " VALUES(?1,?2,?3,1,0,?4)", &stmt, err));
+    CRN_TRY(
+        crn_conn_statement(txn->conn,
+                           "INSERT INTO collections(name, lexical, metadata, next_local, rows, created_at)"
+                           " VALUES(?1,?2,?3,1,0,?4)",
+                           &stmt, err));
     sqlite3_bind_text(stmt, 1, catalog->name, -1, SQLITE_STATIC);
     sqlite3_bind_int64(stmt, 2, catalog->lexical);
     sqlite3_bind_text(stmt, 3, catalog->metadata, -1, SQLITE_STATIC);
@@ -65,17 +69,22 @@ static cairn_status insert_collection(struct crn_txn *txn, struct crn_catalog *c
         return crn_error_set(err, CAIRN_EXISTS, "there is a collection \"%s\" already", catalog->name);
     }
     const int64_t id = sqlite3_last_insert_rowid(txn->conn->db);
-    if (id > COLLECTIONS_MAX) return crn_error_set(err, CAIRN_LIMIT, "all numbers for collections have been used");
+    if (id > COLLECTIONS_MAX)
+        return crn_error_set(err, CAIRN_LIMIT, "all numbers for collections have been used");
     catalog->id = (uint32_t)id;
     return CAIRN_OK;
 }
 
-static cairn_status insert_space(struct crn_txn *txn, uint32_t collection, struct crn_space *space, cairn_error *err)
+static cairn_status insert_space(struct crn_txn *txn, uint32_t collection, struct crn_space *space,
+                                 cairn_error *err)
 {
     sqlite3_stmt *stmt;
 
-    CRN_TRY(crn_conn_statement(txn->conn, "INSERT INTO spaces(collection, name, kind, dim, metric, quantization, index_spec,"
-                               " model) VALUES(?1,?2,?3,?4,?5,?6,?7,?8)", &stmt, err));
+    CRN_TRY(
+        crn_conn_statement(txn->conn,
+                           "INSERT INTO spaces(collection, name, kind, dim, metric, quantization, index_spec,"
+                           " model) VALUES(?1,?2,?3,?4,?5,?6,?7,?8)",
+                           &stmt, err));
     sqlite3_bind_int64(stmt, 1, collection);
     sqlite3_bind_text(stmt, 2, space->name != NULL ? space->name : "", -1, SQLITE_STATIC);
     sqlite3_bind_int(stmt, 3, (int)space->kind);
@@ -98,7 +107,8 @@ static cairn_status insert_space(struct crn_txn *txn, uint32_t collection, struc
 static cairn_status create_lexical(struct crn_txn *txn, const struct crn_catalog *catalog, cairn_error *err)
 {
     if (!sqlite3_compileoption_used("ENABLE_FTS5")) {
-        return crn_error_set(err, CAIRN_UNSUPPORTED, "this SQLite is built without FTS5, which a lexical index needs");
+        return crn_error_set(err, CAIRN_UNSUPPORTED,
+                             "this SQLite is built without FTS5, which a lexical index needs");
     }
     return crn_conn_exec_n(txn->conn, fts_create, catalog->id, err);
 }
@@ -106,8 +116,8 @@ static cairn_status create_lexical(struct crn_txn *txn, const struct crn_catalog
 cairn_status crn_txn_collection_create(struct crn_txn *txn, struct crn_catalog *catalog, cairn_error *err)
 {
     if (catalog->space_count > CAIRN_SPACES_MAX) {
-        return crn_error_set(err, CAIRN_LIMIT, "a collection has %u spaces, more than %u", catalog->space_count,
-                             CAIRN_SPACES_MAX);
+        return crn_error_set(err, CAIRN_LIMIT, "a collection has %u spaces, more than %u",
+                             catalog->space_count, CAIRN_SPACES_MAX);
     }
     CRN_TRY(insert_collection(txn, catalog, err));
     for (uint32_t i = 0; i < catalog->space_count; i++) {
@@ -120,7 +130,8 @@ cairn_status crn_txn_collection_create(struct crn_txn *txn, struct crn_catalog *
 /* ---- dropping one ---- */
 
 /* Runs statements of one number, in order. */
-static cairn_status run_all(struct crn_txn *txn, const char *const *sql, size_t count, uint32_t number, cairn_error *err)
+static cairn_status run_all(struct crn_txn *txn, const char *const *sql, size_t count, uint32_t number,
+                            cairn_error *err)
 {
     sqlite3_stmt *stmt;
 
@@ -132,7 +143,8 @@ static cairn_status run_all(struct crn_txn *txn, const char *const *sql, size_t 
     return CAIRN_OK;
 }
 
-static cairn_status drop_spaces(struct crn_txn *txn, const struct crn_txn_collection *collection, cairn_error *err)
+static cairn_status drop_spaces(struct crn_txn *txn, const struct crn_txn_collection *collection,
+                                cairn_error *err)
 {
     static const char *const space_sql[] = {
         "DELETE FROM vecs WHERE key BETWEEN ?1<<32 AND (?1<<32)+4294967295",
@@ -170,18 +182,20 @@ cairn_status crn_txn_collection_drop(struct crn_txn *txn, const struct crn_catal
 
 /* ---- changing one ---- */
 
-cairn_status crn_txn_space_model(struct crn_txn *txn, const struct crn_catalog *catalog, uint32_t space, const char *model,
-                                 cairn_error *err)
+cairn_status crn_txn_space_model(struct crn_txn *txn, const struct crn_catalog *catalog, uint32_t space,
+                                 const char *model, cairn_error *err)
 {
     sqlite3_stmt *stmt;
 
-    CRN_TRY(crn_conn_statement(txn->conn, "UPDATE spaces SET model=?3 WHERE id=?2 AND collection=?1", &stmt, err));
+    CRN_TRY(crn_conn_statement(txn->conn, "UPDATE spaces SET model=?3 WHERE id=?2 AND collection=?1", &stmt,
+                               err));
     sqlite3_bind_int64(stmt, 1, catalog->id);
     sqlite3_bind_int64(stmt, 2, space);
     sqlite3_bind_text(stmt, 3, model, -1, SQLITE_STATIC);
     CRN_TRY(crn_conn_run(txn->conn, stmt, err));
     if (sqlite3_changes(txn->conn->db) == 0) {
-        return crn_error_set(err, CAIRN_NO_COLLECTION, "collection \"%s\" has no space %u", catalog->name, space);
+        return crn_error_set(err, CAIRN_NO_COLLECTION, "collection \"%s\" has no space %u", catalog->name,
+                             space);
     }
     return log_catalog(txn, catalog->id, err);
 }
@@ -197,33 +211,38 @@ static cairn_status fill_row(void *ctx, sqlite3_stmt *stmt, cairn_error *err)
     const char *payload = (const char *)sqlite3_column_text(stmt, 1);
 
     if (payload == NULL) return crn_error_no_memory(err, (size_t)sqlite3_column_bytes(stmt, 1));
-    return crn_txn_values_change(filling->txn, filling->index, 1, sqlite3_column_int64(stmt, 0), payload, true, err);
+    return crn_txn_values_change(filling->txn, filling->index, 1, sqlite3_column_int64(stmt, 0), payload,
+                                 true, err);
 }
 
-static cairn_status fill_index(struct crn_txn *txn, uint32_t collection, const struct crn_payload_index *index,
-                               cairn_error *err)
+static cairn_status fill_index(struct crn_txn *txn, uint32_t collection,
+                               const struct crn_payload_index *index, cairn_error *err)
 {
     struct filling filling = {txn, index};
     sqlite3_stmt *stmt;
 
-    CRN_TRY(crn_conn_statement(txn->conn, "SELECT key, payload FROM points WHERE payload IS NOT NULL"
-                               " AND key BETWEEN ?1<<32 AND (?1<<32)+4294967295", &stmt, err));
+    CRN_TRY(crn_conn_statement(txn->conn,
+                               "SELECT key, payload FROM points WHERE payload IS NOT NULL"
+                               " AND key BETWEEN ?1<<32 AND (?1<<32)+4294967295",
+                               &stmt, err));
     sqlite3_bind_int64(stmt, 1, collection);
     return crn_conn_each(txn->conn, stmt, fill_row, &filling, err);
 }
 
-static cairn_status find_index(struct crn_txn *txn, uint32_t collection, const char *path, int64_t *out_id, cairn_error *err)
+static cairn_status find_index(struct crn_txn *txn, uint32_t collection, const char *path, int64_t *out_id,
+                               cairn_error *err)
 {
     sqlite3_stmt *stmt;
 
-    CRN_TRY(crn_conn_statement(txn->conn, "SELECT id FROM payload_indexes WHERE collection=?1 AND path=?2", &stmt, err));
+    CRN_TRY(crn_conn_statement(txn->conn, "SELECT id FROM payload_indexes WHERE collection=?1 AND path=?2",
+                               &stmt, err));
     sqlite3_bind_int64(stmt, 1, collection);
     sqlite3_bind_text(stmt, 2, path, -1, SQLITE_STATIC);
     return crn_conn_value(txn->conn, stmt, 0, out_id, err);
 }
 
-cairn_status crn_txn_payload_index_create(struct crn_txn *txn, const struct crn_catalog *catalog, const char *path,
-                                          cairn_error *err)
+cairn_status crn_txn_payload_index_create(struct crn_txn *txn, const struct crn_catalog *catalog,
+                                          const char *path, cairn_error *err)
 {
     char text[CRN_PAYLOAD_PATH_MAX + 1];
     sqlite3_stmt *stmt;
@@ -233,20 +252,22 @@ cairn_status crn_txn_payload_index_create(struct crn_txn *txn, const struct crn_
     CRN_TRY(crn_txn_collection_check(txn, catalog->id, err));
     CRN_TRY(find_index(txn, catalog->id, path, &id, err));
     if (id != 0) return CAIRN_OK;
-    CRN_TRY(crn_conn_statement(txn->conn, "INSERT INTO payload_indexes(collection, path) VALUES(?1,?2)", &stmt, err));
+    CRN_TRY(crn_conn_statement(txn->conn, "INSERT INTO payload_indexes(collection, path) VALUES(?1,?2)",
+                               &stmt, err));
     sqlite3_bind_int64(stmt, 1, catalog->id);
     sqlite3_bind_text(stmt, 2, path, -1, SQLITE_STATIC);
     CRN_TRY(crn_conn_run(txn->conn, stmt, err));
     id = sqlite3_last_insert_rowid(txn->conn->db);
-    if (id > UINT32_MAX) return crn_error_set(err, CAIRN_LIMIT, "all numbers for payload indexes have been used");
-    strcpy(text, path);
+    if (id > UINT32_MAX)
+        return crn_error_set(err, CAIRN_LIMIT, "all numbers for payload indexes have been used");
+    memcpy(text, path, strlen(path) + 1);
     const struct crn_payload_index index = {.id = (uint32_t)id, .path = text};
     CRN_TRY(fill_index(txn, catalog->id, &index, err));
     return log_catalog(txn, catalog->id, err);
 }
 
-cairn_status crn_txn_payload_index_drop(struct crn_txn *txn, const struct crn_catalog *catalog, const char *path,
-                                        cairn_error *err)
+cairn_status crn_txn_payload_index_drop(struct crn_txn *txn, const struct crn_catalog *catalog,
+                                        const char *path, cairn_error *err)
 {
     static const char *const index_sql[] = {
         "DELETE FROM payload_values WHERE idx=?1",
@@ -263,24 +284,27 @@ cairn_status crn_txn_payload_index_drop(struct crn_txn *txn, const struct crn_ca
 
 /* ---- segments ---- */
 
-static cairn_status insert_segment(struct crn_txn *txn, uint32_t space, uint32_t ord, const struct crn_segment_entry *entry,
-                                   cairn_error *err)
+static cairn_status insert_segment(struct crn_txn *txn, uint32_t space, uint32_t ord,
+                                   const struct crn_segment_entry *entry, cairn_error *err)
 {
     sqlite3_stmt *stmt;
 
-    CRN_TRY(crn_conn_statement(txn->conn, "INSERT INTO segments(space, ord, file, index_file, seq, rows)"
-                               " VALUES(?1,?2,?3,?4,?5,?6)", &stmt, err));
+    CRN_TRY(crn_conn_statement(txn->conn,
+                               "INSERT INTO segments(space, ord, file, index_file, seq, rows)"
+                               " VALUES(?1,?2,?3,?4,?5,?6)",
+                               &stmt, err));
     sqlite3_bind_int64(stmt, 1, space);
     sqlite3_bind_int64(stmt, 2, ord);
     sqlite3_bind_text(stmt, 3, entry->file, (int)strnlen(entry->file, sizeof entry->file), SQLITE_STATIC);
-    sqlite3_bind_text(stmt, 4, entry->index_file, (int)strnlen(entry->index_file, sizeof entry->index_file), SQLITE_STATIC);
+    sqlite3_bind_text(stmt, 4, entry->index_file, (int)strnlen(entry->index_file, sizeof entry->index_file),
+                      SQLITE_STATIC);
     sqlite3_bind_int64(stmt, 5, (int64_t)entry->sequence);
     sqlite3_bind_int64(stmt, 6, (int64_t)entry->rows);
     return crn_conn_run(txn->conn, stmt, err);
 }
 
-cairn_status crn_txn_segments_set(struct crn_txn *txn, uint32_t space, const struct crn_segment_entry *entries,
-                                  uint32_t count, cairn_error *err)
+cairn_status crn_txn_segments_set(struct crn_txn *txn, uint32_t space,
+                                  const struct crn_segment_entry *entries, uint32_t count, cairn_error *err)
 {
     static const char *const clear_sql[] = {"DELETE FROM segments WHERE space=?1"};
 

@@ -8,8 +8,8 @@
 
 #include <string.h>
 
-static cairn_status change_value(struct crn_txn *txn, uint32_t index, int64_t key, const struct crn_payload_value *value,
-                                 bool add, cairn_error *err)
+static cairn_status change_value(struct crn_txn *txn, uint32_t index, int64_t key,
+                                 const struct crn_payload_value *value, bool add, cairn_error *err)
 {
     static const char insert[] = "INSERT INTO payload_values(idx, value, key) VALUES(?1,?2,?3)";
     static const char delete[] = "DELETE FROM payload_values WHERE idx=?1 AND value=?2 AND key=?3";
@@ -34,8 +34,9 @@ static cairn_status change_index(struct crn_txn *txn, const struct crn_payload_i
     return CAIRN_OK;
 }
 
-cairn_status crn_txn_values_change(struct crn_txn *txn, const struct crn_payload_index *indexes, uint32_t index_count,
-                                   int64_t key, const char *payload, bool add, cairn_error *err)
+cairn_status crn_txn_values_change(struct crn_txn *txn, const struct crn_payload_index *indexes,
+                                   uint32_t index_count, int64_t key, const char *payload, bool add,
+                                   cairn_error *err)
 {
     struct crn_json root;
 
@@ -48,8 +49,8 @@ cairn_status crn_txn_values_change(struct crn_txn *txn, const struct crn_payload
 }
 
 /* The table keeps no texts: to take one out it has to be told the text that it was given. */
-cairn_status crn_txn_lexical_change(struct crn_txn *txn, uint32_t collection, uint32_t local, const char *text, bool add,
-                                    cairn_error *err)
+cairn_status crn_txn_lexical_change(struct crn_txn *txn, uint32_t collection, uint32_t local,
+                                    const char *text, bool add, cairn_error *err)
 {
     static const char insert[] = "INSERT INTO fts_%u(rowid, text) VALUES(?1,?2)";
     static const char delete[] = "INSERT INTO fts_%u(fts_%u, rowid, text) VALUES('delete',?1,?2)";

@@ -11,9 +11,9 @@
 /* SQLite refuses a value or row above 10^9 bytes. Checked here, so that binding memory of the caller cannot fail. */
 #define ROW_BYTES_MAX 900000000u
 
-cairn_status crn_txn_find(struct crn_txn *txn, const struct crn_catalog *catalog, cairn_id_type type, const char *id,
-                          size_t id_len, uint64_t id_u64, uint32_t *out_local, uint64_t *out_version,
-                          int64_t *out_expires_at_ms, cairn_error *err)
+cairn_status crn_txn_find(struct crn_txn *txn, const struct crn_catalog *catalog, cairn_id_type type,
+                          const char *id, size_t id_len, uint64_t id_u64, uint32_t *out_local,
+                          uint64_t *out_version, int64_t *out_expires_at_ms, cairn_error *err)
 {
     struct crn_row_id row_id;
 
@@ -21,8 +21,9 @@ cairn_status crn_txn_find(struct crn_txn *txn, const struct crn_catalog *catalog
     return crn_row_find(txn->conn, catalog->id, &row_id, out_local, out_version, out_expires_at_ms, err);
 }
 
-cairn_status crn_txn_record(struct crn_txn *txn, const struct crn_catalog *catalog, uint32_t local, bool with_vectors,
-                            struct crn_buf *memory, struct crn_record *out_record, cairn_error *err)
+cairn_status crn_txn_record(struct crn_txn *txn, const struct crn_catalog *catalog, uint32_t local,
+                            bool with_vectors, struct crn_buf *memory, struct crn_record *out_record,
+                            cairn_error *err)
 {
     return crn_row_read(txn->conn, catalog, local, with_vectors, memory, out_record, err);
 }
@@ -51,16 +52,18 @@ static bool has_space(const struct crn_txn_collection *collection, uint32_t spac
     return false;
 }
 
-static cairn_status check_vectors(const struct crn_txn_collection *collection, const struct crn_record *record,
-                                  size_t *out_bytes, cairn_error *err)
+static cairn_status check_vectors(const struct crn_txn_collection *collection,
+                                  const struct crn_record *record, size_t *out_bytes, cairn_error *err)
 {
     if (record->vector_count > CAIRN_SPACES_MAX) {
-        return crn_error_set(err, CAIRN_LIMIT, "a row has %u vectors, more than %u", record->vector_count, CAIRN_SPACES_MAX);
+        return crn_error_set(err, CAIRN_LIMIT, "a row has %u vectors, more than %u", record->vector_count,
+                             CAIRN_SPACES_MAX);
     }
     for (uint32_t i = 0; i < record->vector_count; i++) {
         const struct crn_vector_data *vector = &record->vectors[i];
         if (!has_space(collection, vector->space)) {
-            return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "the collection has no space %u", vector->space);
+            return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "the collection has no space %u",
+                                 vector->space);
         }
         for (uint32_t j = 0; j < i; j++) {
             if (record->vectors[j].space != vector->space) continue;
@@ -80,14 +83,17 @@ static cairn_status check_record(struct put *put, cairn_error *err)
     size_t vector_bytes = 0;
 
     CRN_TRY(crn_row_id_set(&put->id, record->id_type, record->id, record->id_len, record->id_u64, err));
-    if (isnan(record->confidence)) return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "a confidence that is no number");
+    if (isnan(record->confidence))
+        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "a confidence that is no number");
     put->text_len = record->text != NULL ? strlen(record->text) : 0;
     put->payload_len = record->payload != NULL ? strlen(record->payload) : 0;
     if (put->text_len > CAIRN_TEXT_MAX) {
-        return crn_error_set(err, CAIRN_LIMIT, "a text of %zu bytes, more than %u", put->text_len, CAIRN_TEXT_MAX);
+        return crn_error_set(err, CAIRN_LIMIT, "a text of %zu bytes, more than %u", put->text_len,
+                             CAIRN_TEXT_MAX);
     }
     if (put->payload_len > CAIRN_PAYLOAD_MAX) {
-        return crn_error_set(err, CAIRN_LIMIT, "a payload of %zu bytes, more than %u", put->payload_len, CAIRN_PAYLOAD_MAX);
+        return crn_error_set(err, CAIRN_LIMIT, "a payload of %zu bytes, more than %u", put->payload_len,
+                             CAIRN_PAYLOAD_MAX);
     }
     CRN_TRY(check_vectors(put->collection, record, &vector_bytes, err));
     put->txn->bytes += vector_bytes + put->text_len + put->payload_len + 256;
@@ -101,7 +107,8 @@ static cairn_status give_local(struct put *put, cairn_error *err)
     put->inserts = put->record->local == 0;
     if (put->inserts) {
         if (collection->next_local > CRN_LOCAL_MAX) {
-            return crn_error_set(err, CAIRN_LIMIT, "the collection has given out all of its %u row numbers", CRN_LOCAL_MAX);
+            return crn_error_set(err, CAIRN_LIMIT, "the collection has given out all of its %u row numbers",
+                                 CRN_LOCAL_MAX);
         }
         put->record->local = (uint32_t)collection->next_local++;
         collection->changed = true;
@@ -120,7 +127,8 @@ static void digest_vectors(struct put *put)
 
     for (uint32_t i = 0; i < record->vector_count; i++) {
         const struct crn_vector_data *vector = &record->vectors[i];
-        put->vector_digests[i] = crn_row_vector_digest(vector->space, record->local, vector->data, vector->size);
+        put->vector_digests[i] =
+            crn_row_vector_digest(vector->space, record->local, vector->data, vector->size);
     }
     for (uint32_t s = 0; s < put->collection->space_count; s++) {
         for (uint32_t i = 0; i < record->vector_count; i++) {
@@ -154,7 +162,8 @@ static cairn_status digest_row(struct put *put, cairn_error *err)
 /* ---- the indexes over text and payload ---- */
 
 /* Takes the row that is stored out of the indexes its collection has; costs nothing when it has none. */
-static cairn_status unindex(struct crn_txn *txn, const struct crn_txn_collection *collection, uint32_t local, cairn_error *err)
+static cairn_status unindex(struct crn_txn *txn, const struct crn_txn_collection *collection, uint32_t local,
+                            cairn_error *err)
 {
     const int64_t key = crn_key(collection->id, local);
     sqlite3_stmt *stmt;
@@ -172,7 +181,8 @@ static cairn_status unindex(struct crn_txn *txn, const struct crn_txn_collection
         status = crn_txn_lexical_change(txn, collection->id, local, text, false, err);
     }
     if (status == CAIRN_OK && payload != NULL) {
-        status = crn_txn_values_change(txn, collection->indexes, collection->index_count, key, payload, false, err);
+        status = crn_txn_values_change(txn, collection->indexes, collection->index_count, key, payload, false,
+                                       err);
     }
     sqlite3_reset(stmt);
     return status;
@@ -187,7 +197,8 @@ static cairn_status index_row(const struct put *put, cairn_error *err)
         CRN_TRY(crn_txn_lexical_change(put->txn, collection->id, record->local, record->text, true, err));
     }
     if (record->payload == NULL) return CAIRN_OK;
-    return crn_txn_values_change(put->txn, collection->indexes, collection->index_count, put->key, record->payload, true, err);
+    return crn_txn_values_change(put->txn, collection->indexes, collection->index_count, put->key,
+                                 record->payload, true, err);
 }
 
 /* ---- points, vecs, usage ---- */
@@ -257,7 +268,8 @@ static cairn_status write_vectors(const struct put *put, cairn_error *err)
 
     for (uint32_t i = 0; i < record->vector_count; i++) {
         const struct crn_vector_data *vector = &record->vectors[i];
-        CRN_TRY(crn_conn_statement(conn, "INSERT OR REPLACE INTO vecs(key, digest, data) VALUES(?1,?2,?3)", &stmt, err));
+        CRN_TRY(crn_conn_statement(conn, "INSERT OR REPLACE INTO vecs(key, digest, data) VALUES(?1,?2,?3)",
+                                   &stmt, err));
         sqlite3_bind_int64(stmt, 1, crn_key(vector->space, record->local));
         sqlite3_bind_int64(stmt, 2, (int64_t)put->vector_digests[i]);
         sqlite3_bind_blob(stmt, 3, vector->data, (int)vector->size, SQLITE_STATIC);
@@ -275,8 +287,8 @@ static bool gives_vector(const struct crn_record *record, uint32_t space)
 }
 
 /* Deletes the row's vectors but those of `keep` (NULL: all). */
-static cairn_status delete_vectors(struct crn_txn *txn, const struct crn_txn_collection *collection, uint32_t local,
-                                   const struct crn_record *keep, cairn_error *err)
+static cairn_status delete_vectors(struct crn_txn *txn, const struct crn_txn_collection *collection,
+                                   uint32_t local, const struct crn_record *keep, cairn_error *err)
 {
     sqlite3_stmt *stmt;
 
@@ -306,8 +318,10 @@ static cairn_status write_usage(const struct put *put, cairn_error *err)
     if ((record->usage_count | record->success_count | record->last_used_ms) == 0) {
         return put->inserts ? CAIRN_OK : delete_usage(put->txn, put->key, err);
     }
-    CRN_TRY(crn_conn_statement(put->txn->conn, "INSERT OR REPLACE INTO usage(key, usage_count, success_count, last_used)"
-                               " VALUES(?1,?2,?3,?4)", &stmt, err));
+    CRN_TRY(crn_conn_statement(put->txn->conn,
+                               "INSERT OR REPLACE INTO usage(key, usage_count, success_count, last_used)"
+                               " VALUES(?1,?2,?3,?4)",
+                               &stmt, err));
     sqlite3_bind_int64(stmt, 1, put->key);
     sqlite3_bind_int64(stmt, 2, record->usage_count);
     sqlite3_bind_int64(stmt, 3, record->success_count);
@@ -351,12 +365,14 @@ static cairn_status delete_point(struct crn_txn *txn, const struct crn_catalog *
     CRN_TRY(crn_conn_statement(txn->conn, "DELETE FROM points WHERE key=?1 RETURNING version", &stmt, err));
     sqlite3_bind_int64(stmt, 1, crn_key(catalog->id, local));
     CRN_TRY(crn_conn_step(txn->conn, stmt, &row, err));
-    if (!row) return crn_error_set(err, CAIRN_NOT_FOUND, "collection \"%s\" has no row %u", catalog->name, local);
+    if (!row)
+        return crn_error_set(err, CAIRN_NOT_FOUND, "collection \"%s\" has no row %u", catalog->name, local);
     *out_version = (uint64_t)sqlite3_column_int64(stmt, 0);
     return crn_conn_run(txn->conn, stmt, err);
 }
 
-cairn_status crn_txn_delete(struct crn_txn *txn, const struct crn_catalog *catalog, uint32_t local, cairn_error *err)
+cairn_status crn_txn_delete(struct crn_txn *txn, const struct crn_catalog *catalog, uint32_t local,
+                            cairn_error *err)
 {
     const int64_t key = crn_key(catalog->id, local);
     struct crn_txn_collection *collection;
@@ -373,15 +389,17 @@ cairn_status crn_txn_delete(struct crn_txn *txn, const struct crn_catalog *catal
     return crn_txn_log(txn, CRN_LOG_DELETE, key, version, 0, err);
 }
 
-cairn_status crn_txn_use(struct crn_txn *txn, uint32_t collection, uint32_t local, int64_t uses, int64_t last_used_ms,
-                         cairn_error *err)
+cairn_status crn_txn_use(struct crn_txn *txn, uint32_t collection, uint32_t local, int64_t uses,
+                         int64_t last_used_ms, cairn_error *err)
 {
     sqlite3_stmt *stmt;
 
-    CRN_TRY(crn_conn_statement(txn->conn, "INSERT INTO usage(key, usage_count, success_count, last_used)"
-                               " SELECT key, ?2, 0, ?3 FROM points WHERE key=?1 ON CONFLICT(key) DO UPDATE SET"
-                               " usage_count=usage_count+excluded.usage_count, last_used=max(last_used, excluded.last_used)",
-                               &stmt, err));
+    CRN_TRY(crn_conn_statement(
+        txn->conn,
+        "INSERT INTO usage(key, usage_count, success_count, last_used)"
+        " SELECT key, ?2, 0, ?3 FROM points WHERE key=?1 ON CONFLICT(key) DO UPDATE SET"
+        " usage_count=usage_count+excluded.usage_count, last_used=max(last_used, excluded.last_used)",
+        &stmt, err));
     sqlite3_bind_int64(stmt, 1, crn_key(collection, local));
     sqlite3_bind_int64(stmt, 2, uses);
     sqlite3_bind_int64(stmt, 3, last_used_ms);

@@ -30,7 +30,8 @@ void crn_verify_found(struct crn_verify *verify, const char *format, ...)
 
 static cairn_status tell(struct crn_verify *verify)
 {
-    if (verify->progress == NULL || verify->progress(verify->ctx, verify->phase, verify->done, verify->total)) return CAIRN_OK;
+    if (verify->progress == NULL || verify->progress(verify->ctx, verify->phase, verify->done, verify->total))
+        return CAIRN_OK;
     return crn_error_set(verify->err, CAIRN_CANCELLED, "the verification was cancelled");
 }
 
@@ -50,7 +51,8 @@ cairn_status crn_verify_step(struct crn_verify *verify)
 cairn_status crn_verify_absorb(struct crn_verify *verify, cairn_status status, const char *what)
 {
     if (status != CAIRN_CORRUPT) return status;
-    crn_verify_found(verify, "%s: %s", what, verify->err != NULL ? verify->err->message : cairn_status_text(status));
+    crn_verify_found(verify, "%s: %s", what,
+                     verify->err != NULL ? verify->err->message : cairn_status_text(status));
     return CAIRN_OK;
 }
 
@@ -140,13 +142,18 @@ static cairn_status verify_orphans(struct crn_verify *verify)
         const char *sql, *what;
     } checks[] = {
         {"SELECT " CRN_VERIFY_KEY("collection", "key") " FROM points p WHERE NOT EXISTS"
-         "(SELECT 1 FROM collections c WHERE c.id=p.key>>32)", "a row of a collection that does not exist"},
+                                                       "(SELECT 1 FROM collections c WHERE c.id=p.key>>32)",
+         "a row of a collection that does not exist"},
         {"SELECT " CRN_VERIFY_KEY("space", "key") " FROM vecs v WHERE NOT EXISTS"
-         "(SELECT 1 FROM spaces s WHERE s.id=v.key>>32)", "a vector of a space that does not exist"},
-        {"SELECT " CRN_VERIFY_KEY("space", "v.key") " FROM vecs v JOIN spaces s ON s.id=v.key>>32 WHERE NOT EXISTS"
-         "(SELECT 1 FROM points p WHERE p.key=(s.collection<<32)+(v.key&4294967295))", "a vector without a row"},
+                                                  "(SELECT 1 FROM spaces s WHERE s.id=v.key>>32)",
+         "a vector of a space that does not exist"},
+        {"SELECT " CRN_VERIFY_KEY(
+             "space", "v.key") " FROM vecs v JOIN spaces s ON s.id=v.key>>32 WHERE NOT EXISTS"
+                               "(SELECT 1 FROM points p WHERE p.key=(s.collection<<32)+(v.key&4294967295))",
+         "a vector without a row"},
         {"SELECT " CRN_VERIFY_KEY("collection", "key") " FROM usage u WHERE NOT EXISTS"
-         "(SELECT 1 FROM points p WHERE p.key=u.key)", "use counts without a row"},
+                                                       "(SELECT 1 FROM points p WHERE p.key=u.key)",
+         "use counts without a row"},
         {"SELECT id FROM spaces s WHERE NOT EXISTS(SELECT 1 FROM collections c WHERE c.id=s.collection)",
          "a space without a collection, number"},
         {"SELECT idx FROM payload_values v WHERE NOT EXISTS(SELECT 1 FROM payload_indexes i WHERE i.id=v.idx)",
@@ -179,11 +186,14 @@ static cairn_status verify_snapshot(struct crn_verify *verify)
     return status == CAIRN_OK ? crn_verify_log(verify) : status;
 }
 
-cairn_status crn_store_verify(struct crn_store *store, cairn_finding_fn finding, cairn_progress_fn progress, void *ctx,
-                              uint64_t *out_findings, cairn_error *err)
+cairn_status crn_store_verify(struct crn_store *store, cairn_finding_fn finding, cairn_progress_fn progress,
+                              void *ctx, uint64_t *out_findings, cairn_error *err)
 {
     cairn_error own; /* messages become findings, so there has to be one */
-    struct crn_verify verify = {.store = store, .finding = finding, .progress = progress, .ctx = ctx,
+    struct crn_verify verify = {.store = store,
+                                .finding = finding,
+                                .progress = progress,
+                                .ctx = ctx,
                                 .err = err != NULL ? err : &own};
 
     *out_findings = 0;

@@ -18,7 +18,8 @@ struct crn_verify {
     cairn_error *err;
 };
 
-void crn_verify_found(struct crn_verify *verify, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void crn_verify_found(struct crn_verify *verify, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 /* Begins a phase; counts one row of it. CANCELLED when the caller says so. */
 cairn_status crn_verify_phase(struct crn_verify *verify, const char *phase, uint64_t total);
@@ -34,10 +35,13 @@ cairn_status crn_verify_absorb(struct crn_verify *verify, cairn_status status, c
 cairn_status crn_verify_none(struct crn_verify *verify, const char *sql, uint32_t number, const char *what);
 
 /* The phases, in their order. */
-cairn_status crn_verify_pages(struct crn_verify *verify);                                           /* verify.c */
-cairn_status crn_verify_rows(struct crn_verify *verify, const struct crn_catalog *catalog);         /* verify_rows.c */
-cairn_status crn_verify_indexes(struct crn_verify *verify, const struct crn_catalog *catalog);      /* verify_indexes.c */
-cairn_status crn_verify_trajectories(struct crn_verify *verify, const struct crn_catalog *catalog); /* verify_rows.c */
-cairn_status crn_verify_log(struct crn_verify *verify);                                             /* verify_rows.c */
+cairn_status crn_verify_pages(struct crn_verify *verify); /* verify.c */
+cairn_status crn_verify_rows(struct crn_verify *verify,
+                             const struct crn_catalog *catalog); /* verify_rows.c */
+cairn_status crn_verify_indexes(struct crn_verify *verify,
+                                const struct crn_catalog *catalog); /* verify_indexes.c */
+cairn_status crn_verify_trajectories(struct crn_verify *verify,
+                                     const struct crn_catalog *catalog); /* verify_rows.c */
+cairn_status crn_verify_log(struct crn_verify *verify);                  /* verify_rows.c */
 
 #endif

@@ -42,7 +42,8 @@ static cairn_status open_file(struct crn_write_lock *lock, cairn_error *err)
     return CAIRN_OK;
 }
 
-cairn_status crn_write_lock_init(struct crn_write_lock *lock, const char *folder, const char *name, cairn_error *err)
+cairn_status crn_write_lock_init(struct crn_write_lock *lock, const char *folder, const char *name,
+                                 cairn_error *err)
 {
     const size_t size = strlen(folder) + strlen(name) + sizeof "/";
     pthread_condattr_t attributes;
@@ -111,15 +112,18 @@ static int set_byte(int fd, enum lock_byte byte, short type)
 }
 
 /* There is no waiting for a lock with a time limit in the kernel, so it is asked again and again. */
-static cairn_status acquire_byte(struct crn_write_lock *lock, enum lock_byte byte, uint64_t deadline_ns, cairn_error *err)
+static cairn_status acquire_byte(struct crn_write_lock *lock, enum lock_byte byte, uint64_t deadline_ns,
+                                 cairn_error *err)
 {
     const uint64_t began_ns = crn_clock_ns();
 
     while (set_byte(lock->fd, byte, F_WRLCK) != 0) {
-        if (errno != EAGAIN && errno != EACCES && errno != EINTR) return crn_error_errno(err, errno, "locking", lock->path);
+        if (errno != EAGAIN && errno != EACCES && errno != EINTR)
+            return crn_error_errno(err, errno, "locking", lock->path);
         const uint64_t now_ns = crn_clock_ns();
         if (now_ns >= deadline_ns) {
-            return crn_error_set(err, CAIRN_BUSY, "another process is writing to the database (it holds %s)", lock->path);
+            return crn_error_set(err, CAIRN_BUSY, "another process is writing to the database (it holds %s)",
+                                 lock->path);
         }
         uint64_t pause_ns = (now_ns - began_ns) / 4;
         if (pause_ns < PAUSE_NS_MIN) pause_ns = PAUSE_NS_MIN;

@@ -28,7 +28,8 @@ struct crn_write_lock {
 };
 
 /* Makes the folder and the file of that name in it when they are missing. READ_ONLY, IO. */
-cairn_status crn_write_lock_init(struct crn_write_lock *lock, const char *folder, const char *name, cairn_error *err);
+cairn_status crn_write_lock_init(struct crn_write_lock *lock, const char *folder, const char *name,
+                                 cairn_error *err);
 void crn_write_lock_release(struct crn_write_lock *lock); /* one never initialized (zeros) is accepted */
 
 /* BUSY when it was not to be had within the time; 0 tries once. Should the folder have been deleted meanwhile, it is

@@ -149,7 +149,8 @@ static bool run_in_savepoint(struct crn_store *store, struct crn_write_slot *slo
     slot->status = crn_conn_exec(&store->writer, "SAVEPOINT job", &slot->error);
     if (slot->status == CAIRN_OK) {
         slot->status = run_job(&store->txn, slot);
-        if (slot->status == CAIRN_OK) slot->status = crn_conn_exec(&store->writer, "RELEASE job", &slot->error);
+        if (slot->status == CAIRN_OK)
+            slot->status = crn_conn_exec(&store->writer, "RELEASE job", &slot->error);
     }
     slot->ran = slot->status == CAIRN_OK;
     if (slot->ran) return true;
@@ -218,7 +219,8 @@ static cairn_status begin(struct crn_store *store, cairn_error *err)
     CRN_TRY(crn_writer_ready(store, err));
     CRN_TRY(crn_txn_begin(&store->txn, err));
     if (crn_shared_attach(&store->shared)) return CAIRN_OK;
-    cairn_status status = crn_shared_create(&store->shared, store->txn.sequence, err); /* its folder was deleted */
+    cairn_status status =
+        crn_shared_create(&store->shared, store->txn.sequence, err); /* its folder was deleted */
     if (status != CAIRN_OK) crn_txn_rollback(&store->txn);
     return status;
 }
@@ -251,7 +253,8 @@ static void run_group(struct crn_store *store, struct group *group)
     }
     atomic_fetch_add(&store->commits, ran);
     for (struct crn_write_slot *slot = group->first; slot != NULL; slot = slot->next) {
-        if (slot->ran && slot->job->committed != NULL) slot->job->committed(slot->job->ctx, store->txn.sequence);
+        if (slot->ran && slot->job->committed != NULL)
+            slot->job->committed(slot->job->ctx, store->txn.sequence);
     }
 }
 

@@ -8,6 +8,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <math.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -232,13 +233,158 @@ static void no_damage_changes_an_answer(void **state)
     unsigned count = model_seed_count(60);
 
     (void)state;
-    seed = model_first_seed();
     for (unsigned i = 0; i < count; i++, seed++) run_seed();
+}
+
+/* ---- approximate indexes ---- */
+
+#define BIG_ROWS 3000u
+#define BIG_QUERIES 80u /* an index is opened only when scanning has cost as much */
+#define BIG_K 10u
+
+static void big_vector(uint32_t number, float vector[MODEL_DIM])
+{
+    struct model_row row;
+
+    model_row(&row, 1, number, number + 1);
+    memcpy(vector, row.vector, sizeof row.vector);
+}
+
+static float l2(const float *a, const float *b)
+{
+    double square = 0;
+
+    for (unsigned i = 0; i < MODEL_DIM; i++) square += ((double)a[i] - b[i]) * ((double)a[i] - b[i]);
+    return (float)sqrt(square);
+}
+
+static int compare_floats(const void *a, const void *b)
+{
+    return (*(const float *)a > *(const float *)b) - (*(const float *)a < *(const float *)b);
+}
+
+static void fill_big(cairn_collection *collection)
+{
+    static struct model_row rows[BIG_ROWS];
+    static cairn_pattern patterns[BIG_ROWS];
+    cairn_error err;
+
+    for (uint32_t i = 0; i < BIG_ROWS; i++) {
+        model_row(&rows[i], 1, i, i + 1);
+        patterns[i] = model_pattern(&rows[i]);
+    }
+    if (cairn_insert(collection, patterns, BIG_ROWS, &err) != CAIRN_OK)
+        fail_seed("cairn_insert", err.message);
+    if (cairn_optimize(collection, NULL, NULL, &err) != CAIRN_OK) fail_seed("cairn_optimize", err.message);
+}
+
+/* How many of the hits are among the true nearest; each must have its true distance. */
+static unsigned count_right(const cairn_results *results, const float *query)
+{
+    static float distances[BIG_ROWS];
+    unsigned right = 0;
+
+    for (uint32_t i = 0; i < BIG_ROWS; i++) {
+        float vector[MODEL_DIM];
+        big_vector(i, vector);
+        distances[i] = l2(query, vector);
+    }
+    qsort(distances, BIG_ROWS, sizeof distances[0], compare_floats);
+    if (cairn_results_count(results) != BIG_K) fail_seed("a search", "hits are missing");
+    for (size_t i = 0; i < BIG_K; i++) {
+        const cairn_hit *hit = cairn_results_at(results, i);
+        float vector[MODEL_DIM];
+
+        big_vector((uint32_t)strtoul(hit->id.text + 1, NULL, 10), vector);
+        if (!(fabsf(hit->distance - l2(query, vector)) < 1e-3f)) fail_seed("a hit's distance", hit->id.text);
+        right += hit->distance <= distances[BIG_K - 1] + 1e-4f;
+    }
+    return right;
+}
+
+/* Returns how many searches the index answered. */
+static unsigned search_big(cairn_collection *collection)
+{
+    unsigned right = 0, by_index = 0;
+
+    for (uint32_t i = 0; i < BIG_QUERIES; i++) {
+        float vector[MODEL_DIM];
+        cairn_query query = {.size = sizeof query, .vector = vector, .k = BIG_K, .ef = 400};
+        cairn_search_info info = {.size = sizeof info};
+        cairn_results *results;
+        cairn_error err;
+
+        big_vector(BIG_ROWS + i, vector);
+        if (cairn_search(collection, &query, &results, &err) != CAIRN_OK)
+            fail_seed("cairn_search", err.message);
+        right += count_right(results, vector);
+        cairn_results_info(results, &info);
+        by_index += strcmp(info.plan, "index") == 0;
+        cairn_results_free(results);
+    }
+    if (right < BIG_QUERIES * BIG_K * 95 / 100) fail_seed("searches", "the recall is below .95");
+    return by_index;
+}
+
+static void damage_big(const char *path, struct crn_rng *rng)
+{
+    cairn_open_options options = options_of(rng);
+    cairn_db *db;
+    cairn_collection *collection;
+    struct files files;
+    uint64_t findings;
+    cairn_error err;
+
+    list_files(&files, path, ".derived");
+    harm(&files, rng);
+    if (cairn_open(path, &options, &db, &err) != CAIRN_OK) fail_seed("cairn_open", err.message);
+    if (cairn_collection_open(db, "big", NULL, &collection, &err) != CAIRN_OK)
+        fail_seed("cairn_collection_open", err.message);
+    search_big(collection);
+    if (cairn_optimize(collection, NULL, NULL, &err) != CAIRN_OK) fail_seed("cairn_optimize", err.message);
+    search_big(collection);
+    if (cairn_rebuild(db, NULL, NULL, &err) != CAIRN_OK) fail_seed("cairn_rebuild", err.message);
+    if (search_big(collection) == 0) fail_seed("searches after cairn_rebuild", "no index answers");
+    if (cairn_verify(db, NULL, NULL, NULL, &findings, &err) != CAIRN_OK || findings != 0)
+        fail_seed("cairn_verify", "has findings after cairn_rebuild");
+    cairn_collection_close(collection);
+    cairn_close(db);
+}
+
+static void a_damaged_index_costs_no_answer(void **state)
+{
+    const cairn_collection_options big = {
+        .size = sizeof big, .dim = MODEL_DIM, .metric = CAIRN_METRIC_L2, .index = "faiss:HNSW16"};
+    unsigned count = model_seed_count(60) / 6;
+    char *folder = model_folder(), path[600];
+    struct crn_rng rng;
+    cairn_db *db;
+    cairn_collection *collection;
+    cairn_error err;
+
+    (void)state;
+    assert_non_null(folder);
+    crn_rng_init(&rng, seed);
+    snprintf(path, sizeof path, "%s/memory.cairn", folder);
+    cairn_open_options options = options_of(&rng);
+    if (cairn_open(path, &options, &db, &err) != CAIRN_OK) fail_seed("cairn_open", err.message);
+    if (cairn_collection_open(db, "big", &big, &collection, &err) != CAIRN_OK)
+        fail_seed("cairn_collection_open", err.message);
+    fill_big(collection);
+    if (search_big(collection) == 0) fail_seed("searches", "no index answers");
+    cairn_collection_close(collection);
+    cairn_close(db);
+    for (unsigned i = 0; i < count; i++) damage_big(path, &rng);
+    model_folder_remove(folder);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(no_damage_changes_an_answer)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(no_damage_changes_an_answer),
+        cmocka_unit_test(a_damaged_index_costs_no_answer),
+    };
 
+    seed = model_first_seed();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,11 +8,12 @@
 _Thread_local cairn_error fixture_error;
 const float fixture_floats[8] = {1, 2, 3, 4, 5, 6, 7, 8};
 
-void fixture_expect(cairn_status status, cairn_status wanted, const cairn_error *err, const char *call, const char *file,
-                    int line)
+void fixture_expect(cairn_status status, cairn_status wanted, const cairn_error *err, const char *call,
+                    const char *file, int line)
 {
     if (status == wanted) return;
-    print_error("%s answers %s, not %s: %s\n", call, cairn_status_name(status), cairn_status_name(wanted), err->message);
+    print_error("%s answers %s, not %s: %s\n", call, cairn_status_name(status), cairn_status_name(wanted),
+                err->message);
     _fail(file, line);
 }
 
@@ -36,7 +37,8 @@ int fixture_setup_bare(void **state)
     struct fixture *fixture = calloc(1, sizeof *fixture);
     const char *parent = getenv("TMPDIR");
 
-    snprintf(fixture->folder, sizeof fixture->folder, "%s/cairn-store-XXXXXX", parent != NULL ? parent : "/tmp");
+    snprintf(fixture->folder, sizeof fixture->folder, "%s/cairn-store-XXXXXX",
+             parent != NULL ? parent : "/tmp");
     if (mkdtemp(fixture->folder) == NULL) return -1;
     snprintf(fixture->path, sizeof fixture->path, "%s/memory.cairn", fixture->folder);
     *state = fixture;
@@ -45,7 +47,8 @@ int fixture_setup_bare(void **state)
 
 void fixture_open(struct fixture *fixture)
 {
-    const struct crn_store_options options = {.vfs = fixture->vfs, .lazy = !fixture->durable, .busy_timeout_ms = 20000};
+    const struct crn_store_options options = {
+        .vfs = fixture->vfs, .lazy = !fixture->durable, .busy_timeout_ms = 20000};
 
     OK(crn_store_open(fixture->path, &options, &fixture->store, ERR));
 }
@@ -70,11 +73,20 @@ static cairn_status run_create(struct crn_txn *txn, void *ctx, cairn_error *err)
 void fixture_create_notes(struct fixture *fixture, bool lexical)
 {
     struct crn_space spaces[2] = {
-        {.name = "", .dim = NOTES_DIM, .metric = CAIRN_METRIC_COSINE, .quantization = CAIRN_QUANTIZATION_NONE, .index = "auto"},
-        {.name = "small", .dim = SMALL_DIM, .metric = CAIRN_METRIC_L2, .quantization = CAIRN_QUANTIZATION_SCALAR,
-         .index = "flat", .model = "m1"},
+        {.name = "",
+         .dim = NOTES_DIM,
+         .metric = CAIRN_METRIC_COSINE,
+         .quantization = CAIRN_QUANTIZATION_NONE,
+         .index = "auto"},
+        {.name = "small",
+         .dim = SMALL_DIM,
+         .metric = CAIRN_METRIC_L2,
+         .quantization = CAIRN_QUANTIZATION_SCALAR,
+         .index = "flat",
+         .model = "m1"},
     };
-    struct crn_catalog catalog = {.name = "notes", .lexical = lexical, .metadata = "{\"a\":1}", .spaces = spaces, .space_count = 2};
+    struct crn_catalog catalog = {
+        .name = "notes", .lexical = lexical, .metadata = "{\"a\":1}", .spaces = spaces, .space_count = 2};
 
     OK(fixture_write(fixture->store, run_create, &catalog, ERR));
     struct crn_reader *reader = fixture_reader(fixture->store);
@@ -126,7 +138,8 @@ static cairn_status run_put(struct crn_txn *txn, void *ctx, cairn_error *err)
     return crn_txn_put(txn, &put->fixture->catalog, put->record, put->vectors_unchanged, err);
 }
 
-cairn_status fixture_put(struct fixture *fixture, struct crn_record *record, bool vectors_unchanged, cairn_error *err)
+cairn_status fixture_put(struct fixture *fixture, struct crn_record *record, bool vectors_unchanged,
+                         cairn_error *err)
 {
     struct put put = {fixture, record, vectors_unchanged, record->local};
 
@@ -150,10 +163,18 @@ cairn_status fixture_delete(struct fixture *fixture, uint32_t local, cairn_error
 /* The vector points into static memory; tests know the id of the default space to be the first, 1. */
 struct crn_record fixture_record(const char *id)
 {
-    static const struct crn_vector_data vector = {.space = 1, .data = fixture_floats, .size = NOTES_DIM * sizeof(float)};
+    static const struct crn_vector_data vector = {
+        .space = 1, .data = fixture_floats, .size = NOTES_DIM * sizeof(float)};
 
-    return (struct crn_record){.id = id, .id_len = strlen(id), .domain = "", .agent = "", .type = "pattern",
-                               .confidence = 0.5, .created_at_ms = 1000, .version = 1, .vectors = &vector,
+    return (struct crn_record){.id = id,
+                               .id_len = strlen(id),
+                               .domain = "",
+                               .agent = "",
+                               .type = "pattern",
+                               .confidence = 0.5,
+                               .created_at_ms = 1000,
+                               .version = 1,
+                               .vectors = &vector,
                                .vector_count = 1};
 }
 
@@ -208,8 +229,8 @@ void fixture_raw(struct fixture *fixture, const char *sql)
     sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     sqlite3_busy_timeout(db, 5000);
     if (sqlite3_exec(db, sql, NULL, NULL, &message) != SQLITE_OK) fail_msg("%s: %s", sql, message);
-    assert_true(sqlite3_total_changes(db) > 0 || strncmp(sql, "PRAGMA", 6) == 0 || strncmp(sql, "DROP", 4) == 0 ||
-                strncmp(sql, "CREATE", 6) == 0);
+    assert_true(sqlite3_total_changes(db) > 0 || strncmp(sql, "PRAGMA", 6) == 0 ||
+                strncmp(sql, "DROP", 4) == 0 || strncmp(sql, "CREATE", 6) == 0);
     sqlite3_close(db);
 }
 
@@ -221,7 +242,8 @@ int64_t fixture_raw_number(const char *path, const char *sql)
     assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
     sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     sqlite3_busy_timeout(db, 5000);
-    if (sqlite3_prepare_v2(db, sql, -1, &stmt, NULL) != SQLITE_OK) fail_msg("%s: %s", sql, sqlite3_errmsg(db));
+    if (sqlite3_prepare_v2(db, sql, -1, &stmt, NULL) != SQLITE_OK)
+        fail_msg("%s: %s", sql, sqlite3_errmsg(db));
     assert_int_equal(sqlite3_step(stmt), SQLITE_ROW);
     const int64_t value = sqlite3_column_int64(stmt, 0);
     sqlite3_finalize(stmt);

@@ -21,17 +21,17 @@ struct fixture {
 #define SMALL_DIM 2u
 
 /* `call` uses ERR as its last argument. */
-#define assert_status(call, wanted)                                                                                  \
-    do {                                                                                                             \
-        fixture_error = (cairn_error){0};                                                                            \
-        fixture_expect((call), (wanted), &fixture_error, #call, __FILE__, __LINE__);                                 \
+#define assert_status(call, wanted)                                                  \
+    do {                                                                             \
+        fixture_error = (cairn_error){0};                                            \
+        fixture_expect((call), (wanted), &fixture_error, #call, __FILE__, __LINE__); \
     } while (0)
 #define OK(call) assert_status(call, CAIRN_OK)
 #define ERR (&fixture_error)
 
 extern _Thread_local cairn_error fixture_error;
-void fixture_expect(cairn_status status, cairn_status wanted, const cairn_error *err, const char *call, const char *file,
-                    int line);
+void fixture_expect(cairn_status status, cairn_status wanted, const cairn_error *err, const char *call,
+                    const char *file, int line);
 
 /* cmocka's setup and teardown: a new folder, an open store, the collection. The bare one only makes the folder. */
 int fixture_setup(void **state);
@@ -48,7 +48,8 @@ void fixture_remove_folder(const char *folder);
 typedef cairn_status (*fixture_run)(struct crn_txn *txn, void *ctx, cairn_error *err);
 cairn_status fixture_write(struct crn_store *store, fixture_run run, void *ctx, cairn_error *err);
 
-cairn_status fixture_put(struct fixture *fixture, struct crn_record *record, bool vectors_unchanged, cairn_error *err);
+cairn_status fixture_put(struct fixture *fixture, struct crn_record *record, bool vectors_unchanged,
+                         cairn_error *err);
 cairn_status fixture_delete(struct fixture *fixture, uint32_t local, cairn_error *err);
 
 /* A row of string id with nothing else but its default vector of NOTES_DIM floats, 1..4. */

@@ -47,11 +47,16 @@ static bool compares(const struct crn_value *value, enum crn_compare compare, co
     if (!same_class(value, with)) return false;
     const int sign = order(value, with);
     switch (compare) {
-    case CRN_EQ: return sign == 0;
-    case CRN_GT: return sign > 0;
-    case CRN_GTE: return sign >= 0;
-    case CRN_LT: return sign < 0;
-    default: return sign <= 0;
+    case CRN_EQ:
+        return sign == 0;
+    case CRN_GT:
+        return sign > 0;
+    case CRN_GTE:
+        return sign >= 0;
+    case CRN_LT:
+        return sign < 0;
+    default:
+        return sign <= 0;
     }
 }
 
@@ -70,11 +75,27 @@ static const char *const strings[] = {"", "a", "aa", "b", "B", "\xc3\xa4", "a\\u
 static const char *const string_values[] = {"", "a", "aa", "b", "B", "\xc3\xa4", "a\0b", "0", "null"};
 static const size_t string_lens[] = {0, 1, 2, 1, 1, 2, 3, 1, 4};
 
-static const int64_t integers[] = {0, 1, -1, 42, INT64_MAX, INT64_MIN, INT64_MAX - 1, 9007199254740993, 9007199254740992};
-static const uint64_t large[] = {9223372036854775808u, 9223372036854775809u, 9223372036854777855u, 9223372036854777856u,
-                                 9223372036854777857u, UINT64_MAX, UINT64_MAX - 1024};
-static const double doubles[] = {0.0,  -0.0,    1.0,  0.5,    -1.5, 42.000000000000007, 9007199254740992.0, 0x1p63, 0x1.0000000000001p63,
-                                 0x1p64, -0x1p63, 1e300, -1e300, 5e-324, 0x1.fffffffffffffp62, 0x1.fffffffffffffp63};
+static const int64_t integers[] = {
+    0, 1, -1, 42, INT64_MAX, INT64_MIN, INT64_MAX - 1, 9007199254740993, 9007199254740992};
+static const uint64_t large[] = {9223372036854775808u, 9223372036854775809u, 9223372036854777855u,
+                                 9223372036854777856u, 9223372036854777857u, UINT64_MAX,
+                                 UINT64_MAX - 1024};
+static const double doubles[] = {0.0,
+                                 -0.0,
+                                 1.0,
+                                 0.5,
+                                 -1.5,
+                                 42.000000000000007,
+                                 9007199254740992.0,
+                                 0x1p63,
+                                 0x1.0000000000001p63,
+                                 0x1p64,
+                                 -0x1p63,
+                                 1e300,
+                                 -1e300,
+                                 5e-324,
+                                 0x1.fffffffffffffp62,
+                                 0x1.fffffffffffffp63};
 
 static struct crn_value random_value(struct crn_rng *rng)
 {
@@ -91,16 +112,19 @@ static struct crn_value random_value(struct crn_rng *rng)
         break;
     case 2:
         at = crn_rng_below(rng, COUNT_OF(strings));
-        value = (struct crn_value){.type = CRN_VALUE_STRING, .string = string_values[at], .string_len = string_lens[at]};
+        value = (struct crn_value){
+            .type = CRN_VALUE_STRING, .string = string_values[at], .string_len = string_lens[at]};
         break;
     case 3:
         value = (struct crn_value){.type = CRN_VALUE_U64, .u64 = large[crn_rng_below(rng, COUNT_OF(large))]};
         break;
     case 4:
-        value = (struct crn_value){.type = CRN_VALUE_DOUBLE, .number = doubles[crn_rng_below(rng, COUNT_OF(doubles))]};
+        value = (struct crn_value){.type = CRN_VALUE_DOUBLE,
+                                   .number = doubles[crn_rng_below(rng, COUNT_OF(doubles))]};
         break;
     default:
-        value = (struct crn_value){.type = CRN_VALUE_I64, .i64 = integers[crn_rng_below(rng, COUNT_OF(integers))]};
+        value = (struct crn_value){.type = CRN_VALUE_I64,
+                                   .i64 = integers[crn_rng_below(rng, COUNT_OF(integers))]};
     }
     return value;
 }
@@ -201,8 +225,8 @@ static uint32_t index_id(struct fixture *f, const char *path)
     return id;
 }
 
-static void compare_all(struct fixture *f, uint32_t index, const struct row rows[ROWS + 1], enum crn_compare compare,
-                        const struct crn_value *value)
+static void compare_all(struct fixture *f, uint32_t index, const struct row rows[ROWS + 1],
+                        enum crn_compare compare, const struct crn_value *value)
 {
     struct crn_reader *reader = fixture_reader(f->store);
     struct answer answer = {{false}};
@@ -212,7 +236,8 @@ static void compare_all(struct fixture *f, uint32_t index, const struct row rows
     for (uint32_t local = 1; local <= ROWS; local++) {
         const struct row *row = &rows[local];
         bool wanted = compare == CRN_ANY && row->exists && row->has_path;
-        for (size_t i = 0; row->exists && i < row->count; i++) wanted = wanted || compares(&row->values[i], compare, value);
+        for (size_t i = 0; row->exists && i < row->count; i++)
+            wanted = wanted || compares(&row->values[i], compare, value);
         if (answer.hit[local] == wanted) continue;
         struct crn_buf text;
         crn_buf_init(&text, 4096);
@@ -226,7 +251,8 @@ static cairn_status run_index(struct crn_txn *txn, void *ctx, cairn_error *err)
     return crn_txn_payload_index_create(txn, ctx, "a.k", err);
 }
 
-static void change_row(struct fixture *f, struct crn_rng *rng, struct row rows[ROWS + 1], uint32_t local, struct crn_buf *json)
+static void change_row(struct fixture *f, struct crn_rng *rng, struct row rows[ROWS + 1], uint32_t local,
+                       struct crn_buf *json)
 {
     char id[16];
 
@@ -273,7 +299,8 @@ static void agrees_with_a_scan(void **state)
         fixture_verify_clean(f->store);
         for (int i = 0; i < 120; i++) {
             const struct crn_value value = random_value(&rng);
-            for (int compare = CRN_EQ; compare <= CRN_ANY; compare++) compare_all(f, index, rows, (enum crn_compare)compare, &value);
+            for (int compare = CRN_EQ; compare <= CRN_ANY; compare++)
+                compare_all(f, index, rows, (enum crn_compare)compare, &value);
         }
     }
     crn_buf_release(&json);
@@ -288,8 +315,10 @@ static void borders_of_numbers(void **state)
     struct crn_buf json;
     uint32_t count = 0;
 
-    for (size_t i = 0; i < COUNT_OF(integers); i++) all[count++] = (struct crn_value){.type = CRN_VALUE_I64, .i64 = integers[i]};
-    for (size_t i = 0; i < COUNT_OF(large); i++) all[count++] = (struct crn_value){.type = CRN_VALUE_U64, .u64 = large[i]};
+    for (size_t i = 0; i < COUNT_OF(integers); i++)
+        all[count++] = (struct crn_value){.type = CRN_VALUE_I64, .i64 = integers[i]};
+    for (size_t i = 0; i < COUNT_OF(large); i++)
+        all[count++] = (struct crn_value){.type = CRN_VALUE_U64, .u64 = large[i]};
     for (size_t i = 0; i < COUNT_OF(doubles); i++) {
         all[count++] = (struct crn_value){.type = CRN_VALUE_DOUBLE, .number = doubles[i]};
     }
@@ -309,12 +338,14 @@ static void borders_of_numbers(void **state)
         rows[local] = (struct row){.exists = true, .has_path = true, .count = 1, .values = {all[local - 1]}};
     }
     for (uint32_t i = 0; i < count; i++) {
-        for (int compare = CRN_EQ; compare <= CRN_LTE; compare++) compare_all(f, index, rows, (enum crn_compare)compare, &all[i]);
+        for (int compare = CRN_EQ; compare <= CRN_LTE; compare++)
+            compare_all(f, index, rows, (enum crn_compare)compare, &all[i]);
     }
     const struct crn_value extremes[] = {{.type = CRN_VALUE_DOUBLE, .number = INFINITY},
                                          {.type = CRN_VALUE_DOUBLE, .number = -INFINITY}};
     for (size_t i = 0; i < COUNT_OF(extremes); i++) {
-        for (int compare = CRN_EQ; compare <= CRN_LTE; compare++) compare_all(f, index, rows, (enum crn_compare)compare, &extremes[i]);
+        for (int compare = CRN_EQ; compare <= CRN_LTE; compare++)
+            compare_all(f, index, rows, (enum crn_compare)compare, &extremes[i]);
     }
     crn_buf_release(&json);
     fixture_verify_clean(f->store);

@@ -126,7 +126,8 @@ static void a_backup_replaces_nothing(void **state)
     OK(crn_store_backup(f->store, in_folder(f, "copy", path), NULL, NULL, ERR));
     put_rows(f, "b", 10);
     assert_status(crn_store_backup(f->store, path, NULL, NULL, ERR), CAIRN_EXISTS);
-    assert_status(crn_store_backup(f->store, in_folder(f, "no/folder", path), NULL, NULL, ERR), CAIRN_NO_FILE);
+    assert_status(crn_store_backup(f->store, in_folder(f, "no/folder", path), NULL, NULL, ERR),
+                  CAIRN_NO_FILE);
     struct fixture copy = open_beside(f, "copy");
     assert_int_equal(fixture_count(&copy), 10);
     fixture_close(&copy);
@@ -139,14 +140,17 @@ static void a_cancelled_backup_leaves_nothing(void **state)
     char path[512];
 
     put_rows(f, "a", 3000);
-    assert_status(crn_store_backup(f->store, in_folder(f, "copy", path), note_progress, &telling, ERR), CAIRN_CANCELLED);
+    assert_status(crn_store_backup(f->store, in_folder(f, "copy", path), note_progress, &telling, ERR),
+                  CAIRN_CANCELLED);
     assert_int_equal(count_files(f, "copy"), 0);
     telling = (struct telling){.stop_at = 3};
     OK(crn_store_backup(f->store, path, NULL, NULL, ERR));
-    assert_status(crn_store_restore(path, in_folder(f, "restored", path), note_progress, &telling, ERR), CAIRN_NO_FILE);
+    assert_status(crn_store_restore(path, in_folder(f, "restored", path), note_progress, &telling, ERR),
+                  CAIRN_NO_FILE);
     in_folder(f, "restored", path);
     char copy[512];
-    assert_status(crn_store_restore(in_folder(f, "copy", copy), path, note_progress, &telling, ERR), CAIRN_CANCELLED);
+    assert_status(crn_store_restore(in_folder(f, "copy", copy), path, note_progress, &telling, ERR),
+                  CAIRN_CANCELLED);
     assert_int_equal(count_files(f, "restored"), 0);
 }
 
@@ -261,12 +265,9 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
     const struct CMUnitTest tests[] = {
-        TEST(a_backup_is_one_moment_of_a_live_database),
-        TEST(a_backup_replaces_nothing),
-        TEST(a_cancelled_backup_leaves_nothing),
-        TEST(a_restored_database_is_its_own),
-        TEST(a_backup_with_a_wal_is_read_with_it),
-        TEST(damaged_backups_are_refused),
+        TEST(a_backup_is_one_moment_of_a_live_database), TEST(a_backup_replaces_nothing),
+        TEST(a_cancelled_backup_leaves_nothing),         TEST(a_restored_database_is_its_own),
+        TEST(a_backup_with_a_wal_is_read_with_it),       TEST(damaged_backups_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -51,15 +51,16 @@ static cairn_status run_record(struct crn_txn *txn, void *ctx, cairn_error *err)
 }
 
 enum seen_by {
-    BY_SCAN = 1,     /* heads alone */
-    BY_BODY = 2,     /* scans with text or payload, and reading the row */
-    BY_VECTORS = 4,  /* reading the row with its vectors */
-    BY_SPACE = 8,    /* scanning the space "" */
+    BY_SCAN = 1,    /* heads alone */
+    BY_BODY = 2,    /* scans with text or payload, and reading the row */
+    BY_VECTORS = 4, /* reading the row with its vectors */
+    BY_SPACE = 8,   /* scanning the space "" */
 };
 
 static void expect_corrupt(cairn_status status, bool wanted, const char *what)
 {
-    if (status != (wanted ? CAIRN_CORRUPT : CAIRN_OK)) fail_msg("%s answers %s", what, cairn_status_name(status));
+    if (status != (wanted ? CAIRN_CORRUPT : CAIRN_OK))
+        fail_msg("%s answers %s", what, cairn_status_name(status));
     if (!wanted) return;
     assert_non_null(strstr(fixture_error.message, "notes"));
     assert_non_null(strstr(fixture_error.message, "row 1"));
@@ -73,18 +74,24 @@ static void expect_seen(struct fixture *f, unsigned seen)
     size_t offset, size;
 
     crn_buf_init(&memory, 1u << 20);
-    expect_corrupt(crn_read_scan(reader, &f->catalog, 1, CRN_WANT_ID, ignore_record, NULL, ERR), seen & BY_SCAN, "a scan of heads");
-    expect_corrupt(crn_read_scan(reader, &f->catalog, 1, CRN_WANT_TEXT, ignore_record, NULL, ERR), seen & BY_BODY, "a scan");
-    expect_corrupt(crn_read_record(reader, &f->catalog, 1, false, &memory, &record, ERR), seen & BY_BODY, "reading a row");
+    expect_corrupt(crn_read_scan(reader, &f->catalog, 1, CRN_WANT_ID, ignore_record, NULL, ERR),
+                   seen & BY_SCAN, "a scan of heads");
+    expect_corrupt(crn_read_scan(reader, &f->catalog, 1, CRN_WANT_TEXT, ignore_record, NULL, ERR),
+                   seen & BY_BODY, "a scan");
+    expect_corrupt(crn_read_record(reader, &f->catalog, 1, false, &memory, &record, ERR), seen & BY_BODY,
+                   "reading a row");
     crn_buf_clear(&memory);
     expect_corrupt(crn_read_record(reader, &f->catalog, 1, true, &memory, &record, ERR), seen & BY_VECTORS,
                    "reading a row with vectors");
     crn_buf_clear(&memory);
-    expect_corrupt(crn_read_vectors(reader, 1, 0, ignore_vector, NULL, ERR), seen & BY_SPACE, "a scan of vectors");
-    expect_corrupt(crn_read_vector(reader, 1, 1, &memory, &offset, &size, ERR), seen & BY_SPACE, "reading a vector");
+    expect_corrupt(crn_read_vectors(reader, 1, 0, ignore_vector, NULL, ERR), seen & BY_SPACE,
+                   "a scan of vectors");
+    expect_corrupt(crn_read_vector(reader, 1, 1, &memory, &offset, &size, ERR), seen & BY_SPACE,
+                   "reading a vector");
     crn_buf_release(&memory);
     crn_store_read_end(reader);
-    expect_corrupt(fixture_write(f->store, run_record, f, ERR), seen & BY_VECTORS, "reading in a transaction");
+    expect_corrupt(fixture_write(f->store, run_record, f, ERR), seen & BY_VECTORS,
+                   "reading in a transaction");
 }
 
 #define BY_ROW (BY_SCAN | BY_BODY | BY_VECTORS)
@@ -98,9 +105,12 @@ static void damage_is_seen_on_every_path(void **state)
     } cases[] = {
         {"UPDATE points SET id='p2'", BY_ROW, "UPDATE points SET id='p1'"},
         {"UPDATE points SET id=CAST('p1' AS BLOB)", BY_ROW, "UPDATE points SET id='p1'"},
-        {"UPDATE points SET domain=agent", BY_ROW, "UPDATE points SET domain=(SELECT id FROM names WHERE name='build')"},
-        {"UPDATE points SET agent=77", BY_ROW, "UPDATE points SET agent=(SELECT id FROM names WHERE name='anna')"},
-        {"UPDATE points SET type=0", BY_ROW, "UPDATE points SET type=(SELECT id FROM names WHERE name='pattern')"},
+        {"UPDATE points SET domain=agent", BY_ROW,
+         "UPDATE points SET domain=(SELECT id FROM names WHERE name='build')"},
+        {"UPDATE points SET agent=77", BY_ROW,
+         "UPDATE points SET agent=(SELECT id FROM names WHERE name='anna')"},
+        {"UPDATE points SET type=0", BY_ROW,
+         "UPDATE points SET type=(SELECT id FROM names WHERE name='pattern')"},
         {"UPDATE points SET confidence=0.50000000000000011", BY_ROW, "UPDATE points SET confidence=0.5"},
         {"UPDATE points SET created_at=created_at+1", BY_ROW, "UPDATE points SET created_at=created_at-1"},
         {"UPDATE points SET expires_at=NULL", BY_ROW, "UPDATE points SET expires_at=77"},
@@ -110,8 +120,10 @@ static void damage_is_seen_on_every_path(void **state)
         {"UPDATE points SET body=~body", BY_ROW, "UPDATE points SET body=~body"},
         {"UPDATE points SET text='Some text'", BY_BODY | BY_VECTORS, "UPDATE points SET text='some text'"},
         {"UPDATE points SET text=NULL", BY_BODY | BY_VECTORS, "UPDATE points SET text='some text'"},
-        {"UPDATE points SET payload='{\"a\":2}'", BY_BODY | BY_VECTORS, "UPDATE points SET payload='{\"a\":1}'"},
-        {"UPDATE vecs SET data=x'000080bf0000004000004040000080c0' WHERE key=4294967297", BY_VECTORS | BY_SPACE,
+        {"UPDATE points SET payload='{\"a\":2}'", BY_BODY | BY_VECTORS,
+         "UPDATE points SET payload='{\"a\":1}'"},
+        {"UPDATE vecs SET data=x'000080bf0000004000004040000080c0' WHERE key=4294967297",
+         BY_VECTORS | BY_SPACE,
          "UPDATE vecs SET data=x'0000803f00000040000040400000803f00000040' WHERE key=0"},
     };
 
@@ -141,8 +153,10 @@ static void every_byte_of_a_vector_counts(void **state)
 
     put_full(f);
     for (int byte = 0; byte < 16; byte++) {
-        snprintf(sql, sizeof sql, "UPDATE vecs SET data=CAST(substr(data,1,%d)||x'ee'||substr(data,%d) AS BLOB) WHERE key=4294967297",
-                 byte, byte + 2);
+        snprintf(
+            sql, sizeof sql,
+            "UPDATE vecs SET data=CAST(substr(data,1,%d)||x'ee'||substr(data,%d) AS BLOB) WHERE key=4294967297",
+            byte, byte + 2);
         fixture_raw(f, "CREATE TABLE saved AS SELECT data FROM vecs WHERE key=4294967297");
         fixture_raw(f, sql);
         expect_seen(f, BY_VECTORS | BY_SPACE);
@@ -157,7 +171,8 @@ static void vectors_belong_to_their_row(void **state)
 {
     struct fixture *f = *state;
     struct crn_record record = fixture_record("p2");
-    const struct crn_vector_data other = {.space = 1, .data = fixture_floats + 4, .size = NOTES_DIM * sizeof(float)};
+    const struct crn_vector_data other = {
+        .space = 1, .data = fixture_floats + 4, .size = NOTES_DIM * sizeof(float)};
     char first[300];
 
     put_full(f);
@@ -174,7 +189,8 @@ static void vectors_belong_to_their_row(void **state)
 static cairn_status run_trajectory(struct crn_txn *txn, void *ctx, cairn_error *err)
 {
     struct fixture *f = ctx;
-    const cairn_trajectory trajectory = {.id = "t", .states = fixture_floats, .steps = 2, .state_dim = 2, .actions = "[0,1]"};
+    const cairn_trajectory trajectory = {
+        .id = "t", .states = fixture_floats, .steps = 2, .state_dim = 2, .actions = "[0,1]"};
 
     return crn_txn_trajectory_put(txn, f->catalog.id, &trajectory, err);
 }
@@ -194,7 +210,9 @@ static void trajectories_are_checked(void **state)
     OK(fixture_write(f->store, run_trajectory, f, ERR));
     fixture_raw(f, "UPDATE trajectories SET actions='[0,2]'");
     struct crn_reader *reader = fixture_reader(f->store);
-    assert_status(crn_read_trajectories(reader, f->catalog.id, "t", NULL, NULL, 1, ignore_trajectory, NULL, ERR), CAIRN_CORRUPT);
+    assert_status(
+        crn_read_trajectories(reader, f->catalog.id, "t", NULL, NULL, 1, ignore_trajectory, NULL, ERR),
+        CAIRN_CORRUPT);
     crn_store_read_end(reader);
     assert_int_equal(fixture_verify(f->store, first), 1);
 }

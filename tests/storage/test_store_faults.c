@@ -102,7 +102,8 @@ static void drop_database(struct fixture *f)
 
 static bool is_named_cause(cairn_status status)
 {
-    return status == CAIRN_OK || status == CAIRN_NO_SPACE || status == CAIRN_IO || status == CAIRN_BUSY || status == CAIRN_READ_ONLY;
+    return status == CAIRN_OK || status == CAIRN_NO_SPACE || status == CAIRN_IO || status == CAIRN_BUSY ||
+           status == CAIRN_READ_ONLY;
 }
 
 static void expect_rows(struct fixture *f, const cairn_status statuses[STEPS])
@@ -111,7 +112,8 @@ static void expect_rows(struct fixture *f, const cairn_status statuses[STEPS])
         char id[8];
         snprintf(id, sizeof id, "%d", i);
         const bool there = fixture_find(f, id) != 0;
-        if (there != (statuses[i] == CAIRN_OK)) fail_msg("write %d answered %s and is %d", i, cairn_status_name(statuses[i]), there);
+        if (there != (statuses[i] == CAIRN_OK))
+            fail_msg("write %d answered %s and is %d", i, cairn_status_name(statuses[i]), there);
     }
 }
 
@@ -127,7 +129,8 @@ static bool survive(const struct fault_plan *plan)
         snprintf(id, sizeof id, "%d", i);
         statuses[i] = put(f, id);
         if (!is_named_cause(statuses[i])) {
-            fail_msg("%s %d: %s: %s", fault_op_name(plan->op), (int)plan->nth, cairn_status_name(statuses[i]), fixture_error.message);
+            fail_msg("%s %d: %s: %s", fault_op_name(plan->op), (int)plan->nth, cairn_status_name(statuses[i]),
+                     fixture_error.message);
         }
         if (statuses[i] != CAIRN_OK) assert_true(fixture_error.message[0] != '\0');
         if (i % 5 == 4) assert_true(is_named_cause(crn_store_checkpoint(f->store, NULL)));
@@ -148,7 +151,11 @@ static void sweep(enum fault_op op, enum fault_target target, int code, bool for
 {
     uint64_t nth = 1, step = 1;
 
-    while (survive(&(struct fault_plan){.op = op, .target = target, .nth = nth, .code = code, .forever = forever,
+    while (survive(&(struct fault_plan){.op = op,
+                                        .target = target,
+                                        .nth = nth,
+                                        .code = code,
+                                        .forever = forever,
                                         .short_write = short_write})) {
         nth += step;
         if (nth > 12) step = 1 + nth / 6; /* the first ones one by one, the others sparser */
@@ -212,7 +219,8 @@ static void a_failed_sync_is_not_retried(void **state)
     fixture_verify_clean(f->store);
 
     /* A disk that goes on failing is told again with every write. */
-    const struct fault_plan forever = {.op = FAULT_SYNC, .target = FAULT_ALL_FILES, .nth = 1, .forever = true};
+    const struct fault_plan forever = {
+        .op = FAULT_SYNC, .target = FAULT_ALL_FILES, .nth = 1, .forever = true};
     fault_vfs_fail(&forever);
     for (int i = 0; i < 4; i++) assert_int_equal(put(f, "e"), CAIRN_IO);
     fault_vfs_fail(NULL);
@@ -240,7 +248,8 @@ static void a_group_fails_together(void **state)
 {
     struct fixture *f = new_database();
     struct thread_put puts[8];
-    const struct fault_plan plan = {.op = FAULT_SYNC, .target = FAULT_WAL, .nth = 1, .code = SQLITE_FULL, .forever = true};
+    const struct fault_plan plan = {
+        .op = FAULT_SYNC, .target = FAULT_WAL, .nth = 1, .code = SQLITE_FULL, .forever = true};
 
     (void)state;
     for (int round = 0; round < 2; round++) {
@@ -285,7 +294,8 @@ static bool open_with_fault(enum fault_op op, uint64_t nth, bool existing)
 /* Opening, of a new file and of one that is there, with a fault at each place. */
 static void opening_meets_faults(void **state)
 {
-    static const enum fault_op ops[] = {FAULT_OPEN, FAULT_READ, FAULT_WRITE, FAULT_SYNC, FAULT_SHM, FAULT_LOCK, FAULT_DELETE, FAULT_SIZE};
+    static const enum fault_op ops[] = {FAULT_OPEN, FAULT_READ, FAULT_WRITE,  FAULT_SYNC,
+                                        FAULT_SHM,  FAULT_LOCK, FAULT_DELETE, FAULT_SIZE};
 
     (void)state;
     for (size_t o = 0; o < COUNT_OF(ops); o++) {
@@ -447,7 +457,8 @@ static void sweep_memory(enum whose_memory whose, bool existing, cairn_status (*
     for (uint64_t nth = 1; failed; nth += nth < 100 ? 1 : 1 + nth / 20) {
         struct fixture *f;
         assert_int_equal(fixture_setup_bare((void **)&f), 0);
-        f->catalog = (struct crn_catalog){.id = 1, .name = strdup("notes"), .lexical = true, .spaces = spaces(), .space_count = 2};
+        f->catalog = (struct crn_catalog){
+            .id = 1, .name = strdup("notes"), .lexical = true, .spaces = spaces(), .space_count = 2};
         if (existing) copy_template(f);
         fail_memory(whose, nth);
         cairn_status status = act(f);

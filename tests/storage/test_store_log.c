@@ -142,7 +142,8 @@ static void segments_are_switched_as_a_list(void **state)
 static void the_log_is_trimmed_below_what_all_cover(void **state)
 {
     struct fixture *f = *state;
-    const struct crn_vector_data small = {.space = 2, .data = fixture_floats, .size = SMALL_DIM * sizeof(float)};
+    const struct crn_vector_data small = {
+        .space = 2, .data = fixture_floats, .size = SMALL_DIM * sizeof(float)};
 
     for (int i = 0; i < 5; i++) { /* 2..6 */
         char id[8];
@@ -282,14 +283,15 @@ static void a_dropped_collection_leaves_nothing(void **state)
     assert_status(fixture_write(f->store, run_read_settings, &settings, ERR), CAIRN_NO_COLLECTION);
     record.local = 0;
     assert_status(fixture_put(f, &record, false, ERR), CAIRN_NO_COLLECTION);
-    static const char *const tables[] = {"points", "vecs", "usage", "spaces", "collections", "segments", "payload_indexes",
-                                         "payload_values"};
+    static const char *const tables[] = {"points",      "vecs",     "usage",           "spaces",
+                                         "collections", "segments", "payload_indexes", "payload_values"};
     for (size_t i = 0; i < COUNT_OF(tables); i++) {
         char sql[64];
         snprintf(sql, sizeof sql, "SELECT count(*) FROM %s", tables[i]);
         assert_int_equal(fixture_raw_number(f->path, sql), 0);
     }
-    assert_int_equal(fixture_raw_number(f->path, "SELECT count(*) FROM sqlite_schema WHERE name LIKE 'fts%'"), 0);
+    assert_int_equal(fixture_raw_number(f->path, "SELECT count(*) FROM sqlite_schema WHERE name LIKE 'fts%'"),
+                     0);
 
     const uint32_t old = f->catalog.id;
     OK(fixture_write(f->store, run_create, &again, ERR));
@@ -352,12 +354,9 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
     const struct CMUnitTest tests[] = {
-        TEST(each_change_is_logged_in_order),
-        TEST(segments_are_switched_as_a_list),
-        TEST(the_log_is_trimmed_below_what_all_cover),
-        TEST(settings_tell_when_they_changed),
-        TEST(a_dropped_collection_leaves_nothing),
-        TEST(names_are_sorted_by_bytes),
+        TEST(each_change_is_logged_in_order),          TEST(segments_are_switched_as_a_list),
+        TEST(the_log_is_trimmed_below_what_all_cover), TEST(settings_tell_when_they_changed),
+        TEST(a_dropped_collection_leaves_nothing),     TEST(names_are_sorted_by_bytes),
         TEST(two_stores_see_each_others_changes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -147,7 +147,9 @@ static void damaged_files_are_not_replaced(void **state)
     expect_refused(f, CAIRN_CORRUPT);
     write_file(f->path, whole.data, 8192); /* all but the first page is gone */
     assert_status(try_open(f, false, ERR), CAIRN_CORRUPT);
-    assert_int_equal(read_file(f->path).size, 8192);
+    const struct bytes first_page = read_file(f->path);
+    assert_int_equal(first_page.size, 8192);
+    free(first_page.data);
     write_file(f->path, whole.data, 50);
     expect_refused(f, CAIRN_NOT_CAIRN);
     write_file(f->path, whole.data, whole.size);
@@ -287,8 +289,10 @@ static void newer_files_are_refused(void **state)
 
 static void migrations_happen_as_a_whole(void **state)
 {
-    static const struct crn_schema_step good[] = {{2, "CREATE TABLE second(x)"}, {3, "INSERT INTO second VALUES(3)"}};
-    static const struct crn_schema_step bad[] = {{4, "CREATE TABLE fourth(x)"}, {5, "INSERT INTO nowhere VALUES(3)"}};
+    static const struct crn_schema_step good[] = {{2, "CREATE TABLE second(x)"},
+                                                  {3, "INSERT INTO second VALUES(3)"}};
+    static const struct crn_schema_step bad[] = {{4, "CREATE TABLE fourth(x)"},
+                                                 {5, "INSERT INTO nowhere VALUES(3)"}};
     struct fixture *f = *state;
     struct crn_conn conn;
 
@@ -303,7 +307,8 @@ static void migrations_happen_as_a_whole(void **state)
     assert_int_equal(fixture_raw_number(f->path, "SELECT count(*) FROM second"), 1);
     assert_status(crn_schema_migrate_steps(&conn, bad, COUNT_OF(bad), ERR), CAIRN_CORRUPT);
     assert_int_equal(fixture_raw_number(f->path, "PRAGMA user_version"), 3);
-    assert_int_equal(fixture_raw_number(f->path, "SELECT count(*) FROM sqlite_schema WHERE name='fourth'"), 0);
+    assert_int_equal(fixture_raw_number(f->path, "SELECT count(*) FROM sqlite_schema WHERE name='fourth'"),
+                     0);
     assert_status(crn_schema_migrate_steps(&conn, good, 1, ERR), CAIRN_NEWER_FORMAT);
     crn_conn_close(&conn);
 }
@@ -315,7 +320,8 @@ static void an_older_file_is_brought_up_to_date(void **state)
     /* Version 0 is a file with nothing but its application id: what the first step starts from. */
     fixture_raw(f, "PRAGMA application_id=0x4361726e");
     assert_status(try_open(f, true, ERR), CAIRN_READ_ONLY);
-    assert_status(try_open(f, false, ERR), CAIRN_CORRUPT); /* no identity: nobody but a test makes such a file */
+    assert_status(try_open(f, false, ERR),
+                  CAIRN_CORRUPT); /* no identity: nobody but a test makes such a file */
     assert_int_equal(fixture_raw_number(f->path, "PRAGMA user_version"), CRN_SCHEMA_VERSION);
     assert_int_equal(fixture_raw_number(f->path, "SELECT count(*) FROM points"), 0);
 }
@@ -347,7 +353,8 @@ static void count_warnings(void *ctx, cairn_log_level level, const char *message
 
 static void network_file_systems_are_refused(void **state)
 {
-    static const long refused[] = {0x6969, 0x517b, (long)0xff534d42, (long)0xfe534d42, 0x00c36400, 0x0bd00bd0};
+    static const long refused[] = {0x6969,           0x517b,     (long)0xff534d42,
+                                   (long)0xfe534d42, 0x00c36400, 0x0bd00bd0};
     static const long unknown[] = {0x01021997, 0x65735546};
     struct fixture *f = *state;
     int warnings = 0;

@@ -63,9 +63,12 @@ static void words_find_texts(void **state)
 {
     struct fixture *f = *state;
     const uint32_t cache = put_text(f, "a", "Use ccache when compiling large C++ projects");
-    const uint32_t cafe = put_text(f, "b", "Caf\xc3\xa9 au lait, na\xc3\xafve \xc3\x9c" "bung");
+    const uint32_t cafe = put_text(f, "b",
+                                   "Caf\xc3\xa9 au lait, na\xc3\xafve \xc3\x9c"
+                                   "bung");
     const uint32_t odd = put_text(f, "c", "a \"quoted\" AND (odd) NEAR text: foo_bar-baz* ^col -x");
-    const uint32_t greek = put_text(f, "d", "\xce\xba\xce\xb1\xce\xbb\xce\xb7\xce\xbc\xce\xad\xcf\x81\xce\xb1 \xd0\xbc\xd0\xb8\xd1\x80");
+    const uint32_t greek = put_text(
+        f, "d", "\xce\xba\xce\xb1\xce\xbb\xce\xb7\xce\xbc\xce\xad\xcf\x81\xce\xb1 \xd0\xbc\xd0\xb8\xd1\x80");
     put_text(f, "e", "nothing to see here");
 
     expect_found(f, "compile", cache); /* by the stem */
@@ -78,8 +81,10 @@ static void words_find_texts(void **state)
     expect_found(f, "\xd0\x9c\xd0\x98\xd0\xa0", greek);
     expect_found(f, "\xce\x9a\xce\xb1\xce\xbb\xce\xb7\xce\xbc\xce\xad\xcf\x81\xce\xb1!", greek);
     /* Nothing of a query is syntax. */
-    static const char *const queries[] = {"\"", "\"\"", "'", "(", ")", "AND", "OR", "NOT x", "a AND", "* ^ -", "text:foo", "{a b}:c",
-                                          "NEAR(a b)", "a\"b", "--", ";DROP TABLE points", "\xff\xfe", "", "   ", "\xe2\x80\x9c"};
+    static const char *const queries[] = {
+        "\"",       "\"\"",  "'",        "(",           ")",         "AND",  "OR", "NOT x",
+        "a AND",    "* ^ -", "text:foo", "{a b}:c",     "NEAR(a b)", "a\"b", "--", ";DROP TABLE points",
+        "\xff\xfe", "",      "   ",      "\xe2\x80\x9c"};
     for (size_t i = 0; i < COUNT_OF(queries); i++) search(f, queries[i], 10);
     assert_int_equal(search(f, "", 10).count, 0);
     assert_int_equal(search(f, "unheard", 10).count, 0);
@@ -206,8 +211,8 @@ static void scopes_agree_with_a_scan(void **state)
         for (int a = -1; a < 4; a++) {
             for (int t = -1; t < 4; t++) {
                 for (int c = 0; c < 3; c++) {
-                    compare_scope(f, rows, COUNT_OF(rows), d < 0 ? NULL : domains[d], a < 0 ? NULL : agents[a],
-                                  t < 0 ? NULL : types[t], c / 2.0);
+                    compare_scope(f, rows, COUNT_OF(rows), d < 0 ? NULL : domains[d],
+                                  a < 0 ? NULL : agents[a], t < 0 ? NULL : types[t], c / 2.0);
                 }
             }
         }
@@ -327,16 +332,19 @@ static cairn_status note_trajectory(void *ctx, const cairn_trajectory *actual)
     assert_string_equal(actual->agent, wanted->agent ? wanted->agent : "");
     assert_int_equal(actual->steps, wanted->steps);
     assert_int_equal(actual->state_dim, wanted->state_dim);
-    if (wanted->states) assert_memory_equal(actual->states, wanted->states, wanted->steps * wanted->state_dim * sizeof(float));
-    if (wanted->rewards) assert_memory_equal(actual->rewards, wanted->rewards, wanted->steps * sizeof(double));
+    if (wanted->states)
+        assert_memory_equal(actual->states, wanted->states,
+                            wanted->steps * wanted->state_dim * sizeof(float));
+    if (wanted->rewards)
+        assert_memory_equal(actual->rewards, wanted->rewards, wanted->steps * sizeof(double));
     if (wanted->actions) assert_string_equal(actual->actions, wanted->actions);
     assert_int_equal(actual->metadata != NULL, wanted->metadata != NULL);
     assert_int_equal(actual->created_at_ms, wanted->created_at_ms);
     return CAIRN_OK;
 }
 
-static void expect_trajectories(struct fixture *f, const char *id, const char *domain, const char *agent, size_t limit,
-                                struct seen seen)
+static void expect_trajectories(struct fixture *f, const char *id, const char *domain, const char *agent,
+                                size_t limit, struct seen seen)
 {
     struct crn_reader *reader = fixture_reader(f->store);
     size_t wanted = 0;
@@ -351,8 +359,16 @@ static void trajectories_come_back(void **state)
 {
     struct fixture *f = *state;
     const double rewards[] = {0, -1, NAN};
-    const cairn_trajectory full = {.id = "t1", .domain = "d", .agent = "x", .states = fixture_floats, .steps = 3, .state_dim = 2,
-                                   .actions = "[1,2,3]", .rewards = rewards, .metadata = "{}", .created_at_ms = 10};
+    const cairn_trajectory full = {.id = "t1",
+                                   .domain = "d",
+                                   .agent = "x",
+                                   .states = fixture_floats,
+                                   .steps = 3,
+                                   .state_dim = 2,
+                                   .actions = "[1,2,3]",
+                                   .rewards = rewards,
+                                   .metadata = "{}",
+                                   .created_at_ms = 10};
     const cairn_trajectory bare = {.id = "t2", .created_at_ms = 30};
     const cairn_trajectory third = {.id = "t3", .domain = "d", .agent = "y", .created_at_ms = 20};
     const cairn_trajectory nameless = {.steps = 1};
@@ -386,14 +402,10 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
     const struct CMUnitTest tests[] = {
-        TEST(words_find_texts),
-        TEST(the_best_text_comes_first),
-        TEST(words_follow_their_rows),
-        TEST(a_collection_without_words_says_so),
-        TEST(scopes_agree_with_a_scan),
-        TEST(expired_rows_are_told),
-        TEST(numbers_of_a_collection),
-        TEST(trajectories_come_back),
+        TEST(words_find_texts),         TEST(the_best_text_comes_first),
+        TEST(words_follow_their_rows),  TEST(a_collection_without_words_says_so),
+        TEST(scopes_agree_with_a_scan), TEST(expired_rows_are_told),
+        TEST(numbers_of_a_collection),  TEST(trajectories_come_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

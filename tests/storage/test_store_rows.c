@@ -157,7 +157,8 @@ static void ids_of_all_kinds(void **state)
     const uint64_t numbers[] = {0, 1, 42, INT64_MAX, (uint64_t)INT64_MAX + 1, UINT64_MAX};
     const char *uuids[] = {"00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff",
                            "0190163d-8694-739b-aea5-966c26f8ad91"};
-    const char *strings[] = {"42", "0", "ffffffff-ffff-ffff-ffff-ffffffffffff", "x", " ", "\xf0\x9f\xaa\xa8", longest};
+    const char *strings[] = {
+        "42", "0", "ffffffff-ffff-ffff-ffff-ffffffffffff", "x", " ", "\xf0\x9f\xaa\xa8", longest};
     struct crn_reader *reader;
     uint32_t local, rows = 0;
 
@@ -195,16 +196,20 @@ static void ids_of_all_kinds(void **state)
         assert_int_equal(local, 1 + COUNT_OF(numbers) + i);
     }
     for (size_t i = 0; i < COUNT_OF(strings); i++) {
-        OK(crn_read_find(reader, &f->catalog, CAIRN_ID_STRING, strings[i], strlen(strings[i]), 0, &local, ERR));
+        OK(crn_read_find(reader, &f->catalog, CAIRN_ID_STRING, strings[i], strlen(strings[i]), 0, &local,
+                         ERR));
         assert_int_equal(local, 1 + COUNT_OF(numbers) + COUNT_OF(uuids) + i);
     }
     OK(crn_read_find(reader, &f->catalog, CAIRN_ID_U64, NULL, 0, 43, &local, ERR));
     assert_int_equal(local, 0);
-    assert_status(crn_read_find(reader, &f->catalog, CAIRN_ID_STRING, "", 0, 0, &local, ERR), CAIRN_INVALID_ID);
-    memset(longest, 'y', CAIRN_ID_MAX + 1);
-    assert_status(crn_read_find(reader, &f->catalog, CAIRN_ID_STRING, longest, CAIRN_ID_MAX + 1, 0, &local, ERR),
+    assert_status(crn_read_find(reader, &f->catalog, CAIRN_ID_STRING, "", 0, 0, &local, ERR),
                   CAIRN_INVALID_ID);
-    assert_status(crn_read_find(reader, &f->catalog, CAIRN_ID_UUID, "not-a-uuid", 10, 0, &local, ERR), CAIRN_INVALID_ID);
+    memset(longest, 'y', CAIRN_ID_MAX + 1);
+    assert_status(
+        crn_read_find(reader, &f->catalog, CAIRN_ID_STRING, longest, CAIRN_ID_MAX + 1, 0, &local, ERR),
+        CAIRN_INVALID_ID);
+    assert_status(crn_read_find(reader, &f->catalog, CAIRN_ID_UUID, "not-a-uuid", 10, 0, &local, ERR),
+                  CAIRN_INVALID_ID);
     crn_store_read_end(reader);
 
     /* The same id twice is refused, whatever its kind. */
@@ -218,7 +223,8 @@ static void a_replaced_row_keeps_its_number(void **state)
 {
     struct fixture *f = *state;
     struct crn_record record = fixture_record("a");
-    const struct crn_vector_data small = {.space = 2, .data = fixture_floats + 6, .size = SMALL_DIM * sizeof(float)};
+    const struct crn_vector_data small = {
+        .space = 2, .data = fixture_floats + 6, .size = SMALL_DIM * sizeof(float)};
 
     record.text = "first";
     record.payload = "{\"n\":1}";

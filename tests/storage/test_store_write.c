@@ -131,7 +131,8 @@ static cairn_status run_member(struct crn_txn *txn, void *ctx, cairn_error *err)
     CRN_TRY(crn_txn_put(txn, &member->fixture->catalog, &record, false, err));
     if (member->kind == FAILS_LATE) return crn_error_set(err, CAIRN_CONFLICT, "on purpose");
     if (member->kind == BREAKS_THE_TRANSACTION) {
-        sqlite3_exec(member->fixture->store->writer.db, "ROLLBACK", NULL, NULL, NULL); /* as SQLite does when a disk is full */
+        sqlite3_exec(member->fixture->store->writer.db, "ROLLBACK", NULL, NULL,
+                     NULL); /* as SQLite does when a disk is full */
         return crn_error_set(err, CAIRN_NO_SPACE, "as if");
     }
     return CAIRN_OK;
@@ -198,8 +199,8 @@ static void expect_members(struct fixture *f, const struct member *members, size
 static void a_failing_job_takes_nobody_with_it(void **state)
 {
     struct fixture *f = *state;
-    struct member members[] = {{.kind = GOOD}, {.kind = FAILS_LATE}, {.kind = GOOD}, {.kind = TAKES_AN_ID}, {.kind = GOOD},
-                               {.kind = FAILS_LATE}};
+    struct member members[] = {{.kind = GOOD},        {.kind = FAILS_LATE}, {.kind = GOOD},
+                               {.kind = TAKES_AN_ID}, {.kind = GOOD},       {.kind = FAILS_LATE}};
     const uint64_t log = fixture_log_last(f);
     struct crn_store_stats before, after;
 
@@ -216,7 +217,10 @@ static void a_failing_job_takes_nobody_with_it(void **state)
 static void a_lost_transaction_is_run_again_without_the_culprit(void **state)
 {
     struct fixture *f = *state;
-    struct member members[] = {{.kind = GOOD}, {.kind = BREAKS_THE_TRANSACTION}, {.kind = GOOD}, {.kind = BREAKS_THE_TRANSACTION},
+    struct member members[] = {{.kind = GOOD},
+                               {.kind = BREAKS_THE_TRANSACTION},
+                               {.kind = GOOD},
+                               {.kind = BREAKS_THE_TRANSACTION},
                                {.kind = GOOD}};
 
     write_group(f, members, COUNT_OF(members));

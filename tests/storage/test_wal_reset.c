@@ -48,7 +48,8 @@ static bool sqlite_has_the_fix(void)
 {
     const int version = sqlite3_libversion_number();
 
-    return version >= 3051003 || (version >= 3050007 && version < 3051000) || (version >= 3044006 && version < 3045000);
+    return version >= 3051003 || (version >= 3050007 && version < 3051000) ||
+           (version >= 3044006 && version < 3045000);
 }
 
 static sqlite3 *open_bare(const char *path)
@@ -58,7 +59,8 @@ static sqlite3 *open_bare(const char *path)
     assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
     sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     sqlite3_wal_autocheckpoint(db, 0);
-    assert_int_equal(sqlite3_exec(db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF", NULL, NULL, NULL),
+                     SQLITE_OK);
     return db;
 }
 
@@ -66,8 +68,10 @@ static void insert_bare(sqlite3 *db, int rows)
 {
     char sql[200];
 
-    snprintf(sql, sizeof sql, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<%d)"
-             " INSERT INTO t(x) SELECT zeroblob(3000) FROM n", rows);
+    snprintf(sql, sizeof sql,
+             "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<%d)"
+             " INSERT INTO t(x) SELECT zeroblob(3000) FROM n",
+             rows);
     assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
 }
 
@@ -90,11 +94,13 @@ static void sqlite_alone_runs_into_the_race(void **state)
     int damages = 0;
 
     sqlite3 *writer = open_bare(f->path);
-    assert_int_equal(sqlite3_exec(writer, "CREATE TABLE t(id INTEGER PRIMARY KEY, x)", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(writer, "CREATE TABLE t(id INTEGER PRIMARY KEY, x)", NULL, NULL, NULL),
+                     SQLITE_OK);
     sqlite3 *first = open_bare(f->path), *second = open_bare(f->path);
     assert_int_equal(sqlite3_exec(second, "SELECT count(*) FROM t", NULL, NULL, NULL), SQLITE_OK);
     insert_bare(writer, 200);
-    assert_int_equal(sqlite3_wal_checkpoint_v2(first, "main", SQLITE_CHECKPOINT_PASSIVE, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_wal_checkpoint_v2(first, "main", SQLITE_CHECKPOINT_PASSIVE, NULL, NULL),
+                     SQLITE_OK);
     step_into(second, commit_bare, writer);
     sqlite3_wal_checkpoint_v2(second, "main", SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
     assert_null(step_in); /* or the schedule was not followed */
