@@ -1,13 +1,15 @@
 /*
- * bench_insert: what a durable insert costs through the store, beside what SQLite itself takes for the same bytes.
+ * bench_insert: what a durable insert costs through the store, beside what SQLite itself takes for the same
+ * bytes.
  *
- * Batches: 100 rows of 384 dimensions (1.5 KB) a transaction, synchronous=FULL. "bare" is one table, id TEXT PRIMARY KEY and
- * a blob, on 8 KiB pages in WAL mode with SQLite's own checkpoints; "store" is everything Cairn keeps of such a row:
- * the row, its vector, the log, digests. The two take turns, a few batches each, so that a device that slows down
- * does so for both; rates are over all turns. The device's sync, of a written page, is measured in between.
+ * Batches: 100 rows of 384 dimensions (1.5 KB) a transaction, synchronous=FULL. "bare" is one table, id TEXT
+ * PRIMARY KEY and a blob, on 8 KiB pages in WAL mode with SQLite's own checkpoints; "store" is everything
+ * Cairn keeps of such a row: the row, its vector, the log, digests. The two take turns, a few batches each,
+ * so that a device that slows down does so for both; rates are over all turns. The device's sync, of a
+ * written page, is measured in between.
  *
- * Threads: single rows, one thread and many, with each sync taking a given time longer (a VFS that sleeps), so that what
- * group commit gains does not depend on the device. It measures nothing of indexes and search.
+ * Threads: single rows, one thread and many, with each sync taking a given time longer (a VFS that sleeps),
+ * so that what group commit gains does not depend on the device. It measures nothing of indexes and search.
  *
  *   bench_insert [--json] [--rows N] [--threads N] [--delay MS] [--folder PATH]
  */
@@ -233,10 +235,10 @@ static void measure_batches(const struct options *options)
     const double bare_rate = (double)rows / bare_s, store_rate = (double)rows / store_s,
                  sync_ms = sync_s / (double)turns * 1e3;
     if (options->json) {
-        printf(
-            "{\"bench\":\"insert-batches\",\"rows\":%zu,\"dim\":%d,\"batch\":%d,\"sync_ms\":%.3f,\"bare_rows_s\":%.0f,"
-            "\"store_rows_s\":%.0f,\"ratio\":%.3f}\n",
-            rows, DIM, BATCH, sync_ms, bare_rate, store_rate, store_rate / bare_rate);
+        printf("{\"bench\":\"insert-batches\",\"rows\":%zu,\"dim\":%d,\"batch\":%d,\"sync_ms\":%.3f,"
+               "\"bare_rows_s\":%.0f,"
+               "\"store_rows_s\":%.0f,\"ratio\":%.3f}\n",
+               rows, DIM, BATCH, sync_ms, bare_rate, store_rate, store_rate / bare_rate);
     } else {
         printf("%zu rows of dim %d in batches of %d, durable; a sync takes %.2f ms\n"
                "  bare SQLite %8.0f rows/s\n  store       %8.0f rows/s   %.0f %%\n",
@@ -305,14 +307,14 @@ static void measure_threads(const struct options *options)
     const double one = insert_rate(options, 1, rows, &group),
                  many = insert_rate(options, options->threads, rows, &group);
     if (options->json) {
-        printf(
-            "{\"bench\":\"insert-threads\",\"delay_ms\":%u,\"threads\":%zu,\"one_rows_s\":%.0f,\"many_rows_s\":%.0f,"
-            "\"ratio\":%.2f,\"rows_a_commit\":%.1f}\n",
-            options->delay_ms, options->threads, one, many, many / one, group);
+        printf("{\"bench\":\"insert-threads\",\"delay_ms\":%u,\"threads\":%zu,\"one_rows_s\":%.0f,"
+               "\"many_rows_s\":%.0f,"
+               "\"ratio\":%.2f,\"rows_a_commit\":%.1f}\n",
+               options->delay_ms, options->threads, one, many, many / one, group);
     } else {
-        printf(
-            "single rows, a sync takes %u ms longer\n  1 thread   %8.0f rows/s\n  %zu threads %8.0f rows/s   %.1f times, %.1f rows a commit\n",
-            options->delay_ms, one, options->threads, many, many / one, group);
+        printf("single rows, a sync takes %u ms longer\n  1 thread   %8.0f rows/s\n"
+               "  %zu threads %8.0f rows/s   %.1f times, %.1f rows a commit\n",
+               options->delay_ms, one, options->threads, many, many / one, group);
     }
 }
 

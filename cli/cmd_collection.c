@@ -60,11 +60,11 @@ static cairn_status print_json(cairn_collection *collection, uint64_t patterns, 
 
     crn_buf_init(&buf, CRN_CLI_LINE_MAX);
     crn_buf_printf(&buf, "{\"patterns\":%llu,\"schema\":", (unsigned long long)patterns);
-    crn_cli_schema_write(&buf, collection);
-    cairn_status status = crn_buf_putc(&buf, '}');
+    cairn_status status = crn_cli_schema_write(&buf, collection, err);
+    crn_buf_putc(&buf, '}');
     if (status == CAIRN_OK) crn_cli_output_line(&buf);
     crn_buf_release(&buf);
-    return status == CAIRN_OK ? CAIRN_OK : crn_error_set(err, status, "no memory for the settings");
+    return status;
 }
 
 static void put_row(struct crn_cli_table *table, cairn_collection *collection, uint64_t patterns)

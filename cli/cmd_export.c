@@ -113,9 +113,8 @@ static cairn_status put_pattern(struct export *ex, const cairn_pattern *pattern,
 static cairn_status put_schema(struct export *ex, cairn_error *err)
 {
     crn_buf_puts(&ex->buf, "{\"schema\":");
-    crn_cli_schema_write(&ex->buf, ex->store.collection);
-    if (crn_buf_putc(&ex->buf, '}') != CAIRN_OK)
-        return crn_error_set(err, ex->buf.failed, "no memory for the settings");
+    CRN_TRY(crn_cli_schema_write(&ex->buf, ex->store.collection, err));
+    crn_buf_putc(&ex->buf, '}');
     return put_line(ex, ex->file.file) ? CAIRN_OK
                                        : crn_error_set(err, CAIRN_IO, "the first line cannot be written");
 }

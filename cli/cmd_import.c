@@ -75,7 +75,7 @@ static cairn_status flush(struct import *im, cairn_error *err)
 {
     bool stopping = im->sink.stopped;
 
-    if (im->batch.count > 0 && im->store.collection == NULL) {
+    if (im->store.collection == NULL && (im->batch.count > 0 || im->reader.schema != NULL)) {
         CRN_TRY(crn_cli_store_create(&im->store, im->reader.schema, first_telling(&im->batch), err));
         im->sink.collection = im->store.collection;
     }
@@ -109,11 +109,11 @@ static cairn_status read_all(struct import *im, cairn_error *err)
         if (read == CRN_CLI_READ_BAD) {
             crn_cli_progress_end(&im->progress);
             crn_cli_sink_bad(&im->sink, im->reader.record_line, &read_err);
-            continue;
+        } else {
+            if (pattern->domain == NULL) pattern->domain = domain;
+            crn_cli_batch_take(&im->batch, im->reader.record_line);
         }
-        if (pattern->domain == NULL) pattern->domain = domain;
-        crn_cli_batch_take(&im->batch, im->reader.record_line);
-        if (crn_cli_batch_is_full(&im->batch)) {
+        if (crn_cli_batch_is_full(&im->batch)) { /* bad records take memory too */
             CRN_TRY(flush(im, err));
             show_progress(im);
         }

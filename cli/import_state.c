@@ -8,6 +8,7 @@
 #include "base/mem.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,13 +19,12 @@
 cairn_status crn_cli_import_state_init(struct crn_cli_import_state *state, const char *db,
                                        const char *collection, const char *file, cairn_error *err)
 {
+    char real[PATH_MAX];
     struct crn_buf buf;
 
     *state = (struct crn_cli_import_state){0};
-    char *real = realpath(file, NULL);
-    if (real == NULL) return crn_error_errno(err, errno, "cannot find", file);
+    if (realpath(file, real) == NULL) return crn_error_errno(err, errno, "cannot find", file);
     uint64_t hash = crn_hash64(collection, strlen(collection), crn_hash64(real, strlen(real), 0));
-    free(real);
 
     crn_buf_init(&buf, STATE_MAX + strlen(db));
     if (crn_buf_printf(&buf, "%s.import-%016llx.json", db, (unsigned long long)hash) == CAIRN_OK) {

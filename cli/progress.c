@@ -52,7 +52,11 @@ void crn_cli_progress_show(struct crn_cli_progress *progress, const char *phase,
     double rate = seconds > 0 ? (double)(count - progress->first) / seconds : 0;
 
     if (progress->terminal) fputs("\r\033[K", stderr);
-    fprintf(stderr, "%s: %s %s", phase, crn_cli_count(count, &text), progress->what);
+    if (count == 0 && total == 0) { /* a phase that counts nothing */
+        fprintf(stderr, "%s: %s", phase, crn_cli_duration(seconds, &text));
+    } else {
+        fprintf(stderr, "%s: %s %s", phase, crn_cli_count(count, &text), progress->what);
+    }
     if (rate >= 1) fprintf(stderr, ", %s/s", crn_cli_count((uint64_t)rate, &text));
     if (total > 0 && parts <= total) {
         fprintf(stderr, ", %.0f%%", 100.0 * (double)parts / (double)total);

@@ -33,7 +33,26 @@ static void put_space(struct crn_buf *buf, const cairn_space_options *space)
     crn_buf_putc(buf, '}');
 }
 
-cairn_status crn_cli_schema_write(struct crn_buf *buf, const cairn_collection *collection)
+/* The paths of the payload indexes, which only the statistics tell. */
+static cairn_status put_payload_indexes(struct crn_buf *buf, cairn_collection *collection, cairn_error *err)
+{
+    struct crn_json root, paths;
+    char *stats = NULL;
+
+    struct crn_json_parser *parser = crn_json_parser_create();
+    if (parser == NULL) return crn_error_set(err, CAIRN_NO_MEMORY, "no memory for a JSON parser");
+    cairn_status status = cairn_collection_stats(collection, &stats, err);
+    if (status == CAIRN_OK) status = crn_json_parse(parser, stats, strlen(stats), &root, err);
+    if (status == CAIRN_OK && crn_json_get(root, "payloadIndexes", &paths) && crn_json_size(paths) > 0) {
+        crn_buf_puts(buf, ",\"payload_indexes\":");
+        crn_json_write(paths, buf);
+    }
+    cairn_free(stats);
+    crn_json_parser_free(parser);
+    return status;
+}
+
+cairn_status crn_cli_schema_write(struct crn_buf *buf, cairn_collection *collection, cairn_error *err)
 {
     cairn_collection_options options = {.size = sizeof options};
     const char *name = cairn_collection_name(collection);
@@ -57,7 +76,10 @@ cairn_status crn_cli_schema_write(struct crn_buf *buf, const cairn_collection *c
         put_space(buf, &options.spaces[i]);
     }
     if (options.space_count == 0 && options.dim > 0) put_space(buf, &only);
-    return crn_buf_puts(buf, "]}");
+    crn_buf_putc(buf, ']');
+    CRN_TRY(put_payload_indexes(buf, collection, err));
+    if (crn_buf_putc(buf, '}') == CAIRN_OK) return CAIRN_OK;
+    return crn_error_set(err, buf->failed, "no memory for the settings of %s", name);
 }
 
 /* A text member; left as it is when absent. */
@@ -147,6 +169,28 @@ static cairn_status create(cairn_db *db, const char *name, struct crn_json schem
     return cairn_collection_create(db, name, &options, err);
 }
 
+static cairn_status create_payload_indexes(cairn_db *db, const char *name, struct crn_json schema,
+                                           cairn_error *err)
+{
+    cairn_collection *collection;
+    struct crn_json paths, path;
+    struct crn_json_iter it;
+    const char *key;
+    size_t key_len;
+
+    if (!crn_json_get(schema, "payload_indexes", &paths)) return CAIRN_OK;
+    CRN_TRY(cairn_collection_open(db, name, NULL, &collection, err));
+    cairn_status status = CAIRN_OK;
+    crn_json_iter_init(&it, paths);
+    while (status == CAIRN_OK && crn_json_iter_next(&it, &path, &key, &key_len)) {
+        size_t len;
+        const char *text = crn_json_string(path, &len); /* "" when it is none, which is refused */
+        status = cairn_payload_index_create(collection, text, err);
+    }
+    cairn_collection_close(collection);
+    return status;
+}
+
 cairn_status crn_cli_schema_create(cairn_db *db, const char *name, const char *schema, cairn_error *err)
 {
     struct crn_json root;
@@ -157,6 +201,7 @@ cairn_status crn_cli_schema_create(cairn_db *db, const char *name, const char *s
     crn_buf_init(&metadata, CAIRN_PAYLOAD_MAX);
     cairn_status status = crn_json_parse(parser, schema, strlen(schema), &root, err);
     if (status == CAIRN_OK) status = create(db, name, root, &metadata, err);
+    if (status == CAIRN_OK) status = create_payload_indexes(db, name, root, err);
     crn_buf_release(&metadata);
     crn_json_parser_free(parser);
     return status;

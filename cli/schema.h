@@ -6,8 +6,8 @@
 
 #include <cairn/db.h>
 
-/* Appends {"collection":..,"lexical":..,"metadata":..,"spaces":[..]}. */
-cairn_status crn_cli_schema_write(struct crn_buf *buf, const cairn_collection *collection);
+/* Appends {"collection":..,"lexical":..,"metadata":..,"spaces":[..],"payload_indexes":[..]}. */
+cairn_status crn_cli_schema_write(struct crn_buf *buf, cairn_collection *collection, cairn_error *err);
 
 /* Creates collection `name` with the settings of a schema. INVALID_JSON, INVALID_ARGUMENT, EXISTS, ... */
 cairn_status crn_cli_schema_create(cairn_db *db, const char *name, const char *schema, cairn_error *err);

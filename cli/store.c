@@ -2,6 +2,7 @@
 #include "cli/store.h"
 
 #include "base/error.h"
+#include "base/mem.h"
 #include "cli/schema.h"
 
 #include <stdlib.h>
@@ -90,13 +91,13 @@ static cairn_status open_openai(const char *spec, uint32_t dim, cairn_embedder *
         return crn_error_set(err, CAIRN_INVALID_ARGUMENT,
                              "--embed openai:URL,MODEL lacks its URL or its model: '%s'", spec);
     }
-    char *url = strndup(spec, (size_t)(comma - spec));
+    char *url = crn_mem_strndup(spec, (size_t)(comma - spec));
     if (url == NULL) return crn_error_no_memory(err, strlen(spec));
     cairn_status status =
         cairn_embedder_openai(CAIRN_OPTIONS(cairn_openai_options, .url = url, .model = comma + 1,
                                             .api_key = getenv("CAIRN_EMBED_KEY"), .dim = dim),
                               out, err);
-    free(url);
+    crn_mem_free(url);
     return status;
 }
 

@@ -109,7 +109,7 @@ static size_t terminal_width(void)
         return size.ws_col;
     }
     const char *columns = getenv("COLUMNS");
-    int width = columns != NULL ? atoi(columns) : 0;
+    long width = columns != NULL ? strtol(columns, NULL, 10) : 0;
     return width > 0 && width < WIDTH_MAX ? (size_t)width : 120;
 }
 

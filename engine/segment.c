@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#define OPEN_COST 6u /* scanned bytes that cost about as much as reading, hashing and checking one byte of an index */
+
 static cairn_status damaged(const struct crn_segment *segment, const char *what, cairn_error *err)
 {
     return crn_error_set(err, CAIRN_CORRUPT, "segment %s: %s", segment->entry.file, what);
@@ -229,8 +231,7 @@ struct crn_index *crn_segment_index(struct crn_segment *segment, uint64_t about_
     if (atomic_load_explicit(&segment->index_failed, memory_order_relaxed)) return NULL;
     const uint64_t scanned =
         atomic_fetch_add_explicit(&segment->scanned_bytes, about_to_scan, memory_order_relaxed) + about_to_scan;
-    /* Reading, checking and copying a byte costs about as much as scanning twenty. */
-    if (scanned < 20 * crn_derived_size(segment->index_file)) return NULL;
+    if (scanned < OPEN_COST * crn_derived_size(segment->index_file)) return NULL;
     /* One thread opens; the others go on scanning meanwhile. */
     if (pthread_mutex_trylock(&segment->index_mutex) != 0) return NULL;
     index = atomic_load_explicit(&segment->index, memory_order_acquire);

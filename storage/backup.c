@@ -1,8 +1,8 @@
 /*
  * Copies of a whole database: made aside, synced, and renamed to where nothing may stand yet.
  *
- * SQLite's backup reads one snapshot, page by page, while writers go on: in WAL mode the reader's transaction keeps what it
- * sees, and the copy never begins anew.
+ * SQLite's backup reads one snapshot, page by page, while writers go on: in WAL mode the reader's transaction
+ * keeps what it sees, and the copy never begins anew.
  */
 #include "storage/path.h"
 #include "storage/schema.h"
@@ -37,7 +37,8 @@ static void release_copy(struct copy *copy)
     crn_mem_free(copy->path);
 }
 
-/* A name of its own, so that two copies to one path do not disturb each other; the later one fails at the end. */
+/* A name of its own, so that two copies to one path do not disturb each other; the later one fails at the
+ * end. */
 static cairn_status name_copy(struct copy *copy, const char *path, cairn_error *err)
 {
     unsigned char random[16];
@@ -94,7 +95,8 @@ static cairn_status copy_all(struct copy *copy, cairn_error *err)
     return copy_pages(copy, err);
 }
 
-/* The copy is a database of its own: with another identity no index file of the original passes for one of it. */
+/* The copy is a database of its own: with another identity no index file of the original passes for one of
+ * it. */
 static cairn_status make_own(struct copy *copy, cairn_error *err)
 {
     CRN_TRY(crn_conn_exec(&copy->target, "BEGIN IMMEDIATE; DELETE FROM segments", err));

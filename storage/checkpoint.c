@@ -1,6 +1,6 @@
 /*
- * Checkpoints, and keeping the writing connection fit. All of it runs under the write lock: see docs/STORAGE.md on why a
- * checkpoint never overlaps a commit.
+ * Checkpoints, and keeping the writing connection fit. All of it runs under the write lock: see
+ * docs/STORAGE.md on why a checkpoint never overlaps a commit.
  */
 #include "storage/store_internal.h"
 
@@ -42,7 +42,8 @@ void crn_checkpoint_if_due(struct crn_store *store)
         crn_checkpoint_run(store, is_long ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE,
                            is_long ? LONG_WAIT_MS : 0, &error);
     if (status == CAIRN_OK) return;
-    /* The writes were answered and stand in the WAL; the next group tries again, and a disk that fails shows in it. */
+    /* The writes were answered and stand in the WAL; the next group tries again, and a disk that fails shows
+     * in it. */
     crn_log(&store->log, CAIRN_LOG_WARN, "copying the WAL into %s failed: %s", store->path, error.message);
     if (status == CAIRN_IO) store->writer_distrusted = true;
 }
@@ -58,10 +59,10 @@ cairn_status crn_store_checkpoint(struct crn_store *store, cairn_error *err)
 }
 
 /*
- * After a failed sync the kernel may drop the pages it could not write and call the rest clean, so that syncing again
- * succeeds without having written (Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC
- * 2020). So the connection is opened anew, and what the WAL holds is copied into the file and synced there before
- * anything is written behind it.
+ * After a failed sync the kernel may drop the pages it could not write and call the rest clean, so that
+ * syncing again succeeds without having written (Rebello et al., "Can Applications Recover from fsync
+ * Failures?", USENIX ATC 2020). So the connection is opened anew, and what the WAL holds is copied into the
+ * file and synced there before anything is written behind it.
  */
 static cairn_status reopen(struct crn_store *store, cairn_error *err)
 {

@@ -1,6 +1,6 @@
 /*
- * Opening a SQLite connection, and its prepared statements. The file system and what the file holds are judged
- * elsewhere (path.c, schema.c).
+ * Opening a SQLite connection, and its prepared statements. The file system and what the file holds are
+ * judged elsewhere (path.c, schema.c).
  */
 #include "storage/connection.h"
 
@@ -15,7 +15,8 @@
 #define SQL_BYTES_MAX 4096u
 #define WAL_BYTES_KEPT 67108864 /* a WAL file that grew beyond is cut back to this when it starts anew */
 
-/* "file:" names are how SQLite is told that a file is immutable. Bytes that mean something in one are escaped. */
+/* "file:" names are how SQLite is told that a file is immutable. Bytes that mean something in one are
+ * escaped. */
 static cairn_status immutable_name(const char *path, struct crn_buf *name, cairn_error *err)
 {
     crn_buf_puts(name, "file:");
@@ -89,7 +90,8 @@ cairn_status crn_conn_open(struct crn_conn *conn, const struct crn_conn_options 
 void crn_conn_close(struct crn_conn *conn)
 {
     if (conn->db == NULL) return;
-    crn_conn_forget(conn);
+    for (size_t i = 0; i < conn->statement_count; i++) sqlite3_finalize(conn->statements[i].stmt);
+    conn->statement_count = 0;
     crn_names_clear(conn);
     sqlite3_close_v2(conn->db);
     conn->db = NULL;

@@ -1,9 +1,10 @@
 /*
- * One SQLite connection as Cairn sets it up: prepared statements kept by their SQL, and the interned names it has
- * met. It is confined to whoever holds it: the writer's is guarded by the write lock, a reader's by its reader.
+ * One SQLite connection as Cairn sets it up: prepared statements kept by their SQL, and the interned names it
+ * has met. It is confined to whoever holds it: the writer's is guarded by the write lock, a reader's by its
+ * reader.
  *
- * Every connection has automatic checkpoints switched off, those of closing included (see docs/STORAGE.md on the
- * WAL-reset race), and memory-mapped reading too.
+ * Every connection has automatic checkpoints switched off, those of closing included (see docs/STORAGE.md on
+ * the WAL-reset race), and memory-mapped reading too.
  */
 #ifndef CRN_STORAGE_CONNECTION_H
 #define CRN_STORAGE_CONNECTION_H
@@ -31,7 +32,8 @@ struct crn_name {
 /* Which of a row's names: each has slots of its own, so that a row's three names live side by side. */
 enum crn_name_role { CRN_NAME_DOMAIN, CRN_NAME_AGENT, CRN_NAME_TYPE, CRN_NAME_ROLES };
 
-/* Names are never changed or deleted, so what is cached stays true, but for those of a transaction rolled back. */
+/* Names are never changed or deleted, so what is cached stays true, but for those of a transaction rolled
+ * back. */
 struct crn_names {
     struct crn_name by_id[CRN_NAME_ROLES][CRN_NAMES_SLOTS];
     struct crn_name by_text[CRN_NAMES_SLOTS * 4];
@@ -62,8 +64,9 @@ cairn_status crn_conn_open(struct crn_conn *conn, const struct crn_conn_options 
 void crn_conn_close(struct crn_conn *conn); /* closing one that is not open does nothing */
 
 /*
- * The prepared statement of a literal, ready to be bound; kept for the next time. In crn_conn_statement_n each "%u" of
- * the literal stands for `number`. INTERNAL when it is still running: reads do not nest in themselves.
+ * The prepared statement of a literal, ready to be bound; kept for the next time. In crn_conn_statement_n
+ * each "%u" of the literal stands for `number`. INTERNAL when it is still running: reads do not nest in
+ * themselves.
  */
 cairn_status crn_conn_statement(struct crn_conn *conn, const char *sql, sqlite3_stmt **out_stmt,
                                 cairn_error *err);

@@ -148,7 +148,8 @@ cairn_status crn_path_check_filesystem(const char *path, const struct crn_log *l
 
 /* ---- files that appear whole ---- */
 
-/* Where the file system knows no renaming without replacing: an empty file of our own takes the name first. */
+/* Where the file system knows no renaming without replacing: an empty file of our own takes the name
+ * first. */
 static int rename_over_placeholder(const char *from, const char *to)
 {
     const int fd = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);

@@ -39,7 +39,8 @@ cairn_status crn_payload_path_check(const char *path, cairn_error *err)
     return CAIRN_OK;
 }
 
-/* Takes the path's first key, unescaped; returns what follows behind its dot, or NULL when it was the last. */
+/* Takes the path's first key, unescaped; returns what follows behind its dot, or NULL when it was the
+ * last. */
 static const char *first_key(const char *path, char key[CRN_PAYLOAD_PATH_MAX + 1], size_t *out_len)
 {
     size_t len = 0;
@@ -73,8 +74,8 @@ static enum value_class class_of(const struct crn_payload_value *item)
     }
 }
 
-/* Values that SQLite keeps apart are apart here: an integer above INT64_MAX and the double of its size are not equal,
- * while 1 and 1.0 are. */
+/* Values that SQLite keeps apart are apart here: an integer above INT64_MAX and the double of its size are
+ * not equal, while 1 and 1.0 are. */
 static int order_numbers(const struct crn_value *a, const struct crn_value *b)
 {
     if (a->type == CRN_VALUE_U64 || b->type == CRN_VALUE_U64) {

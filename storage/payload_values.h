@@ -1,15 +1,15 @@
 /*
- * The values that payload indexes hold: which ones a payload has at a path, and how they are kept in SQLite so that its
- * order is theirs.
+ * The values that payload indexes hold: which ones a payload has at a path, and how they are kept in SQLite
+ * so that its order is theirs.
  *
- * Paths and arrays mean what filters mean by them (docs/FILTERS.md): keys joined by dots, a backslash before a dot, a
- * backslash or a dollar sign of a key; an array on the way stands for each object in it, an array at the end for each
- * of its scalars.
+ * Paths and arrays mean what filters mean by them (docs/FILTERS.md): keys joined by dots, a backslash before
+ * a dot, a backslash or a dollar sign of a key; an array on the way stands for each object in it, an array at
+ * the end for each of its scalars.
  *
- * Column payload_values.value: integers up to INT64_MAX as INTEGER, other numbers as REAL, strings as TEXT. SQLite
- * compares INTEGER with REAL exactly and TEXT by bytes. What it has no class for is a BLOB, which sorts behind all of
- * these: 00 null, 01 false, 02 true, 03 and eight bytes big-endian an integer above INT64_MAX, 04 "there is
- * something here, but no scalar".
+ * Column payload_values.value: integers up to INT64_MAX as INTEGER, other numbers as REAL, strings as TEXT.
+ * SQLite compares INTEGER with REAL exactly and TEXT by bytes. What it has no class for is a BLOB, which
+ * sorts behind all of these: 00 null, 01 false, 02 true, 03 and eight bytes big-endian an integer above
+ * INT64_MAX, 04 "there is something here, but no scalar".
  */
 #ifndef CRN_STORAGE_PAYLOAD_VALUES_H
 #define CRN_STORAGE_PAYLOAD_VALUES_H
@@ -49,12 +49,14 @@ struct crn_payload_values {
 /* INVALID_ARGUMENT for an empty path, an empty part or a stray backslash; LIMIT. */
 cairn_status crn_payload_path_check(const char *path, cairn_error *err);
 
-/* Replaces what `values` holds; zeros at first, crn_payload_values_release at the end. `path` is a checked one. */
+/* Replaces what `values` holds; zeros at first, crn_payload_values_release at the end. `path` is a checked
+ * one. */
 cairn_status crn_payload_values_collect(struct crn_json payload, const char *path,
                                         struct crn_payload_values *values, cairn_error *err);
 void crn_payload_values_release(struct crn_payload_values *values);
 
-/* Binds a value as the column holds it. The tagged form and strings are borrowed until the statement was stepped. */
+/* Binds a value as the column holds it. The tagged form and strings are borrowed until the statement was
+ * stepped. */
 void crn_payload_value_bind(sqlite3_stmt *stmt, int parameter, const struct crn_payload_value *value,
                             struct crn_payload_tagged *tagged);
 struct crn_payload_tagged crn_payload_tag_u64(uint64_t value);

@@ -1,6 +1,6 @@
 /*
- * Looking up payload indexes. A comparison becomes at most two ranges of the column's order: numbers are kept in two
- * places of it, those above INT64_MAX behind everything else (payload_values.h).
+ * Looking up payload indexes. A comparison becomes at most two ranges of the column's order: numbers are kept
+ * in two places of it, those above INT64_MAX behind everything else (payload_values.h).
  */
 #include "storage/store_internal.h"
 
@@ -80,8 +80,8 @@ static int side_of_nearest(uint64_t value, double *out_nearest)
     return (value > back) - (value < back);
 }
 
-/* Doubles and small integers against an integer above INT64_MAX. There is no double strictly between such an integer
- * and its nearest one, so an inexact bound becomes the nearest double, in or out by its side. */
+/* Doubles and small integers against an integer above INT64_MAX. There is no double strictly between such an
+ * integer and its nearest one, so an inexact bound becomes the nearest double, in or out by its side. */
 static bool small_against_u64(enum crn_compare compare, uint64_t value, struct range *range)
 {
     double nearest;

@@ -49,8 +49,8 @@ static cairn_status count_some(struct crn_reader *reader, const char *sql, uint3
 #define SCOPE_RANGE " WHERE key BETWEEN ?1 AND ?2"
 #define SCOPE_COUNT "SELECT count(*) FROM (SELECT 1 FROM points INDEXED BY "
 
-/* The statement that reads the least: over the rows of the domain, of the agent, or of the collection. Rows without a
- * domain or agent (0) are in no index. */
+/* The statement that reads the least: over the rows of the domain, of the agent, or of the collection. Rows
+ * without a domain or agent (0) are in no index. */
 static cairn_status choose(struct crn_reader *reader, const struct scope *scope, sqlite3_stmt **out_stmt,
                            cairn_error *err)
 {

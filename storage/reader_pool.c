@@ -86,8 +86,9 @@ static bool is_refused(const struct crn_conn *conn)
 }
 
 /*
- * Where neither WAL nor its index are there and none can be made (a folder that may not be written), SQLite cannot
- * open a WAL database. Then nobody is writing it either, and it is read as it is, for as long as no WAL appears.
+ * Where neither WAL nor its index are there and none can be made (a folder that may not be written), SQLite
+ * cannot open a WAL database. Then nobody is writing it either, and it is read as it is, for as long as no
+ * WAL appears.
  */
 static cairn_status open_reader(struct crn_store *store, struct crn_reader **out_reader, cairn_error *err)
 {
@@ -132,7 +133,8 @@ cairn_status crn_store_read_begin(struct crn_store *store, struct crn_reader **o
     return CAIRN_OK;
 }
 
-/* A connection that cannot end its transaction, or was read as immutable while a writer came, is not used again. */
+/* A connection that cannot end its transaction, or was read as immutable while a writer came, is not used
+ * again. */
 void crn_store_read_end(struct crn_reader *reader)
 {
     struct crn_store *store;

@@ -258,7 +258,8 @@ cairn_status crn_row_decode(struct crn_conn *conn, sqlite3_stmt *stmt, bool with
     decode_numbers(stmt, out_row);
     if (with_body) decode_body(stmt, out_row);
     const bool has_id = decode_id(stmt, out_row, &id);
-    /* The step answered ROW; only a column that could not be copied has changed the connection's code since. */
+    /* The step answered ROW; only a column that could not be copied has changed the connection's code
+     * since. */
     if (sqlite3_errcode(conn->db) == SQLITE_NOMEM) return crn_error_no_memory(err, out_row->text_len);
     if (!has_id) {
         out_row->record.id = "";
@@ -295,7 +296,8 @@ cairn_status crn_row_corrupt(struct crn_conn *conn, uint32_t collection, uint32_
     const char *name = NULL, *id = NULL;
     bool row = false;
 
-    /* A blob id is shown in hexadecimal, a u64 above INT64_MAX as its signed twin: enough to find the row by. */
+    /* A blob id is shown in hexadecimal, a u64 above INT64_MAX as its signed twin: enough to find the row
+     * by. */
     if (crn_conn_statement(conn,
                            "SELECT (SELECT name FROM collections WHERE id=?1),"
                            " (SELECT iif(typeof(id)='blob', hex(id), id) FROM points WHERE key=?2)",

@@ -1,10 +1,11 @@
 /*
- * A row between SQLite and struct crn_record: ids, digests, decoding. Readers, transactions and verify share it.
+ * A row between SQLite and struct crn_record: ids, digests, decoding. Readers, transactions and verify share
+ * it.
  *
- * Digests (XXH3, fields length-prefixed, little-endian). A vector's covers its key (space, local) and bytes. A row keeps
- * three: `body` over text and payload, `vectors` over its vectors' digests in the order of spaces, and `digest` over
- * all other fields, the key, and the other two. So a row read without its text or its vectors is still checked,
- * and the one number `digest` stands for everything.
+ * Digests (XXH3, fields length-prefixed, little-endian). A vector's covers its key (space, local) and bytes.
+ * A row keeps three: `body` over text and payload, `vectors` over its vectors' digests in the order of
+ * spaces, and `digest` over all other fields, the key, and the other two. So a row read without its text or
+ * its vectors is still checked, and the one number `digest` stands for everything.
  */
 #ifndef CRN_STORAGE_ROW_H
 #define CRN_STORAGE_ROW_H
@@ -69,8 +70,8 @@ struct crn_row {
 #define CRN_ROW_BODY ", p.text, p.payload"
 #define CRN_ROW_FROM " FROM points p LEFT JOIN usage u ON u.key=p.key "
 
-/* Decodes and checks against the digest; damage is told in out_row->damage, and is no failure here. `with_body`: the
- * statement has CRN_ROW_BODY too. */
+/* Decodes and checks against the digest; damage is told in out_row->damage, and is no failure here.
+ * `with_body`: the statement has CRN_ROW_BODY too. */
 cairn_status crn_row_decode(struct crn_conn *conn, sqlite3_stmt *stmt, bool with_body,
                             struct crn_row *out_row, cairn_error *err);
 

@@ -15,17 +15,21 @@
 #define HEADER_BYTES 100 /* of a SQLite file: https://www.sqlite.org/fileformat.html, 1.3 */
 
 /*
- * Keys are collection << 32 | local and space << 32 | local. The partial indexes hold no entry for rows that do not use
- * them, so that they cost nothing then. Ids of collections, spaces and indexes are never used again (AUTOINCREMENT).
+ * Keys are collection << 32 | local and space << 32 | local. The partial indexes hold no entry for rows that
+ * do not use them, so that they cost nothing then. Ids of collections, spaces and indexes are never used
+ * again (AUTOINCREMENT).
  */
 static const char version_1[] =
     "CREATE TABLE meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID;"
     "CREATE TABLE names(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);"
-    "CREATE TABLE collections(id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, lexical INTEGER NOT NULL,"
-    " metadata TEXT, next_local INTEGER NOT NULL, rows INTEGER NOT NULL, created_at INTEGER NOT NULL);"
-    "CREATE TABLE spaces(id INTEGER PRIMARY KEY AUTOINCREMENT, collection INTEGER NOT NULL, name TEXT NOT NULL,"
-    " kind INTEGER NOT NULL, dim INTEGER NOT NULL, metric INTEGER NOT NULL, quantization INTEGER NOT NULL,"
-    " index_spec TEXT NOT NULL, model TEXT, UNIQUE(collection, name));"
+
+    "CREATE TABLE collections(id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE,"
+    " lexical INTEGER NOT NULL, metadata TEXT, next_local INTEGER NOT NULL, rows INTEGER NOT NULL,"
+    " created_at INTEGER NOT NULL);"
+    "CREATE TABLE spaces(id INTEGER PRIMARY KEY AUTOINCREMENT, collection INTEGER NOT NULL,"
+    " name TEXT NOT NULL, kind INTEGER NOT NULL, dim INTEGER NOT NULL, metric INTEGER NOT NULL,"
+    " quantization INTEGER NOT NULL, index_spec TEXT NOT NULL, model TEXT, UNIQUE(collection, name));"
+
     "CREATE TABLE points(key INTEGER PRIMARY KEY, collection INTEGER NOT NULL, id BLOB NOT NULL,"
     " domain INTEGER NOT NULL, agent INTEGER NOT NULL, type INTEGER NOT NULL, confidence REAL NOT NULL,"
     " created_at INTEGER NOT NULL, expires_at INTEGER, version INTEGER NOT NULL, digest INTEGER NOT NULL,"
@@ -34,20 +38,25 @@ static const char version_1[] =
     "CREATE INDEX points_domain ON points(domain) WHERE domain<>0;"
     "CREATE INDEX points_agent ON points(agent) WHERE agent<>0;"
     "CREATE INDEX points_expires ON points(expires_at) WHERE expires_at IS NOT NULL;"
-    "CREATE TABLE usage(key INTEGER PRIMARY KEY, usage_count INTEGER NOT NULL, success_count INTEGER NOT NULL,"
-    " last_used INTEGER NOT NULL);"
+    "CREATE TABLE usage(key INTEGER PRIMARY KEY, usage_count INTEGER NOT NULL,"
+    " success_count INTEGER NOT NULL, last_used INTEGER NOT NULL);"
     "CREATE TABLE vecs(key INTEGER PRIMARY KEY, digest INTEGER NOT NULL, data BLOB NOT NULL);"
-    "CREATE TABLE oplog(seq INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, op INTEGER NOT NULL, key INTEGER NOT NULL,"
-    " version INTEGER NOT NULL, digest INTEGER NOT NULL);"
-    "CREATE TABLE segments(space INTEGER NOT NULL, ord INTEGER NOT NULL, file TEXT NOT NULL, index_file TEXT NOT NULL,"
-    " seq INTEGER NOT NULL, rows INTEGER NOT NULL, PRIMARY KEY(space, ord)) WITHOUT ROWID;"
-    "CREATE TABLE payload_indexes(id INTEGER PRIMARY KEY AUTOINCREMENT, collection INTEGER NOT NULL, path TEXT NOT NULL,"
-    " UNIQUE(collection, path));"
+
+    "CREATE TABLE oplog(seq INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, op INTEGER NOT NULL,"
+    " key INTEGER NOT NULL, version INTEGER NOT NULL, digest INTEGER NOT NULL);"
+    "CREATE TABLE segments(space INTEGER NOT NULL, ord INTEGER NOT NULL, file TEXT NOT NULL,"
+    " index_file TEXT NOT NULL, seq INTEGER NOT NULL, rows INTEGER NOT NULL, PRIMARY KEY(space, ord))"
+    " WITHOUT ROWID;"
+
+    "CREATE TABLE payload_indexes(id INTEGER PRIMARY KEY AUTOINCREMENT, collection INTEGER NOT NULL,"
+    " path TEXT NOT NULL, UNIQUE(collection, path));"
     "CREATE TABLE payload_values(idx INTEGER NOT NULL, value NOT NULL, key INTEGER NOT NULL,"
     " PRIMARY KEY(idx, value, key)) WITHOUT ROWID;"
-    "CREATE TABLE trajectories(key INTEGER PRIMARY KEY AUTOINCREMENT, collection INTEGER NOT NULL, id TEXT NOT NULL,"
-    " domain INTEGER NOT NULL, agent INTEGER NOT NULL, steps INTEGER NOT NULL, state_dim INTEGER NOT NULL, states BLOB,"
-    " actions TEXT, rewards BLOB, metadata TEXT, created_at INTEGER NOT NULL, digest INTEGER NOT NULL);"
+
+    "CREATE TABLE trajectories(key INTEGER PRIMARY KEY AUTOINCREMENT, collection INTEGER NOT NULL,"
+    " id TEXT NOT NULL, domain INTEGER NOT NULL, agent INTEGER NOT NULL, steps INTEGER NOT NULL,"
+    " state_dim INTEGER NOT NULL, states BLOB, actions TEXT, rewards BLOB, metadata TEXT,"
+    " created_at INTEGER NOT NULL, digest INTEGER NOT NULL);"
     "CREATE UNIQUE INDEX trajectories_id ON trajectories(collection, id);"
     "CREATE INDEX trajectories_new ON trajectories(collection, created_at);";
 
@@ -185,7 +194,8 @@ static cairn_status write_new(struct crn_conn *conn, cairn_error *err)
 {
     char sql[512];
 
-    /* Page size and vacuum mode are fixed before the first page is written; the journal mode is kept in the file. */
+    /* Page size and vacuum mode are fixed before the first page is written; the journal mode is kept in the
+     * file. */
     snprintf(sql, sizeof sql,
              "PRAGMA page_size=%d; PRAGMA auto_vacuum=NONE; PRAGMA encoding='UTF-8';"
              "PRAGMA journal_mode=WAL; PRAGMA application_id=%d",
@@ -208,7 +218,8 @@ cairn_status crn_schema_create(const char *path, const char *vfs, cairn_error *e
     crn_path_remove_database(path); /* left behind by one who died */
     cairn_status status = crn_conn_open(&conn, &options, err);
     if (status == CAIRN_OK) status = write_new(&conn, err);
-    /* Nobody else knows the file, so closing may merge its WAL; asked for by name so that failing is noticed. */
+    /* Nobody else knows the file, so closing may merge its WAL; asked for by name so that failing is
+     * noticed. */
     if (status == CAIRN_OK) status = crn_conn_exec(&conn, "PRAGMA wal_checkpoint(TRUNCATE)", err);
     crn_conn_close(&conn);
     if (status == CAIRN_OK) status = crn_path_sync(path, err);

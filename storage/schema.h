@@ -1,6 +1,6 @@
 /*
- * What a Cairn file holds: telling one from other files, making a new one, and bringing an older one up to date. The
- * tables are described in docs/STORAGE.md.
+ * What a Cairn file holds: telling one from other files, making a new one, and bringing an older one up to
+ * date. The tables are described in docs/STORAGE.md.
  */
 #ifndef CRN_STORAGE_SCHEMA_H
 #define CRN_STORAGE_SCHEMA_H
@@ -17,8 +17,9 @@ struct crn_schema_step {
 };
 
 /*
- * Looks at a file's first bytes through SQLite's file layer, without letting SQLite read or repair it, and without
- * opening it beside SQLite (closing it would let go of this process's locks on it). NOT_CAIRN, NEWER_FORMAT, IO.
+ * Looks at a file's first bytes through SQLite's file layer, without letting SQLite read or repair it, and
+ * without opening it beside SQLite (closing it would let go of this process's locks on it). NOT_CAIRN,
+ * NEWER_FORMAT, IO.
  */
 cairn_status crn_schema_probe(const struct crn_conn_options *options, cairn_error *err);
 

@@ -127,8 +127,8 @@ bool crn_shared_attach(struct crn_shared *shared)
     return status == CAIRN_OK;
 }
 
-/* Written rather than mapped first, so that a full disk is an error and not a SIGBUS; and under another name, so that
- * nobody maps half of it. */
+/* Written rather than mapped first, so that a full disk is an error and not a SIGBUS; and under another name,
+ * so that nobody maps half of it. */
 static cairn_status write_file(struct crn_shared *shared, uint64_t sequence, cairn_error *err)
 {
     unsigned char bytes[PAGE_BYTES] = {0};

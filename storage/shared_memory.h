@@ -1,7 +1,8 @@
 /*
- * The page of memory all processes of a database share: the file `shared` in its folder, mapped. It tells one thing,
- * the last committed sequence number, so that a reader learns of others' commits by one load. It is no truth: it is
- * made anew from the database whenever it is missing or of another database, under the write lock.
+ * The page of memory all processes of a database share: the file `shared` in its folder, mapped. It tells one
+ * thing, the last committed sequence number, so that a reader learns of others' commits by one load. It is no
+ * truth: it is made anew from the database whenever it is missing or of another database, under the write
+ * lock.
  *
  * Threads: shared, but for attach, which the opener and the holder of the write lock call.
  */

@@ -57,8 +57,8 @@ cairn_status crn_sqlite_status(int extended_code)
     }
 }
 
-/* An operating system's error behind the code tells more than the code: a full disk and a folder that may not be
- * written both come as "unable to open" or "disk I/O error". */
+/* An operating system's error behind the code tells more than the code: a full disk and a folder that may not
+ * be written both come as "unable to open" or "disk I/O error". */
 static cairn_status status_of_system(int error_number, cairn_status status)
 {
     switch (error_number) {
@@ -74,7 +74,8 @@ static cairn_status status_of_system(int error_number, cairn_status status)
     }
 }
 
-/* The statements are fixed, so one that names something unknown to SQLite means that the file is not what it was. */
+/* The statements are fixed, so one that names something unknown to SQLite means that the file is not what it
+ * was. */
 static bool lacks_schema(int code, const char *text)
 {
     return (code & 0xff) == SQLITE_ERROR && strncmp(text, "no such ", 8) == 0 &&

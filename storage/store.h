@@ -86,7 +86,8 @@ void crn_catalog_release(struct crn_catalog *catalog);
  * other jobs' (group commit), each in a savepoint of its own: a job that fails leaves nothing behind and takes nobody
  * with it. It may be run again if the group has to be retried. `committed` (may be NULL) is called once after the commit is
  * durable and before any later group runs, in commit order, still under the process's write mutex: the place to update
- * memory. If the commit fails, every job of the group gets the failure and no `committed`.
+ * memory (and not to write: that would wait for itself). If the commit fails, every job of the group gets the failure and
+ * no `committed`; after a failed sync a power cut may still find such a job in the file, as after a lost answer.
  */
 struct crn_write_job {
     cairn_status (*run)(struct crn_txn *txn, void *ctx, cairn_error *err);
@@ -137,7 +138,10 @@ cairn_status crn_txn_find(struct crn_txn *txn, const struct crn_catalog *catalog
 /*
  * Writes a whole row: inserts when record->local is 0 (sets it), else replaces the row of that local. Keeps id index,
  * vectors (all of the row's: those not given are removed), payload indexes, lexical index, use counts and log in step.
- * With `vectors_unchanged` the vectors are left alone and the log says SET. Sets record->digest.
+ * With `vectors_unchanged` the vectors are left alone and the log says SET. Sets record->digest. A job that is run again has
+ * to set record->local itself again: the number it was given before is gone.
+ * EXISTS (the id has a row already), NOT_FOUND (no row of that local and id), NO_COLLECTION, INVALID_ID, INVALID_JSON (a
+ * payload index has to read the payload), LIMIT.
  */
 cairn_status crn_txn_put(struct crn_txn *txn, const struct crn_catalog *catalog, struct crn_record *record,
                          bool vectors_unchanged, cairn_error *err);
@@ -158,7 +162,7 @@ cairn_status crn_txn_payload_index_create(struct crn_txn *txn, const struct crn_
                                           cairn_error *err); /* fills it from the rows */
 cairn_status crn_txn_payload_index_drop(struct crn_txn *txn, const struct crn_catalog *catalog, const char *path,
                                         cairn_error *err);
-/* Is the collection still there under this id? (NO_COLLECTION otherwise.) Reads its settings anew into *out when not NULL. */
+/* Is the collection still there under this id? NO_COLLECTION otherwise. */
 cairn_status crn_txn_collection_check(struct crn_txn *txn, uint32_t collection, cairn_error *err);
 /* The sequence of the newest CATALOG entry ever written (kept in meta, so that trimming the log does not lose it): whoever holds
  * settings read at an older one reads them anew before using them. Cheap. */
@@ -180,6 +184,7 @@ cairn_status crn_txn_segments_set(struct crn_txn *txn, uint32_t space, const str
  * without rows count as covered). Always keeps the newest entry. */
 cairn_status crn_txn_log_trim(struct crn_txn *txn, cairn_error *err);
 
+/* EXISTS when the id is taken. Trajectories are in no log. */
 cairn_status crn_txn_trajectory_put(struct crn_txn *txn, uint32_t collection, const cairn_trajectory *trajectory, cairn_error *err);
 cairn_status crn_txn_trajectory_delete(struct crn_txn *txn, uint32_t collection, const char *id, bool *out_deleted, cairn_error *err);
 
@@ -187,7 +192,8 @@ uint64_t crn_txn_sequence(const struct crn_txn *txn); /* the last sequence numbe
 
 /* ---- reading ---- */
 
-/* A reader is a snapshot: it sees the database as of its first read until it ends. Pooled; never waits for writers. */
+/* A reader is a snapshot: it sees the database as of its first read until it ends. Pooled; never waits for writers. Callbacks of
+ * a read may use the same reader for another kind of read, not for the same (INTERNAL). */
 cairn_status crn_store_read_begin(struct crn_store *store, struct crn_reader **out_reader, cairn_error *err);
 void crn_store_read_end(struct crn_reader *reader);
 

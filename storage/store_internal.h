@@ -1,8 +1,9 @@
 /*
- * The inside of a store: what the files behind store.h share. Nobody outside storage/ includes it, but for its tests.
+ * The inside of a store: what the files behind store.h share. Nobody outside storage/ includes it, but for
+ * its tests.
  *
- * Who guards what: `writer` and `txn` belong to the holder of the write lock. The queue has a mutex of its own, the pool
- * too. Everything else is set when the store is opened, or atomic.
+ * Who guards what: `writer` and `txn` belong to the holder of the write lock. The queue has a mutex of its
+ * own, the pool too. Everything else is set when the store is opened, or atomic.
  */
 #ifndef CRN_STORAGE_STORE_INTERNAL_H
 #define CRN_STORAGE_STORE_INTERNAL_H
@@ -19,7 +20,8 @@
 
 /* ---- transactions ---- */
 
-/* A collection as the running transaction knows it: read once, kept while no other connection has committed. */
+/* A collection as the running transaction knows it: read once, kept while no other connection has
+ * committed. */
 struct crn_txn_collection {
     uint32_t id;
     bool lexical;
@@ -49,7 +51,8 @@ struct crn_txn {
     struct crn_payload_values values;
 };
 
-/* Begins and reads where the log stands; finishes a job; ends. A rollback forgets all that was only remembered. */
+/* Begins and reads where the log stands; finishes a job; ends. A rollback forgets all that was only
+ * remembered. */
 cairn_status crn_txn_begin(struct crn_txn *txn, cairn_error *err);
 cairn_status crn_txn_finish_job(struct crn_txn *txn, cairn_error *err);
 cairn_status crn_txn_commit(struct crn_txn *txn, cairn_error *err);

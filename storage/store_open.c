@@ -58,7 +58,8 @@ static cairn_status probe(const struct crn_store *store, cairn_error *err)
     return crn_schema_probe(&options, err);
 }
 
-/* Makes the database aside and renames it to its place. Under the write lock, so the aside name is ours alone. */
+/* Makes the database aside and renames it to its place. Under the write lock, so the aside name is ours
+ * alone. */
 static cairn_status create_locked(struct crn_store *store, cairn_error *err)
 {
     enum file_state state;
@@ -166,8 +167,8 @@ static cairn_status announce_locked(struct crn_store *store, cairn_error *err)
     return crn_shared_create(&store->shared, sequence, err);
 }
 
-/* Tells all where the log stands, in case the last one to write died before he could. Whoever holds the write lock will tell
- * it himself, so there is no waiting for him, unless there is no shared page yet. */
+/* Tells all where the log stands, in case the last one to write died before he could. Whoever holds the write
+ * lock will tell it himself, so there is no waiting for him, unless there is no shared page yet. */
 static cairn_status announce(struct crn_store *store, cairn_error *err)
 {
     uint64_t sequence;
@@ -311,7 +312,8 @@ cairn_status crn_store_open_private(const char *path, const char *vfs, struct cr
     return status;
 }
 
-/* What this process wrote is merged into the file, if nobody is in the way: then the file alone is the database. */
+/* What this process wrote is merged into the file, if nobody is in the way: then the file alone is the
+ * database. */
 static void merge_wal(struct crn_store *store)
 {
     if (store->writer.db == NULL || atomic_load(&store->commits) == 0) return;

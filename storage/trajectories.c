@@ -139,8 +139,9 @@ cairn_status crn_txn_trajectory_delete(struct crn_txn *txn, uint32_t collection,
 
 /* ---- reading ---- */
 
-#define COLUMNS \
-    "SELECT id, domain, agent, steps, state_dim, states, actions, rewards, metadata, created_at, digest FROM trajectories"
+#define COLUMNS                                                                                          \
+    "SELECT id, domain, agent, steps, state_dim, states, actions, rewards, metadata, created_at, digest" \
+    " FROM trajectories"
 
 /* Decodes the current row; its pointers live until the next step. */
 static cairn_status decode(struct crn_reader *reader, sqlite3_stmt *stmt, uint32_t collection,

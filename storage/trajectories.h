@@ -4,7 +4,8 @@
 
 #include "storage/store_internal.h"
 
-/* Calls fn for each trajectory of the collection, in the order of insertion, with what is wrong with it or NULL. */
+/* Calls fn for each trajectory of the collection, in the order of insertion, with what is wrong with it or
+ * NULL. */
 cairn_status crn_trajectories_check(struct crn_reader *reader, uint32_t collection,
                                     cairn_status (*fn)(void *ctx, const char *id, const char *damage),
                                     void *ctx, cairn_error *err);

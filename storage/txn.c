@@ -190,7 +190,10 @@ cairn_status crn_txn_commit(struct crn_txn *txn, cairn_error *err)
     cairn_status status = crn_conn_statement(txn->conn, "COMMIT", &stmt, err);
 
     if (status == CAIRN_OK) status = crn_conn_run(txn->conn, stmt, err);
-    if (status != CAIRN_OK) crn_txn_rollback(txn);
+    if (status == CAIRN_OK) return CAIRN_OK;
+    /* It may have been the sync that failed: then what this connection wrote is not trusted any more. */
+    if ((sqlite3_errcode(txn->conn->db) & 0xff) == SQLITE_IOERR) txn->store->writer_distrusted = true;
+    crn_txn_rollback(txn);
     return status;
 }
 
@@ -241,14 +244,15 @@ cairn_status crn_txn_log(struct crn_txn *txn, enum crn_log_op op, int64_t key, u
 }
 
 /*
- * The position up to which every space with rows is covered by its segments: the sequence of its last one. Nothing older is
- * read from the log again, but for the newest entry, which tells where the log stands.
+ * The position up to which every space with rows is covered by its segments: the sequence of its last one.
+ * Nothing older is read from the log again, but for the newest entry, which tells where the log stands.
  */
 static const char trim_sql[] =
-    "DELETE FROM oplog WHERE seq < (SELECT max(seq) FROM oplog) AND seq <= (SELECT ifnull(min(covered), ?1) FROM ("
-    " SELECT ifnull((SELECT seq FROM segments g WHERE g.space=s.id ORDER BY ord DESC LIMIT 1),"
-    "  CASE WHEN EXISTS(SELECT 1 FROM vecs v WHERE v.key BETWEEN s.id<<32 AND (s.id<<32)+4294967295) THEN 0 ELSE ?1 END)"
-    " AS covered FROM spaces s))";
+    "DELETE FROM oplog WHERE seq<(SELECT max(seq) FROM oplog) AND seq<=(SELECT ifnull(min(covered), ?1) FROM"
+    " (SELECT CASE WHEN EXISTS(SELECT 1 FROM segments g WHERE g.space=s.id)"
+    "   THEN (SELECT seq FROM segments g WHERE g.space=s.id ORDER BY ord DESC LIMIT 1)"
+    "  WHEN EXISTS(SELECT 1 FROM vecs v WHERE v.key BETWEEN s.id<<32 AND (s.id<<32)+4294967295) THEN 0"
+    "  ELSE ?1 END AS covered FROM spaces s))";
 
 cairn_status crn_txn_log_trim(struct crn_txn *txn, cairn_error *err)
 {

@@ -11,12 +11,12 @@
 #define COLLECTIONS_MAX 0x7fffffff /* a key's upper half, of a signed number */
 
 /*
- * Porter stems on top of unicode61: patterns are mostly described in English, where "compiles" is to be found by
- * "compiling". Stemming touches words of ASCII letters alone; accents are dropped in all scripts. Contentless, because
- * the texts are in `points` already.
+ * Porter stems on top of unicode61: patterns are mostly described in English, where "compiles" is to be found
+ * by "compiling". Stemming touches words of ASCII letters alone; accents are dropped in all scripts.
+ * Contentless, because the texts are in `points` already.
  */
-static const char fts_create[] =
-    "CREATE VIRTUAL TABLE fts_%u USING fts5(text, content='', tokenize='porter unicode61 remove_diacritics 2')";
+static const char fts_create[] = "CREATE VIRTUAL TABLE fts_%u USING fts5(text, content='',"
+                                 " tokenize='porter unicode61 remove_diacritics 2')";
 
 static cairn_status log_catalog(struct crn_txn *txn, uint32_t collection, cairn_error *err)
 {

@@ -1,6 +1,6 @@
 /*
- * The indexes over what rows say: values of payloads, words of texts. Both are taken out by the old row and put in by the
- * new one.
+ * The indexes over what rows say: values of payloads, words of texts. Both are taken out by the old row and
+ * put in by the new one.
  */
 #include "storage/store_internal.h"
 

@@ -8,7 +8,8 @@
 #include <math.h>
 #include <string.h>
 
-/* SQLite refuses a value or row above 10^9 bytes. Checked here, so that binding memory of the caller cannot fail. */
+/* SQLite refuses a value or row above 10^9 bytes. Checked here, so that binding memory of the caller cannot
+ * fail. */
 #define ROW_BYTES_MAX 900000000u
 
 cairn_status crn_txn_find(struct crn_txn *txn, const struct crn_catalog *catalog, cairn_id_type type,
@@ -37,6 +38,7 @@ struct put {
     struct crn_row_id id;
     bool vectors_unchanged;
     bool inserts;
+    bool text_kept, payload_kept; /* as the indexes have them */
     int64_t key;
     int64_t domain, agent, type; /* interned */
     size_t text_len, payload_len;
@@ -161,29 +163,45 @@ static cairn_status digest_row(struct put *put, cairn_error *err)
 
 /* ---- the indexes over text and payload ---- */
 
-/* Takes the row that is stored out of the indexes its collection has; costs nothing when it has none. */
-static cairn_status unindex(struct crn_txn *txn, const struct crn_txn_collection *collection, uint32_t local,
-                            cairn_error *err)
+static bool same_text(const char *a, const char *b)
+{
+    return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+/* Takes out what the step's row, as it is stored, has in the indexes. */
+static cairn_status unindex_step(struct crn_txn *txn, const struct crn_txn_collection *collection,
+                                 uint32_t local, struct put *put, sqlite3_stmt *stmt, cairn_error *err)
 {
     const int64_t key = crn_key(collection->id, local);
+    const char *text = (const char *)sqlite3_column_text(stmt, 0);
+    const char *payload = (const char *)sqlite3_column_text(stmt, 1);
+
+    if (sqlite3_errcode(txn->conn->db) == SQLITE_NOMEM) return crn_error_no_memory(err, CAIRN_TEXT_MAX);
+    if (put != NULL) {
+        put->text_kept = same_text(text, put->record->text);
+        put->payload_kept = same_text(payload, put->record->payload);
+    }
+    if (collection->lexical && text != NULL && (put == NULL || !put->text_kept)) {
+        CRN_TRY(crn_txn_lexical_change(txn, collection->id, local, text, false, err));
+    }
+    if (payload == NULL || (put != NULL && put->payload_kept)) return CAIRN_OK;
+    return crn_txn_values_change(txn, collection->indexes, collection->index_count, key, payload, false, err);
+}
+
+/* Takes a row out of the indexes its collection has, before it is deleted or (with `put`) replaced: then what
+ * stays the same stays in. Costs nothing when the collection has none. */
+static cairn_status unindex(struct crn_txn *txn, const struct crn_txn_collection *collection, uint32_t local,
+                            struct put *put, cairn_error *err)
+{
     sqlite3_stmt *stmt;
     bool row;
 
     if (!collection->lexical && collection->index_count == 0) return CAIRN_OK;
     CRN_TRY(crn_conn_statement(txn->conn, "SELECT text, payload FROM points WHERE key=?1", &stmt, err));
-    sqlite3_bind_int64(stmt, 1, key);
+    sqlite3_bind_int64(stmt, 1, crn_key(collection->id, local));
     CRN_TRY(crn_conn_step(txn->conn, stmt, &row, err));
     if (!row) return CAIRN_OK;
-    const char *text = (const char *)sqlite3_column_text(stmt, 0);
-    const char *payload = (const char *)sqlite3_column_text(stmt, 1);
-    cairn_status status = CAIRN_OK;
-    if (collection->lexical && text != NULL) {
-        status = crn_txn_lexical_change(txn, collection->id, local, text, false, err);
-    }
-    if (status == CAIRN_OK && payload != NULL) {
-        status = crn_txn_values_change(txn, collection->indexes, collection->index_count, key, payload, false,
-                                       err);
-    }
+    cairn_status status = unindex_step(txn, collection, local, put, stmt, err);
     sqlite3_reset(stmt);
     return status;
 }
@@ -193,10 +211,10 @@ static cairn_status index_row(const struct put *put, cairn_error *err)
     const struct crn_txn_collection *collection = put->collection;
     const struct crn_record *record = put->record;
 
-    if (collection->lexical && record->text != NULL) {
+    if (collection->lexical && record->text != NULL && !put->text_kept) {
         CRN_TRY(crn_txn_lexical_change(put->txn, collection->id, record->local, record->text, true, err));
     }
-    if (record->payload == NULL) return CAIRN_OK;
+    if (record->payload == NULL || put->payload_kept) return CAIRN_OK;
     return crn_txn_values_change(put->txn, collection->indexes, collection->index_count, put->key,
                                  record->payload, true, err);
 }
@@ -223,11 +241,13 @@ static void bind_nonzero(sqlite3_stmt *stmt, int parameter, uint64_t value)
 
 /* An update leaves collection and id alone, and finds the row only under the id that it has. */
 static const char insert_sql[] =
-    "INSERT INTO points(key, collection, id, domain, agent, type, confidence, created_at, expires_at, version, digest,"
-    " vectors, body, text, payload) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15)";
+    "INSERT INTO points(key, collection, id, domain, agent, type, confidence, created_at, expires_at,"
+    " version, digest, vectors, body, text, payload)"
+    " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15)";
 static const char update_sql[] =
-    "UPDATE points SET domain=?4, agent=?5, type=?6, confidence=?7, created_at=?8, expires_at=?9, version=?10, digest=?11,"
-    " vectors=?12, body=?13, text=?14, payload=?15 WHERE key=?1 AND collection=?2 AND id=?3";
+    "UPDATE points SET domain=?4, agent=?5, type=?6, confidence=?7, created_at=?8, expires_at=?9,"
+    " version=?10, digest=?11, vectors=?12, body=?13, text=?14, payload=?15"
+    " WHERE key=?1 AND collection=?2 AND id=?3";
 
 static cairn_status write_point(const struct put *put, cairn_error *err)
 {
@@ -343,7 +363,7 @@ cairn_status crn_txn_put(struct crn_txn *txn, const struct crn_catalog *catalog,
     CRN_TRY(crn_names_intern(txn->conn, record->type, &put.type, err));
     CRN_TRY(give_local(&put, err));
     CRN_TRY(digest_row(&put, err));
-    if (!put.inserts) CRN_TRY(unindex(txn, put.collection, record->local, err));
+    if (!put.inserts) CRN_TRY(unindex(txn, put.collection, record->local, &put, err));
     CRN_TRY(write_point(&put, err));
     put.collection->rows += put.inserts;
     if (!vectors_unchanged) {
@@ -379,7 +399,7 @@ cairn_status crn_txn_delete(struct crn_txn *txn, const struct crn_catalog *catal
     uint64_t version = 0;
 
     CRN_TRY(crn_txn_collection_get(txn, catalog->id, &collection, err));
-    CRN_TRY(unindex(txn, collection, local, err));
+    CRN_TRY(unindex(txn, collection, local, NULL, err));
     CRN_TRY(delete_point(txn, catalog, local, &version, err));
     CRN_TRY(delete_vectors(txn, collection, local, NULL, err));
     CRN_TRY(delete_usage(txn, key, err));

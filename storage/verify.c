@@ -156,9 +156,11 @@ static cairn_status verify_orphans(struct crn_verify *verify)
          "use counts without a row"},
         {"SELECT id FROM spaces s WHERE NOT EXISTS(SELECT 1 FROM collections c WHERE c.id=s.collection)",
          "a space without a collection, number"},
-        {"SELECT idx FROM payload_values v WHERE NOT EXISTS(SELECT 1 FROM payload_indexes i WHERE i.id=v.idx)",
+        {"SELECT idx FROM payload_values v WHERE NOT EXISTS"
+         "(SELECT 1 FROM payload_indexes i WHERE i.id=v.idx)",
          "a value of a payload index that does not exist, number"},
-        {"SELECT key FROM trajectories t WHERE NOT EXISTS(SELECT 1 FROM collections c WHERE c.id=t.collection)",
+        {"SELECT key FROM trajectories t WHERE NOT EXISTS"
+         "(SELECT 1 FROM collections c WHERE c.id=t.collection)",
          "a trajectory without a collection, number"},
         {"SELECT space FROM segments g WHERE NOT EXISTS(SELECT 1 FROM spaces s WHERE s.id=g.space)",
          "a segment of a space that does not exist, number"},

@@ -112,8 +112,8 @@ static cairn_status check_index(struct crn_verify *verify, const struct crn_cata
 
 /* ---- the lexical index ---- */
 
-/* FTS5 checks itself by an insert that inserts nothing, which wants a connection that may write: the writer's, in a
- * transaction that is taken back. */
+/* FTS5 checks itself by an insert that inserts nothing, which wants a connection that may write: the
+ * writer's, in a transaction that is taken back. */
 static cairn_status check_structure(struct crn_verify *verify, const struct crn_catalog *catalog)
 {
     struct crn_store *store = verify->store;

@@ -151,37 +151,28 @@ cairn_status crn_verify_trajectories(struct crn_verify *verify, const struct crn
 
 /* ---- the log ---- */
 
-/* The newest entry of each row's key, against the row. Entries of dropped collections say nothing any more. */
-#define LAST_ENTRIES                                                                        \
-    "(SELECT key, max(seq) AS seq, op, version, digest FROM oplog WHERE op<=3 GROUP BY key" \
-    " HAVING key>>32 IN (SELECT id FROM collections))"
+/* The newest entry of each row's key, against the row. Entries of dropped collections say nothing any
+ * more. */
+static const char wrong_entries[] =
+    "SELECT 'collection '||(key>>32)||' row '||(key&4294967295)||' '||wrong FROM (SELECT l.key AS key,"
+    " CASE WHEN l.op=3 THEN iif(p.key IS NULL, NULL, 'was deleted, and is there')"
+    "  WHEN p.key IS NULL THEN 'was written, and is not there'"
+    "  WHEN l.version<>p.version OR l.digest<>p.digest THEN 'was last written in another version'"
+    "  END AS wrong"
+    " FROM (SELECT key, max(seq), op, version, digest FROM oplog WHERE op<=3 GROUP BY key) l"
+    " LEFT JOIN points p ON p.key=l.key WHERE l.key>>32 IN (SELECT id FROM collections))"
+    " WHERE wrong IS NOT NULL";
+
+static const char gaps[] = "SELECT seq FROM oplog o WHERE seq>(SELECT min(seq) FROM oplog)"
+                           " AND NOT EXISTS(SELECT 1 FROM oplog b WHERE b.seq=o.seq-1)";
+
+static const char late_catalog[] = "SELECT value FROM meta WHERE key='catalog_sequence'"
+                                   " AND value>(SELECT ifnull(max(seq), 0) FROM oplog)";
 
 cairn_status crn_verify_log(struct crn_verify *verify)
 {
     CRN_TRY(crn_verify_phase(verify, "log", 0));
-    CRN_TRY(
-        crn_verify_none(verify,
-                        "SELECT " CRN_VERIFY_KEY("collection", "l.key") " FROM " LAST_ENTRIES
-                                                                        " l LEFT JOIN points p ON p.key=l.key"
-                                                                        " WHERE l.op<>3 AND p.key IS NULL",
-                        0, "the log has a row that does not exist"));
-    CRN_TRY(crn_verify_none(
-        verify,
-        "SELECT " CRN_VERIFY_KEY("collection", "l.key") " FROM " LAST_ENTRIES
-                                                        " l JOIN points p ON p.key=l.key WHERE l.op=3",
-        0, "the log says that a row was deleted which exists"));
-    CRN_TRY(crn_verify_none(
-        verify,
-        "SELECT " CRN_VERIFY_KEY("collection",
-                                 "l.key") " FROM " LAST_ENTRIES " l JOIN points p ON p.key=l.key"
-                                          " WHERE l.op<>3 AND (l.version<>p.version OR l.digest<>p.digest)",
-        0, "the log has another version of a row"));
-    CRN_TRY(crn_verify_none(verify,
-                            "SELECT seq FROM oplog o WHERE seq>(SELECT min(seq) FROM oplog)"
-                            " AND NOT EXISTS(SELECT 1 FROM oplog b WHERE b.seq=o.seq-1)",
-                            0, "the log has a gap before entry"));
-    return crn_verify_none(verify,
-                           "SELECT value FROM meta WHERE key='catalog_sequence'"
-                           " AND value>(SELECT ifnull(max(seq), 0) FROM oplog)",
-                           0, "the catalog is said to have changed after the log's end, at");
+    CRN_TRY(crn_verify_none(verify, wrong_entries, 0, "by the log"));
+    CRN_TRY(crn_verify_none(verify, gaps, 0, "the log has a gap before entry"));
+    return crn_verify_none(verify, late_catalog, 0, "settings have changed after the log's end, at");
 }

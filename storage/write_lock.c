@@ -15,8 +15,8 @@
 
 enum lock_byte { BYTE_LOCK = 0, BYTE_TURNSTILE = 1 };
 
-/* Pauses between two tries: a fraction of the time waited already, so that short waits end soon and long ones cost
- * little. A commit takes 0.15 to 4 ms. */
+/* Pauses between two tries: a fraction of the time waited already, so that short waits end soon and long ones
+ * cost little. A commit takes 0.15 to 4 ms. */
 #define PAUSE_NS_MIN 20000u
 #define PAUSE_NS_MAX 2000000u
 

@@ -2,11 +2,10 @@
  * Group commit. Threads put their jobs into a queue; the first becomes the leader, runs all that wait in one
  * transaction, commits once for all, and hands the lead to the next that came meanwhile.
  *
- * Before it begins, a leader may wait a moment for those that wrote with the last group: they have just been answered
- * and are likely about to come again. It waits at most for a quarter of what a commit takes, and not at all when
- * the last job was alone, so a single thread is never slowed down.
+ * Before it begins, a leader may wait a moment for those that wrote with the last group: they have just been
+ * answered and are likely about to come again. It waits at most for a quarter of what a commit takes, and not
+ * at all when the last job was alone, so a single thread is never slowed down.
  */
-#include "storage/path.h"
 #include "storage/store_internal.h"
 
 #include "base/clock.h"
@@ -168,8 +167,9 @@ static bool run_alone(struct crn_store *store, struct crn_write_slot *slot)
 }
 
 /*
- * Runs the group's jobs in the transaction that is open. False when the transaction was lost to a failure; the job that
- * failed knows why, and the others are to be run again. Jobs beyond the limit of bytes go back to the queue.
+ * Runs the group's jobs in the transaction that is open. False when the transaction was lost to a failure;
+ * the job that failed knows why, and the others are to be run again. Jobs beyond the limit of bytes go back
+ * to the queue.
  */
 static bool run_jobs(struct crn_store *store, struct group *group)
 {
@@ -202,11 +202,7 @@ static cairn_status commit(struct crn_store *store, cairn_error *err)
     const uint64_t began_ns = crn_clock_ns();
     cairn_status status = crn_txn_commit(&store->txn, err);
 
-    if (status != CAIRN_OK) {
-        /* After a failed sync the kernel may call the same pages clean: nothing this connection wrote is trusted. */
-        if (status == CAIRN_IO) store->writer_distrusted = true;
-        return status;
-    }
+    if (status != CAIRN_OK) return status;
     const uint64_t took_ns = crn_clock_ns() - began_ns;
     queue->commit_ns = queue->commit_ns == 0 ? took_ns : (queue->commit_ns * 3 + took_ns) / 4;
     crn_shared_announce(&store->shared, store->txn.sequence);

@@ -249,8 +249,8 @@ class Import(ProgramTest):
             self.assertEqual(process.wait(timeout=60), 0)
 
     def interrupted(self, path, number):
-        """Imports until the second batch is acknowledged, so that the first is on record, then sends the signal; gives
-        the acknowledged ids."""
+        """Imports until the second batch is acknowledged, so that the first is on record, then sends the
+        signal; gives the acknowledged ids."""
         with subprocess.Popen(
             [CAIRN, "import", self.db, path, "--acks", "--batch", "20"],
             stdout=subprocess.PIPE,
@@ -402,7 +402,15 @@ class Export(ProgramTest):
         self.assertEqual(len(first.splitlines()), 5)
         self.assertIn('"id":18446744073709551615,', first)
         self.assertIn('"n":18446744073709551615', first)
+        self.assertIn('"payload_indexes":["n"]', first)
         self.run_cairn("verify", other)
+
+    def test_an_empty_collection_is_exported_with_its_settings(self):
+        self.run_cairn("init", self.db, "--dim", "3", "--metric", "dot")
+        first = self.run_cairn("export", self.db, "--with-schema").stdout
+        other = str(self.folder / "other.cairn")
+        self.run_cairn("import", other, "-", stdin=first)
+        self.assertEqual(self.run_cairn("export", other, "--with-schema").stdout, first)
 
     def test_files_appear_whole_and_replace_nothing(self):
         self.import_records([{"id": i, "vector": [1, i]} for i in range(1000)])

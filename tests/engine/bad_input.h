@@ -56,10 +56,10 @@ static inline void check_unchanged(struct fixture *fixture)
     assert_int_equal(sequence_of(fixture->plain), fixture->sequence);
 }
 
-#define rejected(expected, text, call)   \
-    do {                                 \
-        refused(expected, text, call);   \
-        check_unchanged(fixture);        \
+#define rejected(expected, text, call) \
+    do {                               \
+        refused(expected, text, call); \
+        check_unchanged(fixture);      \
     } while (0)
 
 static inline void create_collections(struct fixture *fixture)

@@ -31,7 +31,8 @@ static inline int tear_down(void **state)
     return 0;
 }
 
-static inline cairn_written write_one(struct fixture *fixture, cairn_write_mode mode, const cairn_pattern *pattern)
+static inline cairn_written write_one(struct fixture *fixture, cairn_write_mode mode,
+                                      const cairn_pattern *pattern)
 {
     cairn_written written;
 

@@ -67,10 +67,11 @@ static inline void expect_search(cairn_collection *collection, const cairn_query
     cairn_results_free(results);
 }
 
-/* A database without background work, so that a test decides what happens when. */
+/* A database without background work, so that a test decides what happens when, and without waiting for the disk. */
 static inline void quiet_database_create(struct database *database)
 {
-    database_create(database, CAIRN_OPTIONS(cairn_open_options, .no_background = true));
+    database_create(database,
+                    CAIRN_OPTIONS(cairn_open_options, .no_background = true, .durability = CAIRN_LAZY));
 }
 
 #endif

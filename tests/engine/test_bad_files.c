@@ -154,7 +154,8 @@ static void cut_files_are_refused(void **state)
             status = cairn_collection_open(db, "notes", NULL, &collection, &error);
             if (status == CAIRN_OK) {
                 cairn_results *results;
-                status = cairn_search(collection, CAIRN_OPTIONS(cairn_query, .vector = fine, .k = 1), &results, &error);
+                status = cairn_search(collection, CAIRN_OPTIONS(cairn_query, .vector = fine, .k = 1),
+                                      &results, &error);
                 cairn_collection_close(collection);
             }
             cairn_close(db);
@@ -177,8 +178,10 @@ static void what_is_no_file_is_refused(void **state)
     snprintf(path, sizeof path, "%s/nowhere/memory.cairn", fixture->database.folder);
     refused(CAIRN_NO_FILE, path, cairn_open(path, NULL, &db, err));
     snprintf(path, sizeof path, "%s/absent.cairn", fixture->database.folder);
-    refused(CAIRN_NO_FILE, path, cairn_open(path, CAIRN_OPTIONS(cairn_open_options, .must_exist = true), &db, err));
-    refused(CAIRN_NO_FILE, path, cairn_open(path, CAIRN_OPTIONS(cairn_open_options, .read_only = true), &db, err));
+    refused(CAIRN_NO_FILE, path,
+            cairn_open(path, CAIRN_OPTIONS(cairn_open_options, .must_exist = true), &db, err));
+    refused(CAIRN_NO_FILE, path,
+            cairn_open(path, CAIRN_OPTIONS(cairn_open_options, .read_only = true), &db, err));
     assert_int_not_equal(access(path, F_OK), 0);
 }
 
@@ -211,7 +214,8 @@ static void backups_replace_nothing(void **state)
     refused(CAIRN_EXISTS, "one.cairn", cairn_backup(fixture->database.db, fixture->copy, NULL, NULL, err));
     refused(CAIRN_NO_FILE, absent, cairn_restore(absent, there, NULL, NULL, err));
     refused(CAIRN_EXISTS, "one.cairn", cairn_restore(fixture->copy, fixture->copy, NULL, NULL, err));
-    refused(CAIRN_EXISTS, "memory.cairn", cairn_restore(fixture->copy, fixture->database.path, NULL, NULL, err));
+    refused(CAIRN_EXISTS, "memory.cairn",
+            cairn_restore(fixture->copy, fixture->database.path, NULL, NULL, err));
     ok(cairn_restore(fixture->copy, there, NULL, NULL, err));
     ok(cairn_open(there, NULL, &db, err));
     expect_row(db);
@@ -259,8 +263,9 @@ static void network_file_systems_are_refused(void **state)
     refuse_file(fixture->copy, CAIRN_NETWORK_FS, "one.cairn");
     filesystem = 0x65735546; /* FUSE: it may be one */
     fixture->database.log[0] = '\0';
-    ok(cairn_open(fixture->copy, CAIRN_OPTIONS(cairn_open_options, .log = database_log, .log_ctx = &fixture->database),
-                  &db, err));
+    ok(cairn_open(fixture->copy,
+                  CAIRN_OPTIONS(cairn_open_options, .log = database_log, .log_ctx = &fixture->database), &db,
+                  err));
     cairn_close(db);
     crn_path_set_statfs(NULL);
     assert_non_null(strstr(fixture->database.log, "FUSE"));
@@ -268,12 +273,12 @@ static void network_file_systems_are_refused(void **state)
 
 /* ---- what may not be written ---- */
 
-#define expect_that(condition)                                                       \
-    do {                                                                             \
-        if (!(condition)) {                                                          \
-            fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition);  \
-            return 1;                                                                \
-        }                                                                            \
+#define expect_that(condition)                                                      \
+    do {                                                                            \
+        if (!(condition)) {                                                         \
+            fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition); \
+            return 1;                                                               \
+        }                                                                           \
     } while (0)
 
 static int refuses_writes(cairn_db *db, cairn_collection *collection, const char *backup)
@@ -281,8 +286,12 @@ static int refuses_writes(cairn_db *db, cairn_collection *collection, const char
     const cairn_pattern row = {.size = sizeof row, .id = "a", .vector = fine};
     const cairn_id id = string_id("a");
     const cairn_scope scope = {.size = sizeof scope, .type = "pattern"};
-    const cairn_trajectory trajectory = {.size = sizeof trajectory, .states = fine, .steps = 1, .state_dim = 2,
-                                         .actions = "[1]", .rewards = (double[]){1}};
+    const cairn_trajectory trajectory = {.size = sizeof trajectory,
+                                         .states = fine,
+                                         .steps = 1,
+                                         .state_dim = 2,
+                                         .actions = "[1]",
+                                         .rewards = (double[]){1}};
     const cairn_collection_options options = {.size = sizeof options, .dim = 2};
     cairn_error err;
 
@@ -312,7 +321,8 @@ static int answers_reads(cairn_db *db, cairn_collection *collection)
     cairn_error err;
     char *json;
 
-    expect_that(cairn_search(collection, CAIRN_OPTIONS(cairn_query, .vector = fine, .k = 2), &results, &err) == CAIRN_OK);
+    expect_that(cairn_search(collection, CAIRN_OPTIONS(cairn_query, .vector = fine, .k = 2), &results,
+                             &err) == CAIRN_OK);
     expect_that(cairn_results_count(results) == 1);
     cairn_results_free(results);
     expect_that(cairn_get(collection, &id, 1, true, &patterns, &err) == CAIRN_OK);

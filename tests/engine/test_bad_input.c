@@ -71,10 +71,13 @@ static void collections_are_made_with_known_options(void **state)
     rejected(CAIRN_INVALID_UTF8, "byte 7", create("new", .dim = 2, .metadata = "{\"a\": \"\xff\"}"));
 }
 
-#define create_spaces(...)                                                                              \
-    create("new", .spaces = (cairn_space_options[]){__VA_ARGS__},                                       \
+#define create_spaces(...)                                        \
+    create("new", .spaces = (cairn_space_options[]){__VA_ARGS__}, \
            .space_count = sizeof((cairn_space_options[]){__VA_ARGS__}) / sizeof(cairn_space_options))
-#define SPACE(...) {.size = sizeof(cairn_space_options), __VA_ARGS__}
+#define SPACE(...)                                       \
+    {                                                    \
+        .size = sizeof(cairn_space_options), __VA_ARGS__ \
+    }
 
 static void spaces_are_checked_one_by_one(void **state)
 {
@@ -89,10 +92,12 @@ static void spaces_are_checked_one_by_one(void **state)
     rejected(CAIRN_INVALID_OPTION, "cairn_space_options.size is 0", create_spaces({.dim = 2}));
     rejected(CAIRN_EXISTS, "two spaces are named 'x'",
              create_spaces(SPACE(.name = "x", .dim = 2), SPACE(.name = "x", .dim = 3)));
-    rejected(CAIRN_EXISTS, "two spaces are named ''", create_spaces(SPACE(.dim = 2), SPACE(.name = "", .dim = 3)));
+    rejected(CAIRN_EXISTS, "two spaces are named ''",
+             create_spaces(SPACE(.dim = 2), SPACE(.name = "", .dim = 3)));
     rejected(CAIRN_INVALID_OPTION, "9 is not a kind",
              create_spaces(SPACE(.dim = 2, .kind = (cairn_space_kind)9)));
-    rejected(CAIRN_INVALID_ARGUMENT, "has no dim, 5", create_spaces(SPACE(.kind = CAIRN_SPACE_SPARSE, .dim = 5)));
+    rejected(CAIRN_INVALID_ARGUMENT, "has no dim, 5",
+             create_spaces(SPACE(.kind = CAIRN_SPACE_SPARSE, .dim = 5)));
     rejected(CAIRN_UNSUPPORTED, "dot product",
              create_spaces(SPACE(.kind = CAIRN_SPACE_SPARSE, .metric = CAIRN_METRIC_L2)));
     rejected(CAIRN_INVALID_ARGUMENT, "dim 0", create_spaces(SPACE(.kind = CAIRN_SPACE_MULTI)));
@@ -101,7 +106,7 @@ static void spaces_are_checked_one_by_one(void **state)
     free(name);
 }
 
-#define reopen(name, ...)                                                                                    \
+#define reopen(name, ...)                                                                                   \
     cairn_collection_open(fixture->database.db, name, CAIRN_OPTIONS(cairn_collection_options, __VA_ARGS__), \
                           &collection, err)
 
@@ -122,12 +127,13 @@ static void options_at_opening_must_agree(void **state)
     rejected(CAIRN_INVALID_OPTION, "lexical off, on", reopen("plain", .lexical = true));
     rejected(CAIRN_INVALID_OPTION, "metadata", reopen("notes", .metadata = "{\"owner\":\"me\"}"));
     rejected(CAIRN_INVALID_ARGUMENT, "'colours'", reopen("spaces", .spaces = &absent, .space_count = 1));
-    rejected(CAIRN_DIM_MISMATCH, "dim 3, 4 was asked for", reopen("spaces", .spaces = &other, .space_count = 1));
+    rejected(CAIRN_DIM_MISMATCH, "dim 3, 4 was asked for",
+             reopen("spaces", .spaces = &other, .space_count = 1));
     rejected(CAIRN_INVALID_OPTION, "kind multi, sparse", reopen("spaces", .spaces = &kind, .space_count = 1));
     rejected(CAIRN_INVALID_ARGUMENT, "1 spaces were announced", reopen("spaces", .space_count = 1));
     assert_null(collection);
-    ok(reopen("notes", .dim = 4, .metric = CAIRN_METRIC_COSINE, .index = "auto", .model = "m1", .lexical = true,
-              .metadata = "{\"owner\":\"tests\"}"));
+    ok(reopen("notes", .dim = 4, .metric = CAIRN_METRIC_COSINE, .index = "auto", .model = "m1",
+              .lexical = true, .metadata = "{\"owner\":\"tests\"}"));
     cairn_collection_close(collection);
 }
 
@@ -153,10 +159,11 @@ static void try_patterns(struct fixture *fixture, cairn_collection *collection, 
             if (both[1].id == NULL && both[1].id_type == CAIRN_ID_STRING) both[1].id = "b";
             cairn_error error = {0};
             const cairn_status status = cairn_write(collection, mode, both, 2, NULL, &error);
-            if (status != bad[i].status || error.status != status || strstr(error.message, bad[i].text) == NULL ||
-                strstr(error.message, "pattern 1 ") == NULL) {
+            if (status != bad[i].status || error.status != status ||
+                strstr(error.message, bad[i].text) == NULL || strstr(error.message, "pattern 1 ") == NULL) {
                 fail_msg("pattern %zu, mode %d: %s: '%s' (expected %s with '%s')", i, (int)mode,
-                         cairn_status_name(status), error.message, cairn_status_name(bad[i].status), bad[i].text);
+                         cairn_status_name(status), error.message, cairn_status_name(bad[i].status),
+                         bad[i].text);
             }
             check_unchanged(fixture);
         }
@@ -165,7 +172,8 @@ static void try_patterns(struct fixture *fixture, cairn_collection *collection, 
 
 static void vectors_are_checked(void **state)
 {
-    const float nan_at_2[] = {1, 2, NAN, 4}, inf_at_0[] = {INFINITY, 2, 3, 4}, minus_at_3[] = {1, 2, 3, -INFINITY};
+    const float nan_at_2[] = {1, 2, NAN, 4}, inf_at_0[] = {INFINITY, 2, 3, 4},
+                minus_at_3[] = {1, 2, 3, -INFINITY};
     const float zero[] = {0, 0, -0.0f, 0};
     const cairn_vector elsewhere = {.space = "colours", .values = fine}, valueless = {.dim = 4};
     const cairn_vector twice[] = {{.values = fine}, {.space = "", .values = fine}};
@@ -198,7 +206,8 @@ static void sparse_and_multi_vectors_are_checked(void **state)
     const cairn_vector nan = {.space = "words", .values = values, .indices = fine_indices, .count = 3};
     const cairn_vector bare = {.space = "words", .values = values, .count = 2};
     const cairn_vector empty = {.space = "words", .indices = fine_indices, .count = 2};
-    const cairn_vector huge = {.space = "words", .values = values, .indices = fine_indices, .count = UINT32_MAX};
+    const cairn_vector huge = {
+        .space = "words", .values = values, .indices = fine_indices, .count = UINT32_MAX};
     const cairn_vector rowless = {.space = "parts", .values = values};
     const cairn_vector wide = {.space = "parts", .values = values, .dim = 2, .rows = 3};
     const cairn_vector nan_row = {.space = "parts", .values = values, .rows = 2};
@@ -211,7 +220,9 @@ static void sparse_and_multi_vectors_are_checked(void **state)
         {CAIRN_INVALID_ARGUMENT, "'words' has no values", {.vectors = &empty, .vector_count = 1}},
         {CAIRN_LIMIT, "4294967295 entries", {.vectors = &huge, .vector_count = 1}},
         {CAIRN_INVALID_ARGUMENT, "no rows", {.vectors = &rowless, .vector_count = 1}},
-        {CAIRN_DIM_MISMATCH, "rows of 2 components, the space 'parts' has 3", {.vectors = &wide, .vector_count = 1}},
+        {CAIRN_DIM_MISMATCH,
+         "rows of 2 components, the space 'parts' has 3",
+         {.vectors = &wide, .vector_count = 1}},
         {CAIRN_INVALID_VECTOR, "component 2", {.vectors = &nan_row, .vector_count = 1}},
         {CAIRN_LIMIT, "4294967295 rows", {.vectors = &endless, .vector_count = 1}},
     };
@@ -270,11 +281,13 @@ static void fields_are_checked(void **state)
 static void writes_are_checked(void **state)
 {
     struct fixture *fixture = *state;
-    const cairn_pattern unsized = {.id = "n", .vector = fine}, oversized = {.size = 7, .id = "n", .vector = fine};
+    const cairn_pattern unsized = {.id = "n", .vector = fine},
+                        oversized = {.size = 7, .id = "n", .vector = fine};
     const cairn_pattern row = {.size = sizeof row, .id = "n", .vector = fine};
 
     rejected(CAIRN_INVALID_OPTION, "cairn_pattern.size is 0", cairn_upsert(fixture->notes, &unsized, 1, err));
-    rejected(CAIRN_INVALID_OPTION, "cairn_pattern.size is 7", cairn_upsert(fixture->notes, &oversized, 1, err));
+    rejected(CAIRN_INVALID_OPTION, "cairn_pattern.size is 7",
+             cairn_upsert(fixture->notes, &oversized, 1, err));
     rejected(CAIRN_INVALID_ARGUMENT, "5 is not a write mode",
              cairn_write(fixture->notes, (cairn_write_mode)5, &row, 1, NULL, err));
     rejected(CAIRN_INVALID_ARGUMENT, "patterns is NULL", cairn_insert(fixture->notes, NULL, 1, err));
@@ -305,8 +318,9 @@ static void zero_vectors_have_no_direction_under_cosine_alone(void **state)
 
 /* ---- what a write expects to find ---- */
 
-#define write_one(mode, ...) \
-    cairn_write(fixture->notes, mode, CAIRN_OPTIONS(cairn_pattern, .vector = fine, __VA_ARGS__), 1, &written, err)
+#define write_one(mode, ...)                                                                        \
+    cairn_write(fixture->notes, mode, CAIRN_OPTIONS(cairn_pattern, .vector = fine, __VA_ARGS__), 1, \
+                &written, err)
 
 static void conditions_of_a_write_hold_or_nothing_is_stored(void **state)
 {
@@ -315,10 +329,14 @@ static void conditions_of_a_write_hold_or_nothing_is_stored(void **state)
 
     rejected(CAIRN_EXISTS, "'a' is taken (version 1)", write_one(CAIRN_INSERT, .id = "a"));
     rejected(CAIRN_NOT_FOUND, "no 'z' to update", write_one(CAIRN_UPDATE, .id = "z"));
-    rejected(CAIRN_NOT_FOUND, "no '97' to update", write_one(CAIRN_UPDATE, .id_type = CAIRN_ID_U64, .id_u64 = 97));
-    rejected(CAIRN_CONFLICT, "'a' is at version 1, expected was 2", write_one(CAIRN_UPSERT, .id = "a", .if_version = 2));
-    rejected(CAIRN_CONFLICT, "'a' is at version 1, expected was 9", write_one(CAIRN_UPDATE, .id = "a", .if_version = 9));
-    rejected(CAIRN_CONFLICT, "'z' is at version 0, expected was 1", write_one(CAIRN_UPSERT, .id = "z", .if_version = 1));
+    rejected(CAIRN_NOT_FOUND, "no '97' to update",
+             write_one(CAIRN_UPDATE, .id_type = CAIRN_ID_U64, .id_u64 = 97));
+    rejected(CAIRN_CONFLICT, "'a' is at version 1, expected was 2",
+             write_one(CAIRN_UPSERT, .id = "a", .if_version = 2));
+    rejected(CAIRN_CONFLICT, "'a' is at version 1, expected was 9",
+             write_one(CAIRN_UPDATE, .id = "a", .if_version = 9));
+    rejected(CAIRN_CONFLICT, "'z' is at version 0, expected was 1",
+             write_one(CAIRN_UPSERT, .id = "z", .if_version = 1));
     rejected(CAIRN_CONFLICT, "'a' exists at version 1",
              write_one(CAIRN_UPSERT, .id = "a", .if_version = CAIRN_VERSION_NONE));
     rejected(CAIRN_CONFLICT, "'a' exists at version 1",
@@ -343,7 +361,8 @@ static void conditions_that_hold_let_the_write_pass(void **state)
     assert_int_equal(written.version, 2);
     ok(write_one(CAIRN_UPSERT, .id = "c", .if_version = 2));
     assert_int_equal(written.version, 3);
-    refused(CAIRN_CONFLICT, "'c' is at version 3, expected was 2", write_one(CAIRN_UPSERT, .id = "c", .if_version = 2));
+    refused(CAIRN_CONFLICT, "'c' is at version 3, expected was 2",
+            write_one(CAIRN_UPSERT, .id = "c", .if_version = 2));
 }
 
 int main(void)

@@ -35,7 +35,8 @@ static void ids_are_checked(void **state)
 }
 
 /* Each way to give a scope refuses it by the same name. */
-static void try_scope(struct fixture *fixture, cairn_status status, const char *text, const cairn_scope *scope)
+static void try_scope(struct fixture *fixture, cairn_status status, const char *text,
+                      const cairn_scope *scope)
 {
     const cairn_query query = {.size = sizeof query,
                                .vector = fine,
@@ -86,7 +87,8 @@ static void scopes_are_checked(void **state)
         try_scope(fixture, bad[i].status, bad[i].text, &scope);
     }
     try_scope(fixture, CAIRN_INVALID_OPTION, "cairn_scope.size is 0", &(cairn_scope){.domain = "a"});
-    try_scope(fixture, CAIRN_INVALID_OPTION, "cairn_scope.size is 9", &(cairn_scope){.size = 9, .domain = "a"});
+    try_scope(fixture, CAIRN_INVALID_OPTION, "cairn_scope.size is 9",
+              &(cairn_scope){.size = 9, .domain = "a"});
     free(name);
 }
 
@@ -95,7 +97,8 @@ static void deleting_everything_takes_a_drop(void **state)
     struct fixture *fixture = *state;
     uint64_t deleted;
 
-    rejected(CAIRN_INVALID_ARGUMENT, "cairn_collection_drop", cairn_delete_where(fixture->notes, NULL, &deleted, err));
+    rejected(CAIRN_INVALID_ARGUMENT, "cairn_collection_drop",
+             cairn_delete_where(fixture->notes, NULL, &deleted, err));
     rejected(CAIRN_INVALID_ARGUMENT, "cairn_collection_drop",
              cairn_delete_where(fixture->notes, CAIRN_OPTIONS(cairn_scope, .domain = NULL), &deleted, err));
     rejected(CAIRN_INVALID_ARGUMENT, "cairn_collection_drop",
@@ -108,7 +111,8 @@ static void pages_are_checked(void **state)
     cairn_patterns *patterns;
     uint64_t cursor = 0, foreign = UINT64_MAX;
 
-    rejected(CAIRN_INVALID_ARGUMENT, "limit 0", cairn_scroll(fixture->notes, NULL, &cursor, 0, false, &patterns, err));
+    rejected(CAIRN_INVALID_ARGUMENT, "limit 0",
+             cairn_scroll(fixture->notes, NULL, &cursor, 0, false, &patterns, err));
     rejected(CAIRN_INVALID_ARGUMENT, "limit 1000001",
              cairn_scroll(fixture->notes, NULL, &cursor, CAIRN_K_MAX + 1, false, &patterns, err));
     rejected(CAIRN_INVALID_ARGUMENT, "18446744073709551615",
@@ -124,7 +128,8 @@ struct bad_query {
     cairn_query query;
 };
 
-static void try_queries(struct fixture *fixture, cairn_collection *collection, const struct bad_query *bad, size_t count)
+static void try_queries(struct fixture *fixture, cairn_collection *collection, const struct bad_query *bad,
+                        size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         cairn_query query = bad[i].query;
@@ -141,23 +146,31 @@ static void queries_are_checked(void **state)
     const struct bad_query bad[] = {
         {CAIRN_INVALID_ARGUMENT, "k is 0", {.vector = fine}},
         {CAIRN_INVALID_ARGUMENT, "k is 1000001", {.vector = fine, .k = CAIRN_K_MAX + 1}},
-        {CAIRN_INVALID_OPTION, "9 is not a search mode", {.vector = fine, .k = 1, .mode = (cairn_search_mode)9}},
+        {CAIRN_INVALID_OPTION,
+         "9 is not a search mode",
+         {.vector = fine, .k = 1, .mode = (cairn_search_mode)9}},
         {CAIRN_INVALID_OPTION, "5 is not a fusion", {.vector = fine, .k = 1, .fusion = (cairn_fusion)5}},
         {CAIRN_INVALID_ARGUMENT, "lexical_weight 2", {.vector = fine, .k = 1, .lexical_weight = 2}},
         {CAIRN_INVALID_ARGUMENT, "lexical_weight nan", {.vector = fine, .k = 1, .lexical_weight = NAN}},
         {CAIRN_INVALID_ARGUMENT, "oversampling -1", {.vector = fine, .k = 1, .oversampling = -1}},
         {CAIRN_INVALID_ARGUMENT, "oversampling inf", {.vector = fine, .k = 1, .oversampling = INFINITY}},
-        {CAIRN_INVALID_ARGUMENT, "min_score is NaN", {.vector = fine, .k = 1, .has_min_score = true, .min_score = NAN}},
+        {CAIRN_INVALID_ARGUMENT,
+         "min_score is NaN",
+         {.vector = fine, .k = 1, .has_min_score = true, .min_score = NAN}},
         {CAIRN_INVALID_VECTOR, "component 1 of the vector is NaN", {.vector = nan_at_1, .k = 1}},
         {CAIRN_ZERO_VECTOR, "all 4 components", {.vector = zero, .k = 1}},
         {CAIRN_DIM_MISMATCH, "7 components, the space '' has 4", {.vector = fine, .dim = 7, .k = 1}},
         {CAIRN_INVALID_ARGUMENT, "no space 'colours'", {.vector = fine, .k = 1, .space = "colours"}},
-        {CAIRN_MODEL_MISMATCH, "'m2', the space '' holds vectors of 'm1'", {.vector = fine, .k = 1, .model = "m2"}},
+        {CAIRN_MODEL_MISMATCH,
+         "'m2', the space '' holds vectors of 'm1'",
+         {.vector = fine, .k = 1, .model = "m2"}},
         {CAIRN_INVALID_UTF8, NOT_UTF8_AT, {.vector = fine, .k = 1, .model = NOT_UTF8}},
         {CAIRN_INVALID_UTF8, "byte 2", {.text = NOT_UTF8, .k = 1}},
         {CAIRN_INVALID_ARGUMENT, "neither a vector nor a text", {.k = 1}},
         {CAIRN_INVALID_ARGUMENT, "neither a vector nor a text", {.k = 1, .text = ""}},
-        {CAIRN_INVALID_ARGUMENT, "neither a vector nor a text", {.k = 1, .vector = fine, .mode = CAIRN_SEARCH_LEXICAL}},
+        {CAIRN_INVALID_ARGUMENT,
+         "neither a vector nor a text",
+         {.k = 1, .vector = fine, .mode = CAIRN_SEARCH_LEXICAL}},
         {CAIRN_INVALID_ARGUMENT, "no embedder", {.k = 1, .text = "stone", .mode = CAIRN_SEARCH_VECTOR}},
         {CAIRN_INVALID_ARGUMENT, "no embedder", {.k = 1, .text = "stone", .mode = CAIRN_SEARCH_HYBRID}},
     };
@@ -177,17 +190,24 @@ static void what_cannot_be_searched_says_so(void **state)
     const uint32_t descending[] = {9, 4, 5}, ascending[] = {1, 2, 3};
     const struct bad_query in_plain[] = {
         {CAIRN_UNSUPPORTED, "'plain' has no lexical index", {.text = "stone", .k = 1}},
-        {CAIRN_UNSUPPORTED, "'plain' has no lexical index", {.text = "stone", .k = 1, .mode = CAIRN_SEARCH_LEXICAL}},
-        {CAIRN_UNSUPPORTED, "'plain' has no lexical index",
+        {CAIRN_UNSUPPORTED,
+         "'plain' has no lexical index",
+         {.text = "stone", .k = 1, .mode = CAIRN_SEARCH_LEXICAL}},
+        {CAIRN_UNSUPPORTED,
+         "'plain' has no lexical index",
          {.vector = fine, .text = "stone", .k = 1, .mode = CAIRN_SEARCH_HYBRID}},
     };
     const struct bad_query in_spaces[] = {
         {CAIRN_UNSUPPORTED, "'parts' cannot be searched", {.vector = fine, .k = 1, .space = "parts"}},
         {CAIRN_INVALID_ARGUMENT, "indices", {.vector = values, .k = 1, .space = "words"}},
-        {CAIRN_INVALID_ARGUMENT, "number in dim", {.vector = values, .indices = ascending, .k = 1, .space = "words"}},
-        {CAIRN_INVALID_VECTOR, "9 is followed by 4",
+        {CAIRN_INVALID_ARGUMENT,
+         "number in dim",
+         {.vector = values, .indices = ascending, .k = 1, .space = "words"}},
+        {CAIRN_INVALID_VECTOR,
+         "9 is followed by 4",
          {.vector = values, .indices = descending, .dim = 2, .k = 1, .space = "words"}},
-        {CAIRN_INVALID_VECTOR, "value 2 of the sparse query is nan",
+        {CAIRN_INVALID_VECTOR,
+         "value 2 of the sparse query is nan",
          {.vector = values, .indices = ascending, .dim = 3, .k = 1, .space = "words"}},
         {CAIRN_INVALID_ARGUMENT, "indices", {.vector = values, .indices = ascending, .k = 1}},
     };
@@ -199,7 +219,8 @@ static void what_cannot_be_searched_says_so(void **state)
 
 /* ---- the other doors ---- */
 
-static cairn_status never_embed(void *ctx, const char *const *texts, size_t count, float *out_vectors, cairn_error *err)
+static cairn_status never_embed(void *ctx, const char *const *texts, size_t count, float *out_vectors,
+                                cairn_error *err)
 {
     (void)ctx;
     (void)texts;
@@ -223,11 +244,14 @@ static void embedders_and_payload_indexes_are_checked(void **state)
              cairn_collection_attach(fixture->notes, &embedder, err));
     embedder.dim = 4;
     embedder.model = NULL;
-    rejected(CAIRN_INVALID_ARGUMENT, "model is NULL", cairn_collection_attach(fixture->notes, &embedder, err));
+    rejected(CAIRN_INVALID_ARGUMENT, "model is NULL",
+             cairn_collection_attach(fixture->notes, &embedder, err));
     embedder.embed = NULL;
-    rejected(CAIRN_INVALID_ARGUMENT, "embed is NULL", cairn_collection_attach(fixture->notes, &embedder, err));
+    rejected(CAIRN_INVALID_ARGUMENT, "embed is NULL",
+             cairn_collection_attach(fixture->notes, &embedder, err));
     embedder.size = 0;
-    rejected(CAIRN_INVALID_OPTION, "cairn_embedder.size is 0", cairn_collection_attach(fixture->notes, &embedder, err));
+    rejected(CAIRN_INVALID_OPTION, "cairn_embedder.size is 0",
+             cairn_collection_attach(fixture->notes, &embedder, err));
     rejected(CAIRN_INVALID_ARGUMENT, "path is empty", cairn_payload_index_create(fixture->notes, "", err));
     rejected(CAIRN_INVALID_ARGUMENT, "path is empty", cairn_payload_index_create(fixture->notes, NULL, err));
     rejected(CAIRN_INVALID_ARGUMENT, "\"a..b\"", cairn_payload_index_create(fixture->notes, "a..b", err));
@@ -243,15 +267,21 @@ static void trajectories_and_retrievals_are_checked(void **state)
     cairn_trajectories *trajectories;
     cairn_reasoning *reasoning;
     const double rewards[2] = {1, NAN};
-    cairn_trajectory trajectory = {.size = sizeof trajectory, .states = fine, .steps = 2, .state_dim = 2,
-                                   .actions = "[\"go\"]", .rewards = rewards};
+    cairn_trajectory trajectory = {.size = sizeof trajectory,
+                                   .states = fine,
+                                   .steps = 2,
+                                   .state_dim = 2,
+                                   .actions = "[\"go\"]",
+                                   .rewards = rewards};
 
-    rejected(CAIRN_INVALID_ARGUMENT, "reward 1 is nan", cairn_trajectory_insert(fixture->notes, &trajectory, NULL, err));
+    rejected(CAIRN_INVALID_ARGUMENT, "reward 1 is nan",
+             cairn_trajectory_insert(fixture->notes, &trajectory, NULL, err));
     trajectory.rewards = (double[]){1, 2};
     rejected(CAIRN_INVALID_ARGUMENT, "1 actions for 2 steps",
              cairn_trajectory_insert(fixture->notes, &trajectory, NULL, err));
     trajectory.size = 0;
-    rejected(CAIRN_INVALID_OPTION, "size is 0", cairn_trajectory_insert(fixture->notes, &trajectory, NULL, err));
+    rejected(CAIRN_INVALID_OPTION, "size is 0",
+             cairn_trajectory_insert(fixture->notes, &trajectory, NULL, err));
     rejected(CAIRN_INVALID_ARGUMENT, "limit 0",
              cairn_trajectory_get(fixture->notes, NULL, NULL, NULL, 0, &trajectories, err));
     rejected(CAIRN_INVALID_ID, "id is empty", cairn_trajectory_delete(fixture->notes, "", NULL, err));
@@ -261,7 +291,8 @@ static void trajectories_and_retrievals_are_checked(void **state)
              cairn_retrieve(fixture->notes, &(cairn_retrieve_options){.vector = fine}, &reasoning, err));
     assert_null(reasoning);
     rejected(CAIRN_INVALID_ARGUMENT, "merge_similarity -1",
-             cairn_memory_optimize(fixture->notes, CAIRN_OPTIONS(cairn_memory_options, .merge_similarity = -1), NULL, err));
+             cairn_memory_optimize(fixture->notes,
+                                   CAIRN_OPTIONS(cairn_memory_options, .merge_similarity = -1), NULL, err));
 }
 
 static void null_is_told_not_followed(void **state)
@@ -307,7 +338,8 @@ static void null_is_told_not_followed(void **state)
     rejected(CAIRN_INVALID_ARGUMENT, "NULL", cairn_memory_optimize(NULL, NULL, NULL, err));
     rejected(CAIRN_INVALID_ARGUMENT, "NULL", cairn_trajectory_insert(notes, NULL, NULL, err));
     rejected(CAIRN_INVALID_ARGUMENT, "NULL", cairn_trajectory_get(notes, NULL, NULL, NULL, 1, NULL, err));
-    rejected(CAIRN_INVALID_ARGUMENT, "NULL", cairn_trajectory_get(NULL, NULL, NULL, NULL, 1, &trajectories, err));
+    rejected(CAIRN_INVALID_ARGUMENT, "NULL",
+             cairn_trajectory_get(NULL, NULL, NULL, NULL, 1, &trajectories, err));
     rejected(CAIRN_INVALID_ARGUMENT, "NULL", cairn_trajectory_delete(NULL, "x", NULL, err));
     assert_int_equal(cairn_search(notes, &(cairn_query){.k = 1}, &results, NULL), CAIRN_INVALID_OPTION);
 }
@@ -375,8 +407,8 @@ static void a_dropped_collections_handle_finds_nothing(void **state)
     ok(cairn_collection_drop(fixture->database.db, "plain", err));
     expect_gone(fixture, fixture->plain);
     /* One of the same name is another collection. */
-    ok(cairn_collection_open(fixture->database.db, "plain", CAIRN_OPTIONS(cairn_collection_options, .dim = 2), &other,
-                             err));
+    ok(cairn_collection_open(fixture->database.db, "plain", CAIRN_OPTIONS(cairn_collection_options, .dim = 2),
+                             &other, err));
     ok(cairn_insert(other, CAIRN_OPTIONS(cairn_pattern, .id = "p", .vector = fine), 1, err));
     expect_gone(fixture, fixture->plain);
     assert_int_equal(count_of(other, NULL), 1);

@@ -13,7 +13,8 @@ static int set_up(void **state)
     struct fixture *fixture = calloc(1, sizeof *fixture);
 
     quiet_database_create(&fixture->database);
-    ok(cairn_collection_open(fixture->database.db, "notes", CAIRN_OPTIONS(cairn_collection_options, .dim = 2, .lexical = true),
+    ok(cairn_collection_open(fixture->database.db, "notes",
+                             CAIRN_OPTIONS(cairn_collection_options, .dim = 2, .lexical = true),
                              &fixture->notes, err));
     *state = fixture;
     return 0;
@@ -58,12 +59,14 @@ static void patterns_are_found_by_their_words(void **state)
 
 static void what_looks_like_syntax_is_only_words(void **state)
 {
-    static const char *const queries[] = {"stone AND OR NOT", "stone*",       "\"stone",     "stone\"\"", "text:stone", "{stone}",
-                                          "NEAR(stone, 2)",   "-stone ^stone", "stone + \\", "'; DROP",   "stone \x01", "(stone"};
+    static const char *const queries[] = {"stone AND OR NOT", "stone*",  "\"stone",        "stone\"\"",
+                                          "text:stone",       "{stone}", "NEAR(stone, 2)", "-stone ^stone",
+                                          "stone + \\",       "'; DROP", "stone \x01",     "(stone"};
     struct fixture *fixture = *state;
 
     put(.id = "a", .text = "a stone");
-    for (size_t i = 0; i < COUNT_OF(queries); i++) find(strstr(queries[i], "stone") != NULL ? "a" : "", queries[i]);
+    for (size_t i = 0; i < COUNT_OF(queries); i++)
+        find(strstr(queries[i], "stone") != NULL ? "a" : "", queries[i]);
 }
 
 static void more_of_the_words_in_less_text_is_better(void **state)
@@ -111,7 +114,8 @@ static void words_follow_updates_and_deletes(void **state)
     find("", "basalt");
     put(.id = "b", .text = "basalt");
     find("b", "basalt");
-    ok(cairn_delete_where(fixture->notes, CAIRN_OPTIONS(cairn_scope, .filter = "{\"x\": {\"$exists\": false}}"), NULL, err));
+    ok(cairn_delete_where(fixture->notes,
+                          CAIRN_OPTIONS(cairn_scope, .filter = "{\"x\": {\"$exists\": false}}"), NULL, err));
     find("", "basalt");
     assert_int_equal(count_of(fixture->notes, NULL), 0);
 }
@@ -127,10 +131,13 @@ static void k_come_when_k_match(void **state)
         char id[16];
         snprintf(id, sizeof id, "r%d", i);
         /* Each is longer than the one before, so its score is less. */
-        snprintf(text, sizeof text, "stone%.*s", 20 * (i + 1), " word word word word word word word word word word word word word"
-                 " word word word word word word word word word word word word word word word word word word word word word word"
-                 " word word word word word word word");
-        put(.id = id, .text = text, .vector = (const float[]){-1, (float)i / 100}, .domain = "rare", .payload = "{\"n\": 1}");
+        snprintf(
+            text, sizeof text, "stone%.*s", 20 * (i + 1),
+            " word word word word word word word word word word word word word"
+            " word word word word word word word word word word word word word word word word word word word word word word"
+            " word word word word word word word");
+        put(.id = id, .text = text, .vector = (const float[]){-1, (float)i / 100}, .domain = "rare",
+            .payload = "{\"n\": 1}");
         snprintf(expected + strlen(expected), sizeof expected - strlen(expected), i == 0 ? "%s" : " %s", id);
     }
     const cairn_query query = {.size = sizeof query, .text = "stone", .k = 12, .domain = "rare"};
@@ -158,16 +165,19 @@ static void k_come_when_k_match(void **state)
  */
 static void put_example(struct fixture *fixture)
 {
-    put(.id = "a", .vector = (const float[]){1, 0}, .text = "stone among many other words that have nothing to do with it");
+    put(.id = "a", .vector = (const float[]){1, 0},
+        .text = "stone among many other words that have nothing to do with it");
     put(.id = "b", .vector = (const float[]){0.8f, 0.6f}, .text = "no such word");
     put(.id = "c", .vector = (const float[]){0.6f, 0.8f}, .text = "stone stone stone");
     put(.id = "d", .vector = (const float[]){0, 1}, .text = "stone wood");
     for (int i = 0; i < 20; i++) put(.text = "quite another matter");
 }
 
-static const cairn_query example = {.size = sizeof example, .vector = (const float[]){1, 0}, .text = "stone", .k = 10};
+static const cairn_query example = {
+    .size = sizeof example, .vector = (const float[]){1, 0}, .text = "stone", .k = 10};
 
-static void expect_scores(struct fixture *fixture, const cairn_query *query, const char *ids, const double *scores)
+static void expect_scores(struct fixture *fixture, const cairn_query *query, const char *ids,
+                          const double *scores)
 {
     cairn_results *results;
     cairn_search_info info;
@@ -222,13 +232,15 @@ static void weighted_scores_add_up(void **state)
 
     put_example(fixture);
     /* Both lists scaled to 0..1: by vector a 1, b 0.8, c 0.6, d 0; by words c 1, d somewhere between, a 0. */
-    const double best = words_score(fixture, 0), between = words_score(fixture, 1), worst = words_score(fixture, 2);
+    const double best = words_score(fixture, 0), between = words_score(fixture, 1),
+                 worst = words_score(fixture, 2);
     const double d = (between - worst) / (best - worst);
     assert_true(d > 0.1 && d < 0.99);
     query.fusion = CAIRN_FUSION_WEIGHTED;
     const double halves[] = {0.5 * 0.6 + 0.5, 0.5, 0.5 * d, 0.5 * 0.8};
     const double swapped[] = {halves[0], halves[1], halves[3], halves[2]};
-    expect_scores(fixture, &query, halves[2] > halves[3] ? "c a d b" : "c a b d", halves[2] > halves[3] ? halves : swapped);
+    expect_scores(fixture, &query, halves[2] > halves[3] ? "c a d b" : "c a b d",
+                  halves[2] > halves[3] ? halves : swapped);
     query.lexical_weight = 0.1;
     const double little[] = {0.9, 0.9 * 0.8, 0.9 * 0.6 + 0.1, 0.1 * d};
     expect_scores(fixture, &query, "a b c d", little);

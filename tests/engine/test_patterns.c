@@ -71,22 +71,37 @@ static void an_insert_keeps_what_it_is_given(void **state)
     assert_true(written.created);
     expect_row(fixture, &want);
     put(CAIRN_INSERT, .id = "bare", .vector = up);
-    expect_row(fixture, &(cairn_pattern){.id = "bare", .domain = "", .agent = "", .type = "pattern", .version = 1,
-                                         .confidence = CAIRN_CONFIDENCE_DEFAULT, .vector = up});
+    expect_row(fixture, &(cairn_pattern){.id = "bare",
+                                         .domain = "",
+                                         .agent = "",
+                                         .type = "pattern",
+                                         .version = 1,
+                                         .confidence = CAIRN_CONFIDENCE_DEFAULT,
+                                         .vector = up});
     const cairn_pattern *row = read_row(fixture->notes, string_id("bare"), &patterns);
     assert_true(row->created_at_ms >= before_ms && row->created_at_ms <= crn_clock_ms());
     cairn_patterns_free(patterns);
     put(CAIRN_INSERT, .id = "doubtful", .vector = up, .fields = CAIRN_FIELD_CONFIDENCE);
-    expect_row(fixture, &(cairn_pattern){.id = "doubtful", .domain = "", .agent = "", .type = "pattern", .version = 1,
-                                         .vector = up});
+    expect_row(
+        fixture,
+        &(cairn_pattern){
+            .id = "doubtful", .domain = "", .agent = "", .type = "pattern", .version = 1, .vector = up});
 }
 
 static void an_upsert_replaces_all_but_age_and_use(void **state)
 {
     struct fixture *fixture = *state;
-    cairn_pattern want = {.id = "a", .domain = "", .agent = "", .type = "pattern", .version = 2, .vector = up,
-                          .confidence = CAIRN_CONFIDENCE_DEFAULT, .usage_count = 7, .success_count = 5,
-                          .created_at_ms = 1000, .last_used_ms = 2000};
+    cairn_pattern want = {.id = "a",
+                          .domain = "",
+                          .agent = "",
+                          .type = "pattern",
+                          .version = 2,
+                          .vector = up,
+                          .confidence = CAIRN_CONFIDENCE_DEFAULT,
+                          .usage_count = 7,
+                          .success_count = 5,
+                          .created_at_ms = 1000,
+                          .last_used_ms = 2000};
 
     assert_true(write_one(fixture, CAIRN_UPSERT, &full).created);
     const cairn_written written = put(CAIRN_UPSERT, .id = "a", .vector = up);
@@ -100,7 +115,8 @@ static void an_upsert_replaces_all_but_age_and_use(void **state)
     want.created_at_ms = 3000;
     expect_row(fixture, &want);
 
-    put(CAIRN_UPSERT, .id = "a", .vector = up, .fields = CAIRN_FIELD_USAGE | CAIRN_FIELD_SUCCESS | CAIRN_FIELD_LAST_USED);
+    put(CAIRN_UPSERT, .id = "a", .vector = up,
+        .fields = CAIRN_FIELD_USAGE | CAIRN_FIELD_SUCCESS | CAIRN_FIELD_LAST_USED);
     want.version = 4;
     want.usage_count = want.success_count = want.last_used_ms = 0;
     expect_row(fixture, &want);
@@ -116,10 +132,10 @@ static void an_update_keeps_what_it_does_not_name(void **state)
     put(CAIRN_UPDATE, .id = "a");
     expect_row(fixture, &want);
 
-#define changes(field, value)                                \
-    put(CAIRN_UPDATE, .id = "a", .field = (value));          \
-    want.field = (value);                                    \
-    want.version++;                                          \
+#define changes(field, value)                       \
+    put(CAIRN_UPDATE, .id = "a", .field = (value)); \
+    want.field = (value);                           \
+    want.version++;                                 \
     expect_row(fixture, &want)
 
     changes(domain, "test");
@@ -170,8 +186,14 @@ static void the_later_of_two_for_one_id_wins(void **state)
     assert_int_equal(written[0].version, 1);
     assert_int_equal(written[2].version, 2);
     assert_true(written[0].created && written[1].created && !written[2].created);
-    expect_row(fixture, &(cairn_pattern){.id = "a", .domain = "", .agent = "", .type = "pattern", .text = "second",
-                                         .confidence = CAIRN_CONFIDENCE_DEFAULT, .version = 2, .vector = up});
+    expect_row(fixture, &(cairn_pattern){.id = "a",
+                                         .domain = "",
+                                         .agent = "",
+                                         .type = "pattern",
+                                         .text = "second",
+                                         .confidence = CAIRN_CONFIDENCE_DEFAULT,
+                                         .version = 2,
+                                         .vector = up});
     expect_search(fixture->notes, CAIRN_OPTIONS(cairn_query, .vector = up, .k = 5), "a b");
     ok(cairn_optimize(fixture->notes, NULL, NULL, err));
     expect_search(fixture->notes, CAIRN_OPTIONS(cairn_query, .vector = up, .k = 5), "a b");
@@ -181,7 +203,8 @@ static void the_later_of_two_for_one_id_wins(void **state)
 static void missing_ids_are_made(void **state)
 {
     struct fixture *fixture = *state;
-    cairn_pattern rows[3] = {{.size = sizeof *rows, .vector = right}, {.size = sizeof *rows, .vector = up},
+    cairn_pattern rows[3] = {{.size = sizeof *rows, .vector = right},
+                             {.size = sizeof *rows, .vector = up},
                              {.size = sizeof *rows, .vector = up, .id = "mine"}};
     cairn_written written[3];
     uint64_t deleted;
@@ -217,7 +240,8 @@ static void expect_absent(struct fixture *fixture, const char *id)
     ok(cairn_scroll(fixture->notes, NULL, &cursor, 5, false, &patterns, err));
     assert_int_equal(cairn_patterns_count(patterns), 0);
     cairn_patterns_free(patterns);
-    refused(CAIRN_NOT_FOUND, id, cairn_update(fixture->notes, CAIRN_OPTIONS(cairn_pattern, .id = id), 1, err));
+    refused(CAIRN_NOT_FOUND, id,
+            cairn_update(fixture->notes, CAIRN_OPTIONS(cairn_pattern, .id = id), 1, err));
     ok(cairn_delete_where(fixture->notes, CAIRN_OPTIONS(cairn_scope, .type = "pattern"), &deleted, err));
     assert_int_equal(deleted, 0);
 }
@@ -247,11 +271,17 @@ static void an_expired_id_is_free_again(void **state)
         expired.id = i == 0 ? "a" : "b";
         expired.expires_at_ms = 1;
         write_one(fixture, CAIRN_INSERT, &expired);
-        const cairn_written written = put(modes[i], .id = expired.id, .vector = up, .if_version = CAIRN_VERSION_NONE);
+        const cairn_written written =
+            put(modes[i], .id = expired.id, .vector = up, .if_version = CAIRN_VERSION_NONE);
         assert_true(written.created);
         assert_int_equal(written.version, 1);
-        expect_row(fixture, &(cairn_pattern){.id = expired.id, .domain = "", .agent = "", .type = "pattern", .version = 1,
-                                             .confidence = CAIRN_CONFIDENCE_DEFAULT, .vector = up});
+        expect_row(fixture, &(cairn_pattern){.id = expired.id,
+                                             .domain = "",
+                                             .agent = "",
+                                             .type = "pattern",
+                                             .version = 1,
+                                             .confidence = CAIRN_CONFIDENCE_DEFAULT,
+                                             .vector = up});
     }
     expect_search(fixture->notes, CAIRN_OPTIONS(cairn_query, .vector = up, .k = 5), "a b");
 }
@@ -290,12 +320,16 @@ static void ids_of_three_types_are_told_apart(void **state)
         {.size = sizeof *rows, .vector = right, .id = uuid, .text = "string uuid"},
         {.size = sizeof *rows, .vector = right, .id = uuid, .id_type = CAIRN_ID_UUID, .text = "uuid"},
         {.size = sizeof *rows, .vector = right, .id_type = CAIRN_ID_U64, .id_u64 = 0, .text = "zero"},
-        {.size = sizeof *rows, .vector = right, .id_type = CAIRN_ID_U64, .id_u64 = UINT64_MAX, .text = "largest"},
+        {.size = sizeof *rows,
+         .vector = right,
+         .id_type = CAIRN_ID_U64,
+         .id_u64 = UINT64_MAX,
+         .text = "largest"},
     };
     const cairn_id ids[] = {
-        {CAIRN_ID_STRING, "42", 0}, {CAIRN_ID_U64, NULL, 42}, {CAIRN_ID_STRING, uuid, 0},
-        {CAIRN_ID_UUID, "0123456789AB7DEF8123456789ABCDEF", 0}, {CAIRN_ID_U64, "ignored", 0},
-        {CAIRN_ID_U64, NULL, UINT64_MAX},
+        {CAIRN_ID_STRING, "42", 0},   {CAIRN_ID_U64, NULL, 42},
+        {CAIRN_ID_STRING, uuid, 0},   {CAIRN_ID_UUID, "0123456789AB7DEF8123456789ABCDEF", 0},
+        {CAIRN_ID_U64, "ignored", 0}, {CAIRN_ID_U64, NULL, UINT64_MAX},
     };
     static const char *const texts[] = {"42", "42", uuid, uuid, "0", "18446744073709551615"};
     cairn_patterns *patterns;

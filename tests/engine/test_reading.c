@@ -10,7 +10,8 @@ static const float right[2] = {1, 0}, up[2] = {0, 1};
 static void get_answers_in_the_order_asked(void **state)
 {
     struct fixture *fixture = *state;
-    const cairn_id ids[] = {string_id("c"), string_id("none"), string_id("a"), string_id("c"), {CAIRN_ID_U64, NULL, 1}};
+    const cairn_id ids[] = {
+        string_id("c"), string_id("none"), string_id("a"), string_id("c"), {CAIRN_ID_U64, NULL, 1}};
     cairn_patterns *patterns;
 
     put(CAIRN_INSERT, .id = "a", .vector = right);
@@ -50,7 +51,8 @@ static void scroll_while_writing(struct fixture *fixture, const cairn_scope *sco
         cairn_patterns_free(patterns);
         put(CAIRN_UPSERT, .id_type = CAIRN_ID_U64, .id_u64 = 0, .vector = up, .domain = "even");
         if (added == 1050) continue; /* pages of one row must come to an end, too */
-        put(CAIRN_UPSERT, .id_type = CAIRN_ID_U64, .id_u64 = (uint64_t)added++, .vector = up, .domain = "even");
+        put(CAIRN_UPSERT, .id_type = CAIRN_ID_U64, .id_u64 = (uint64_t)added++, .vector = up,
+            .domain = "even");
     } while (cursor != 0);
     assert_int_equal(expected, 100);
 }
@@ -62,7 +64,8 @@ static void scrolling_gives_each_row_once(void **state)
 
     for (size_t l = 0; l < COUNT_OF(limits); l++) {
         for (uint64_t i = 0; i < 100; i++) {
-            put(CAIRN_INSERT, .id_type = CAIRN_ID_U64, .id_u64 = i, .vector = right, .domain = i % 2 == 0 ? "even" : "odd");
+            put(CAIRN_INSERT, .id_type = CAIRN_ID_U64, .id_u64 = i, .vector = right,
+                .domain = i % 2 == 0 ? "even" : "odd");
         }
         scroll_while_writing(fixture, NULL, 1, limits[l]);
         scroll_while_writing(fixture, CAIRN_OPTIONS(cairn_scope, .domain = "even"), 2, limits[l]);
@@ -74,8 +77,10 @@ static void scopes_join_their_conditions(void **state)
 {
     struct fixture *fixture = *state;
 
-    put(CAIRN_INSERT, .id = "a", .vector = right, .domain = "d", .agent = "x", .type = "t", .confidence = 0.9);
-    put(CAIRN_INSERT, .id = "b", .vector = right, .domain = "d", .agent = "y", .payload = "{\"n\":1}", .confidence = 0.4);
+    put(CAIRN_INSERT, .id = "a", .vector = right, .domain = "d", .agent = "x", .type = "t",
+        .confidence = 0.9);
+    put(CAIRN_INSERT, .id = "b", .vector = right, .domain = "d", .agent = "y", .payload = "{\"n\":1}",
+        .confidence = 0.4);
     put(CAIRN_INSERT, .id = "c", .vector = right, .domain = "e", .agent = "x", .payload = "{\"n\":2}");
 #define counts(expected, ...) \
     assert_int_equal(count_of(fixture->notes, CAIRN_OPTIONS(cairn_scope, __VA_ARGS__)), expected)
@@ -101,7 +106,8 @@ static void retrieve(struct fixture *fixture, bool no_touch)
     cairn_reasoning *reasoning;
 
     ok(cairn_retrieve(fixture->notes,
-                      CAIRN_OPTIONS(cairn_retrieve_options, .vector = right, .k = 1, .no_touch = no_touch), &reasoning, err));
+                      CAIRN_OPTIONS(cairn_retrieve_options, .vector = right, .k = 1, .no_touch = no_touch),
+                      &reasoning, err));
     assert_string_equal(cairn_reasoning_at(reasoning, 0)->pattern->id, "a");
     cairn_reasoning_free(reasoning);
 }

@@ -9,7 +9,8 @@
 
 /* ---- spaces of one collection ---- */
 
-static const float dense[3] = {1, -0.0f, FLT_MIN / 4}, shape[2] = {FLT_MAX, -FLT_MAX}, other_shape[2] = {1, 2};
+static const float dense[3] = {1, -0.0f, FLT_MIN / 4}, shape[2] = {FLT_MAX, -FLT_MAX},
+                   other_shape[2] = {1, 2};
 static const float parts[2][2] = {{FLT_TRUE_MIN, 0}, {-1.1f, 3.4e38f}};
 static const float words[3] = {0, -2.5f, 1e-30f};
 static const uint32_t word_indices[3] = {0, 77, UINT32_MAX};
@@ -24,7 +25,8 @@ static cairn_collection *open_spaces(cairn_db *db)
     };
     cairn_collection *collection;
 
-    ok(cairn_collection_open(db, "all", CAIRN_OPTIONS(cairn_collection_options, .spaces = spaces, .space_count = 4),
+    ok(cairn_collection_open(db, "all",
+                             CAIRN_OPTIONS(cairn_collection_options, .spaces = spaces, .space_count = 4),
                              &collection, err));
     return collection;
 }
@@ -70,7 +72,8 @@ static void vectors_of_all_kinds_come_back_bit_by_bit(void **state)
     (void)state;
     quiet_database_create(&database);
     cairn_collection *collection = open_spaces(database.db);
-    ok(cairn_insert(collection, CAIRN_OPTIONS(cairn_pattern, .id = "a", .vectors = vectors, .vector_count = 4), 1, err));
+    ok(cairn_insert(collection,
+                    CAIRN_OPTIONS(cairn_pattern, .id = "a", .vectors = vectors, .vector_count = 4), 1, err));
     expect_all_vectors(collection, shape);
     ok(cairn_optimize(collection, NULL, NULL, err));
     cairn_collection_close(collection);
@@ -80,13 +83,17 @@ static void vectors_of_all_kinds_come_back_bit_by_bit(void **state)
 
     /* An update names one vector and keeps the others; an upsert keeps none that it does not bring. */
     const cairn_vector changed = {.space = "shape", .values = other_shape};
-    ok(cairn_update(collection, CAIRN_OPTIONS(cairn_pattern, .id = "a", .vectors = &changed, .vector_count = 1), 1, err));
+    ok(cairn_update(collection,
+                    CAIRN_OPTIONS(cairn_pattern, .id = "a", .vectors = &changed, .vector_count = 1), 1, err));
     expect_all_vectors(collection, other_shape);
     expect_search(collection, CAIRN_OPTIONS(cairn_query, .vector = dense, .k = 1), "a");
-    expect_search(collection, CAIRN_OPTIONS(cairn_query, .vector = other_shape, .space = "shape", .k = 1), "a");
-    ok(cairn_upsert(collection, CAIRN_OPTIONS(cairn_pattern, .id = "a", .vectors = &changed, .vector_count = 1), 1, err));
+    expect_search(collection, CAIRN_OPTIONS(cairn_query, .vector = other_shape, .space = "shape", .k = 1),
+                  "a");
+    ok(cairn_upsert(collection,
+                    CAIRN_OPTIONS(cairn_pattern, .id = "a", .vectors = &changed, .vector_count = 1), 1, err));
     expect_search(collection, CAIRN_OPTIONS(cairn_query, .vector = dense, .k = 1), "");
-    expect_search(collection, CAIRN_OPTIONS(cairn_query, .vector = other_shape, .space = "shape", .k = 1), "a");
+    expect_search(collection, CAIRN_OPTIONS(cairn_query, .vector = other_shape, .space = "shape", .k = 1),
+                  "a");
     database_verify_clean(&database);
     cairn_collection_close(collection);
     database_remove(&database);
@@ -101,15 +108,22 @@ static void rows_without_a_vector_are_in_no_space(void **state)
     (void)state;
     quiet_database_create(&database);
     cairn_collection *collection = open_spaces(database.db);
-    ok(cairn_insert(collection, CAIRN_OPTIONS(cairn_pattern, .id = "wordless", .vectors = &empty, .vector_count = 1), 1, err));
-    ok(cairn_insert(collection, CAIRN_OPTIONS(cairn_pattern, .id = "shaped", .vectors = &shaped, .vector_count = 1), 1, err));
+    ok(cairn_insert(collection,
+                    CAIRN_OPTIONS(cairn_pattern, .id = "wordless", .vectors = &empty, .vector_count = 1), 1,
+                    err));
+    ok(cairn_insert(collection,
+                    CAIRN_OPTIONS(cairn_pattern, .id = "shaped", .vectors = &shaped, .vector_count = 1), 1,
+                    err));
     ok(cairn_insert(collection, CAIRN_OPTIONS(cairn_pattern, .id = "dense", .vector = dense), 1, err));
     assert_int_equal(count_of(collection, NULL), 3);
     for (int round = 0; round < 2; round++) {
         expect_search(collection, CAIRN_OPTIONS(cairn_query, .vector = dense, .k = 9), "dense");
-        expect_search(collection, CAIRN_OPTIONS(cairn_query, .vector = shape, .space = "shape", .k = 9), "shaped");
-        expect_search(collection, CAIRN_OPTIONS(cairn_query, .vector = words, .indices = word_indices, .dim = 3,
-                                                .space = "words", .k = 9), "");
+        expect_search(collection, CAIRN_OPTIONS(cairn_query, .vector = shape, .space = "shape", .k = 9),
+                      "shaped");
+        expect_search(collection,
+                      CAIRN_OPTIONS(cairn_query, .vector = words, .indices = word_indices, .dim = 3,
+                                    .space = "words", .k = 9),
+                      "");
         ok(cairn_optimize(collection, NULL, NULL, err));
     }
     const cairn_pattern *row = read_row(collection, string_id("wordless"), &patterns);
@@ -127,10 +141,12 @@ static void rows_without_a_vector_are_in_no_space(void **state)
 static void each_space_records_its_own_model(void **state)
 {
     const cairn_vector shaped = {.space = "shape", .values = other_shape};
-    const cairn_pattern by_clip = {.size = sizeof by_clip, .id = "a", .vectors = &shaped, .vector_count = 1, .model = "clip"};
+    const cairn_pattern by_clip = {
+        .size = sizeof by_clip, .id = "a", .vectors = &shaped, .vector_count = 1, .model = "clip"};
     const cairn_pattern by_gte = {.size = sizeof by_gte, .id = "b", .vector = dense, .model = "gte"};
-    const cairn_pattern disagreeing[] = {{.size = sizeof *disagreeing, .id = "c", .vector = dense, .model = "x"},
-                                         {.size = sizeof *disagreeing, .id = "d", .vector = dense, .model = "y"}};
+    const cairn_pattern disagreeing[] = {
+        {.size = sizeof *disagreeing, .id = "c", .vector = dense, .model = "x"},
+        {.size = sizeof *disagreeing, .id = "d", .vector = dense, .model = "y"}};
     struct database database;
     cairn_collection_options options;
     cairn_results *results;
@@ -148,9 +164,11 @@ static void each_space_records_its_own_model(void **state)
     cairn_collection_get_options(collection, &options);
     assert_string_equal(options.model, "gte");
     refused(CAIRN_MODEL_MISMATCH, "'x'", cairn_insert(collection, disagreeing, 1, err));
-    refused(CAIRN_MODEL_MISMATCH, "'gte', the space 'shape' holds vectors of 'clip'",
-            cairn_search(collection, CAIRN_OPTIONS(cairn_query, .vector = shape, .space = "shape", .k = 1, .model = "gte"),
-                         &results, err));
+    refused(
+        CAIRN_MODEL_MISMATCH, "'gte', the space 'shape' holds vectors of 'clip'",
+        cairn_search(collection,
+                     CAIRN_OPTIONS(cairn_query, .vector = shape, .space = "shape", .k = 1, .model = "gte"),
+                     &results, err));
     assert_int_equal(count_of(collection, NULL), 2);
     cairn_collection_close(collection);
     database_remove(&database);
@@ -194,19 +212,22 @@ static double naive_dot(const struct sparse *a, const struct sparse *b)
 }
 
 /* What must come: rows by falling score, then in the order they were inserted (their numbers); a score of 0 is no match. */
-static void check_sparse(cairn_collection *collection, const struct sparse *rows, const struct sparse *query, uint32_t k,
-                         bool even_only)
+static void check_sparse(cairn_collection *collection, const struct sparse *rows, const struct sparse *query,
+                         uint32_t k, bool even_only)
 {
     cairn_results *results;
     size_t found = 0;
 
     ok(cairn_search(collection,
-                    CAIRN_OPTIONS(cairn_query, .space = "words", .vector = query->values, .indices = query->indices,
-                                  .dim = query->count, .k = k, .domain = even_only ? "even" : NULL),
+                    CAIRN_OPTIONS(cairn_query, .space = "words", .vector = query->values,
+                                  .indices = query->indices, .dim = query->count, .k = k,
+                                  .domain = even_only ? "even" : NULL),
                     &results, err));
     for (int score = 1000; score > -1000; score--) {
         for (uint64_t n = 0; n < SPARSE_ROWS && found < k; n++) {
-            if (!rows[n].present || (even_only && n % 2 != 0) || score == 0 || naive_dot(&rows[n], query) != score) continue;
+            if (!rows[n].present || (even_only && n % 2 != 0) || score == 0 ||
+                naive_dot(&rows[n], query) != score)
+                continue;
             const cairn_hit *hit = cairn_results_at(results, found++);
             assert_non_null(hit);
             assert_int_equal(hit->id.u64, n);
@@ -228,8 +249,8 @@ static void sparse_search_is_exact(void **state)
     cairn_collection *collection = open_spaces(database.db);
     for (uint64_t n = 0; n < SPARSE_ROWS; n++) {
         random_sparse(&rng, &rows[n]);
-        const cairn_vector vector = {.space = "words", .values = rows[n].values, .indices = rows[n].indices,
-                                     .count = rows[n].count};
+        const cairn_vector vector = {
+            .space = "words", .values = rows[n].values, .indices = rows[n].indices, .count = rows[n].count};
         ok(cairn_insert(collection,
                         CAIRN_OPTIONS(cairn_pattern, .id_type = CAIRN_ID_U64, .id_u64 = n, .vectors = &vector,
                                       .vector_count = 1, .domain = n % 2 == 0 ? "even" : "odd"),
@@ -266,16 +287,21 @@ static double distance(cairn_metric metric, const float *a, const float *b, uint
         nb += y * y;
     }
     switch (metric) {
-    case CAIRN_METRIC_L2: return sqrt(l2);
-    case CAIRN_METRIC_DOT: return -dot;
-    case CAIRN_METRIC_MANHATTAN: return l1;
-    default: return 1 - dot / sqrt(na * nb);
+    case CAIRN_METRIC_L2:
+        return sqrt(l2);
+    case CAIRN_METRIC_DOT:
+        return -dot;
+    case CAIRN_METRIC_MANHATTAN:
+        return l1;
+    default:
+        return 1 - dot / sqrt(na * nb);
     }
 }
 
 #define EDGE_ROWS 9
 
-static void check_dim(cairn_db *db, struct crn_rng *rng, uint32_t dim, cairn_metric metric, cairn_quantization quantization)
+static void check_dim(cairn_db *db, struct crn_rng *rng, uint32_t dim, cairn_metric metric,
+                      cairn_quantization quantization)
 {
     float *values = malloc((EDGE_ROWS + 1) * (size_t)dim * sizeof *values);
     const float *query = values + EDGE_ROWS * (size_t)dim;
@@ -283,22 +309,28 @@ static void check_dim(cairn_db *db, struct crn_rng *rng, uint32_t dim, cairn_met
     cairn_results *results;
 
     for (size_t i = 0; i < (EDGE_ROWS + 1) * (size_t)dim; i++) values[i] = (float)crn_rng_normal(rng);
-    ok(cairn_collection_open(db, "edge",
-                             CAIRN_OPTIONS(cairn_collection_options, .dim = dim, .metric = metric, .quantization = quantization),
-                             &collection, err));
+    ok(cairn_collection_open(
+        db, "edge",
+        CAIRN_OPTIONS(cairn_collection_options, .dim = dim, .metric = metric, .quantization = quantization),
+        &collection, err));
     for (uint64_t n = 0; n < EDGE_ROWS; n++) {
-        ok(cairn_insert(collection,
-                        CAIRN_OPTIONS(cairn_pattern, .id_type = CAIRN_ID_U64, .id_u64 = n, .vector = values + n * dim), 1, err));
+        ok(cairn_insert(
+            collection,
+            CAIRN_OPTIONS(cairn_pattern, .id_type = CAIRN_ID_U64, .id_u64 = n, .vector = values + n * dim), 1,
+            err));
     }
     for (int round = 0; round < 2; round++) {
         double last = -INFINITY;
-        ok(cairn_search(collection, CAIRN_OPTIONS(cairn_query, .vector = query, .k = EDGE_ROWS, .with_pattern = true,
-                                                  .with_vectors = true), &results, err));
+        ok(cairn_search(collection,
+                        CAIRN_OPTIONS(cairn_query, .vector = query, .k = EDGE_ROWS, .with_pattern = true,
+                                      .with_vectors = true),
+                        &results, err));
         assert_int_equal(cairn_results_count(results), EDGE_ROWS);
         for (size_t i = 0; i < EDGE_ROWS; i++) {
             const cairn_hit *hit = cairn_results_at(results, i);
             const float *own = values + hit->id.u64 * dim;
-            const double right = distance(metric, query, own, dim), slack = 1e-5 * (1 + fabs(right)) * sqrt(dim);
+            const double right = distance(metric, query, own, dim),
+                         slack = 1e-5 * (1 + fabs(right)) * sqrt(dim);
             assert_true(fabs(hit->distance - right) <= slack);
             assert_true(hit->distance >= last);
             assert_memory_equal(hit->pattern->vector, own, dim * sizeof *own);
@@ -332,8 +364,8 @@ static void the_smallest_and_the_largest_dim_work(void **state)
 /* Whatever float can hold: k results come, each with a distance that is a number. */
 static void numbers_at_the_edges_of_float_are_searched(void **state)
 {
-    static const float rows[][2] = {{FLT_MAX, FLT_MAX}, {-FLT_MAX, FLT_MAX},       {FLT_TRUE_MIN, 0},
-                                    {1, 1},             {FLT_MIN, -FLT_TRUE_MIN}, {1e20f, -1e20f}};
+    static const float rows[][2] = {{FLT_MAX, FLT_MAX},       {-FLT_MAX, FLT_MAX}, {FLT_TRUE_MIN, 0}, {1, 1},
+                                    {FLT_MIN, -FLT_TRUE_MIN}, {1e20f, -1e20f}};
     struct database database;
     cairn_collection *collection;
     cairn_results *results;
@@ -342,17 +374,22 @@ static void numbers_at_the_edges_of_float_are_searched(void **state)
     quiet_database_create(&database);
     for (int kind = 0; kind < 8; kind++) {
         const cairn_metric metric = (cairn_metric)(CAIRN_METRIC_COSINE + kind % 4);
-        ok(cairn_collection_open(database.db, "edge",
-                                 CAIRN_OPTIONS(cairn_collection_options, .dim = 2, .metric = metric,
-                                               .quantization = kind < 4 ? CAIRN_QUANTIZATION_NONE : CAIRN_QUANTIZATION_SCALAR),
-                                 &collection, err));
+        ok(cairn_collection_open(
+            database.db, "edge",
+            CAIRN_OPTIONS(cairn_collection_options, .dim = 2, .metric = metric,
+                          .quantization = kind < 4 ? CAIRN_QUANTIZATION_NONE : CAIRN_QUANTIZATION_SCALAR),
+            &collection, err));
         for (uint64_t n = 0; n < COUNT_OF(rows); n++) {
-            ok(cairn_insert(collection, CAIRN_OPTIONS(cairn_pattern, .id_type = CAIRN_ID_U64, .id_u64 = n, .vector = rows[n]),
-                            1, err));
+            ok(cairn_insert(
+                collection,
+                CAIRN_OPTIONS(cairn_pattern, .id_type = CAIRN_ID_U64, .id_u64 = n, .vector = rows[n]), 1,
+                err));
         }
         for (size_t q = 0; q < 2 * COUNT_OF(rows); q++) {
             if (q == COUNT_OF(rows)) ok(cairn_optimize(collection, NULL, NULL, err));
-            ok(cairn_search(collection, CAIRN_OPTIONS(cairn_query, .vector = rows[q % COUNT_OF(rows)], .k = 4), &results, err));
+            ok(cairn_search(collection,
+                            CAIRN_OPTIONS(cairn_query, .vector = rows[q % COUNT_OF(rows)], .k = 4), &results,
+                            err));
             assert_int_equal(cairn_results_count(results), 4);
             for (size_t i = 0; i < 4; i++) assert_false(isnan(cairn_results_at(results, i)->distance));
             cairn_results_free(results);

@@ -11,8 +11,8 @@ static cairn_collection *open_texts(cairn_db *db)
 {
     cairn_collection *collection;
 
-    ok(cairn_collection_open(db, "texts", CAIRN_OPTIONS(cairn_collection_options, .dim = 26, .lexical = true), &collection,
-                             err));
+    ok(cairn_collection_open(db, "texts", CAIRN_OPTIONS(cairn_collection_options, .dim = 26, .lexical = true),
+                             &collection, err));
     return collection;
 }
 
@@ -45,7 +45,8 @@ static void payloads_are_kept_exactly(void **state)
     cairn_collection *collection = open_texts(database.db);
     for (size_t i = 0; i < COUNT_OF(same); i++) expect_payload(collection, same[i], same[i]);
     expect_payload(collection, " { \"a\" : [ 1 , 2.50 ] ,\n\"b\":\"\\u00e9\\u0041\\ud83e\\udea8\" } ",
-                   "{\"a\":[1,2.5],\"b\":\"\xc3\xa9" "A\xf0\x9f\xaa\xa8\"}");
+                   "{\"a\":[1,2.5],\"b\":\"\xc3\xa9"
+                   "A\xf0\x9f\xaa\xa8\"}");
     cairn_collection_close(collection);
     database_verify_clean(&database);
     database_remove(&database);
@@ -97,7 +98,8 @@ static void texts_of_any_size_come_back(void **state)
         for (size_t at = 7; at < sizes[i]; at += 8) text[at] = ' ';
         text[sizes[i]] = '\0';
         sprintf(payload, "{\"text\":\"%s\"}", text);
-        ok(cairn_upsert(collection, CAIRN_OPTIONS(cairn_pattern, .id = "a", .text = text, .payload = payload), 1, err));
+        ok(cairn_upsert(collection, CAIRN_OPTIONS(cairn_pattern, .id = "a", .text = text, .payload = payload),
+                        1, err));
         const cairn_pattern *row = read_row(collection, string_id("a"), &patterns);
         assert_string_equal(row->text, text);
         assert_string_equal(row->payload, payload);
@@ -122,7 +124,8 @@ struct letters {
     float poison; /* takes the place of the first component when it is not 0 */
 };
 
-static cairn_status count_letters(void *ctx, const char *const *texts, size_t count, float *out_vectors, cairn_error *err)
+static cairn_status count_letters(void *ctx, const char *const *texts, size_t count, float *out_vectors,
+                                  cairn_error *err)
 {
     struct letters *letters = ctx;
 
@@ -156,10 +159,13 @@ static int set_up(void **state)
     struct fixture *fixture = calloc(1, sizeof *fixture);
 
     quiet_database_create(&fixture->database);
-    ok(cairn_collection_open(fixture->database.db, "plain", CAIRN_OPTIONS(cairn_collection_options, .dim = 26), &fixture->plain,
-                             err));
-    fixture->letters.embedder = (cairn_embedder){.size = sizeof fixture->letters.embedder, .ctx = &fixture->letters,
-                                                 .model = "letters-1", .dim = 26, .embed = count_letters};
+    ok(cairn_collection_open(fixture->database.db, "plain",
+                             CAIRN_OPTIONS(cairn_collection_options, .dim = 26), &fixture->plain, err));
+    fixture->letters.embedder = (cairn_embedder){.size = sizeof fixture->letters.embedder,
+                                                 .ctx = &fixture->letters,
+                                                 .model = "letters-1",
+                                                 .dim = 26,
+                                                 .embed = count_letters};
     ok(cairn_collection_attach(fixture->plain, &fixture->letters.embedder, err));
     *state = fixture;
     return 0;
@@ -191,7 +197,8 @@ static void texts_are_found_by_texts(void **state)
 
     vector['m' - 'a'] = 1;
     ok(cairn_insert(fixture->plain, rows, 3, err));
-    assert_int_equal(fixture->letters.calls, 1); /* all of a call's texts at once, and none that has a vector */
+    assert_int_equal(fixture->letters.calls,
+                     1); /* all of a call's texts at once, and none that has a vector */
     assert_int_equal(fixture->letters.texts, 2);
     search_text("abab", "a given z");
     search_text("zz", "z a given");
@@ -211,7 +218,8 @@ static void retrieving_by_text_embeds_as_well(void **state)
 
     ok(insert_text("a", "aaa"));
     ok(insert_text("b", "bbb"));
-    ok(cairn_retrieve(fixture->plain, CAIRN_OPTIONS(cairn_retrieve_options, .text = "b", .k = 1), &reasoning, err));
+    ok(cairn_retrieve(fixture->plain, CAIRN_OPTIONS(cairn_retrieve_options, .text = "b", .k = 1), &reasoning,
+                      err));
     assert_string_equal(cairn_reasoning_at(reasoning, 0)->pattern->id, "b");
     cairn_reasoning_free(reasoning);
 }
@@ -226,10 +234,12 @@ static void a_failing_embedder_stores_nothing(void **state)
     fixture->letters.failure = CAIRN_EMBEDDER;
     fixture->letters.message = "no route to the model";
     refused(CAIRN_EMBEDDER, "no route to the model", insert_text("b", "bbb"));
-    refused(CAIRN_EMBEDDER, "'letters-1'", cairn_search(fixture->plain, CAIRN_OPTIONS(cairn_query, .text = "a", .k = 1), &results, err));
+    refused(CAIRN_EMBEDDER, "'letters-1'",
+            cairn_search(fixture->plain, CAIRN_OPTIONS(cairn_query, .text = "a", .k = 1), &results, err));
     assert_null(results);
-    refused(CAIRN_EMBEDDER, "no route",
-            cairn_retrieve(fixture->plain, CAIRN_OPTIONS(cairn_retrieve_options, .text = "a"), &reasoning, err));
+    refused(
+        CAIRN_EMBEDDER, "no route",
+        cairn_retrieve(fixture->plain, CAIRN_OPTIONS(cairn_retrieve_options, .text = "a"), &reasoning, err));
     /* Whatever a host answers, and whether it says why. */
     fixture->letters.failure = CAIRN_TIMEOUT;
     fixture->letters.message = NULL;
@@ -245,11 +255,13 @@ static void a_failing_embedder_stores_nothing(void **state)
 static void what_an_embedder_makes_is_checked(void **state)
 {
     struct fixture *fixture = *state;
-    const cairn_pattern rows[] = {{.size = sizeof *rows, .id = "a", .text = "aaa"}, {.size = sizeof *rows, .id = "b", .text = "123"}};
+    const cairn_pattern rows[] = {{.size = sizeof *rows, .id = "a", .text = "aaa"},
+                                  {.size = sizeof *rows, .id = "b", .text = "123"}};
     cairn_results *results;
 
     refused(CAIRN_ZERO_VECTOR, "pattern 1 ('b')", cairn_insert(fixture->plain, rows, 2, err));
-    refused(CAIRN_ZERO_VECTOR, "26", cairn_search(fixture->plain, CAIRN_OPTIONS(cairn_query, .text = "!", .k = 1), &results, err));
+    refused(CAIRN_ZERO_VECTOR, "26",
+            cairn_search(fixture->plain, CAIRN_OPTIONS(cairn_query, .text = "!", .k = 1), &results, err));
     fixture->letters.poison = NAN;
     refused(CAIRN_INVALID_VECTOR, "component 0", cairn_insert(fixture->plain, rows, 1, err));
     refused(CAIRN_INVALID_VECTOR, "component 0",
@@ -274,13 +286,19 @@ static void models_do_not_mix(void **state)
     other.model = "letters-2";
     refused(CAIRN_MODEL_MISMATCH, "'letters-2'", cairn_collection_attach(fixture->plain, &other, err));
     refused(CAIRN_MODEL_MISMATCH, "'letters-2'",
-            cairn_insert(fixture->plain, CAIRN_OPTIONS(cairn_pattern, .id = "b", .vector = vector, .model = "letters-2"), 1, err));
+            cairn_insert(fixture->plain,
+                         CAIRN_OPTIONS(cairn_pattern, .id = "b", .vector = vector, .model = "letters-2"), 1,
+                         err));
     refused(CAIRN_MODEL_MISMATCH, "'letters-2'",
-            cairn_search(fixture->plain, CAIRN_OPTIONS(cairn_query, .vector = vector, .model = "letters-2", .k = 1), &results, err));
+            cairn_search(fixture->plain,
+                         CAIRN_OPTIONS(cairn_query, .vector = vector, .model = "letters-2", .k = 1), &results,
+                         err));
     refused(CAIRN_MODEL_MISMATCH, "'letters-2'",
-            cairn_collection_open(fixture->database.db, "plain", CAIRN_OPTIONS(cairn_collection_options, .model = "letters-2"),
-                                  &again, err));
-    ok(cairn_insert(fixture->plain, CAIRN_OPTIONS(cairn_pattern, .id = "b", .vector = vector, .model = "letters-1"), 1, err));
+            cairn_collection_open(fixture->database.db, "plain",
+                                  CAIRN_OPTIONS(cairn_collection_options, .model = "letters-2"), &again,
+                                  err));
+    ok(cairn_insert(fixture->plain,
+                    CAIRN_OPTIONS(cairn_pattern, .id = "b", .vector = vector, .model = "letters-1"), 1, err));
     search_text("a", "a b");
     ok(cairn_collection_attach(fixture->plain, NULL, err));
     refused(CAIRN_INVALID_ARGUMENT, "has no vector", insert_text("c", "ccc"));
@@ -295,9 +313,11 @@ static void a_model_recorded_by_another_handle_counts(void **state)
     cairn_db *db;
     float vector[26] = {1};
 
-    ok(cairn_open(fixture->database.path, CAIRN_OPTIONS(cairn_open_options, .no_background = true), &db, err));
+    ok(cairn_open(fixture->database.path, CAIRN_OPTIONS(cairn_open_options, .no_background = true), &db,
+                  err));
     ok(cairn_collection_open(db, "plain", NULL, &other, err));
-    ok(cairn_insert(other, CAIRN_OPTIONS(cairn_pattern, .id = "o", .vector = vector, .model = "other"), 1, err));
+    ok(cairn_insert(other, CAIRN_OPTIONS(cairn_pattern, .id = "o", .vector = vector, .model = "other"), 1,
+                    err));
     refused(CAIRN_MODEL_MISMATCH, "'other'", insert_text("a", "aaa"));
     refused(CAIRN_MODEL_MISMATCH, "'other'",
             cairn_search(fixture->plain, CAIRN_OPTIONS(cairn_query, .text = "a", .k = 1), &results, err));

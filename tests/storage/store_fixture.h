@@ -33,7 +33,8 @@ extern _Thread_local cairn_error fixture_error;
 void fixture_expect(cairn_status status, cairn_status wanted, const cairn_error *err, const char *call,
                     const char *file, int line);
 
-/* cmocka's setup and teardown: a new folder, an open store, the collection. The bare one only makes the folder. */
+/* cmocka's setup and teardown: a new folder, an open store, the collection. The bare one only makes the
+ * folder. */
 int fixture_setup(void **state);
 int fixture_setup_bare(void **state);
 int fixture_teardown(void **state);

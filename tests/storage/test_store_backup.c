@@ -1,4 +1,5 @@
 /* Backups of a live database, and restoring them. */
+#include "storage/store_internal.h"
 #include "tests/storage/store_fixture.h"
 
 #include <dirent.h>
@@ -198,6 +199,28 @@ static void a_backup_with_a_wal_is_read_with_it(void **state)
     fixture_close(&restored);
 }
 
+/* A file read as immutable, because nobody was writing it, until somebody is. */
+static void a_file_without_a_wal_is_read_until_one_appears(void **state)
+{
+    struct fixture *f = *state;
+    struct fixture quiet = *f;
+    char wal[600];
+
+    put_rows(f, "a", 5);
+    fixture_close(f);
+    snprintf(wal, sizeof wal, "%s-wal", f->path);
+    assert_int_equal(remove(wal), 0); /* empty */
+    OK(crn_store_open_private(f->path, NULL, &quiet.store, ERR));
+    assert_true(quiet.store->immutable);
+    assert_int_equal(fixture_count(&quiet), 5);
+    assert_int_equal(count_files(f, "memory.cairn-wal"), 0);
+    fixture_open(f);
+    put_rows(f, "b", 5);
+    assert_int_equal(fixture_count(&quiet), 10);
+    assert_false(quiet.store->immutable);
+    fixture_close(&quiet);
+}
+
 static void flip_byte(const char *path, off_t offset)
 {
     FILE *file = fopen(path, "r+b");
@@ -265,9 +288,13 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
     const struct CMUnitTest tests[] = {
-        TEST(a_backup_is_one_moment_of_a_live_database), TEST(a_backup_replaces_nothing),
-        TEST(a_cancelled_backup_leaves_nothing),         TEST(a_restored_database_is_its_own),
-        TEST(a_backup_with_a_wal_is_read_with_it),       TEST(damaged_backups_are_refused),
+        TEST(a_backup_is_one_moment_of_a_live_database),
+        TEST(a_backup_replaces_nothing),
+        TEST(a_cancelled_backup_leaves_nothing),
+        TEST(a_restored_database_is_its_own),
+        TEST(a_backup_with_a_wal_is_read_with_it),
+        TEST(a_file_without_a_wal_is_read_until_one_appears),
+        TEST(damaged_backups_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

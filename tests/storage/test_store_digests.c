@@ -153,10 +153,10 @@ static void every_byte_of_a_vector_counts(void **state)
 
     put_full(f);
     for (int byte = 0; byte < 16; byte++) {
-        snprintf(
-            sql, sizeof sql,
-            "UPDATE vecs SET data=CAST(substr(data,1,%d)||x'ee'||substr(data,%d) AS BLOB) WHERE key=4294967297",
-            byte, byte + 2);
+        snprintf(sql, sizeof sql,
+                 "UPDATE vecs SET data=CAST(substr(data,1,%d)||x'ee'||substr(data,%d) AS BLOB)"
+                 " WHERE key=4294967297",
+                 byte, byte + 2);
         fixture_raw(f, "CREATE TABLE saved AS SELECT data FROM vecs WHERE key=4294967297");
         fixture_raw(f, sql);
         expect_seen(f, BY_VECTORS | BY_SPACE);

@@ -1,6 +1,7 @@
 /*
- * Disks that fill up, fail to write or to sync, and memory that runs out: each call fails in turn. What was acknowledged
- * stays, what failed leaves nothing, the status names the cause, and the store goes on when the fault is gone.
+ * Disks that fill up, fail to write or to sync, and memory that runs out: each call fails in turn. What was
+ * acknowledged stays, what failed leaves nothing, the status names the cause, and the store goes on when the
+ * fault is gone.
  */
 #include "tests/faults/fault_vfs.h"
 #include "tests/storage/store_fixture.h"
@@ -32,7 +33,8 @@ static cairn_status run_index(struct crn_txn *txn, void *ctx, cairn_error *err)
     return crn_txn_payload_index_create(txn, ctx, "a", err);
 }
 
-/* A database with the collection, an index and the row "a", made once and then copied: making one takes many syncs. */
+/* A database with the collection, an index and the row "a", made once and then copied: making one takes many
+ * syncs. */
 static struct {
     char *bytes;
     size_t size;
@@ -196,8 +198,8 @@ static void syncing_fails(void **state)
     sweep(FAULT_SYNC, FAULT_ALL_FILES, 0, true, false);
 }
 
-/* After a failed sync nothing that the kernel says of the same pages is believed: the WAL is copied into the file before
- * the next write. */
+/* After a failed sync nothing that the kernel says of the same pages is believed: the WAL is copied into the
+ * file before the next write. */
 static void a_failed_sync_is_not_retried(void **state)
 {
     struct fixture *f = new_database();

@@ -179,7 +179,14 @@ static void missing_files_are_made_only_when_wanted(void **state)
     struct fixture *f = *state;
     struct crn_store_options options = {.must_exist = true};
     struct crn_store *store;
-    char path[700];
+    char path[1200], name[252];
+
+    memset(name, 'n', sizeof name - 1);
+    name[sizeof name - 1] = '\0';
+    snprintf(path, sizeof path, "%s/%s", f->folder, name);
+    assert_int_equal(mkdir(path, 0777), 0);
+    snprintf(path, sizeof path, "%s/%s/%s", f->folder, name, name);
+    assert_status(crn_store_open(path, NULL, &store, ERR), CAIRN_LIMIT); /* too long for SQLite */
 
     assert_status(crn_store_open(f->path, &options, &store, ERR), CAIRN_NO_FILE);
     options = (struct crn_store_options){.read_only = true};

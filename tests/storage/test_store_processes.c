@@ -1,4 +1,5 @@
-/* Several processes on one file: all rows arrive, a killed writer frees the lock, a busy one lets others in. */
+/* Several processes on one file: all rows arrive, a killed writer frees the lock, a busy one lets others
+ * in. */
 #include "tests/storage/store_fixture.h"
 
 #include <signal.h>

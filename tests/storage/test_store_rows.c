@@ -1,4 +1,5 @@
-/* Rows: written, replaced, deleted, found by all kinds of ids, counted, read back as they were; kept over reopening. */
+/* Rows: written, replaced, deleted, found by all kinds of ids, counted, read back as they were; kept over
+ * reopening. */
 #include "tests/storage/store_fixture.h"
 
 #include "base/mem.h"
@@ -146,6 +147,11 @@ static void a_full_row_comes_back(void **state)
     assert_int_equal(fixture_find(f, "a"), 1);
     expect_stored(f, &record);
     fixture_reopen(f);
+    expect_stored(f, &record);
+    fixture_verify_clean(f->store);
+    record.confidence = 0.25; /* the same words and payload in a new version stay in their indexes */
+    record.version = 8;
+    OK(fixture_put(f, &record, false, ERR));
     expect_stored(f, &record);
     fixture_verify_clean(f->store);
 }

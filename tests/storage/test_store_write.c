@@ -294,6 +294,30 @@ static void stores_of_one_file_exclude_each_other(void **state)
     fixture_close(&other);
 }
 
+static void maintenance_has_locks_of_its_own(void **state)
+{
+    struct fixture *f = *state;
+    struct fixture other = *f;
+    const struct crn_store_options options = {.lazy = true, .busy_timeout_ms = 30};
+    bool got;
+
+    OK(crn_store_open(f->path, &options, &other.store, ERR));
+    OK(crn_store_lock(f->store, CRN_LOCK_BUILDER, false, &got, ERR));
+    assert_true(got);
+    OK(crn_store_lock(other.store, CRN_LOCK_BUILDER, false, &got, ERR));
+    assert_false(got);
+    assert_status(crn_store_lock(other.store, CRN_LOCK_BUILDER, true, NULL, ERR), CAIRN_BUSY);
+    OK(crn_store_lock(other.store, CRN_LOCK_SEGMENTS, true, NULL, ERR)); /* another matter */
+    crn_store_unlock(other.store, CRN_LOCK_SEGMENTS);
+    struct crn_record record = fixture_record("a");
+    OK(fixture_put(&other, &record, false, ERR)); /* as is writing */
+    crn_store_unlock(f->store, CRN_LOCK_BUILDER);
+    OK(crn_store_lock(other.store, CRN_LOCK_BUILDER, false, &got, ERR));
+    assert_true(got);
+    crn_store_unlock(other.store, CRN_LOCK_BUILDER);
+    fixture_close(&other);
+}
+
 /* ---- checkpoints ---- */
 
 static void the_wal_stays_short(void **state)
@@ -342,6 +366,7 @@ int main(void)
         TEST(a_group_has_a_size),
         TEST(a_lone_job_that_fails_leaves_nothing),
         TEST(stores_of_one_file_exclude_each_other),
+        TEST(maintenance_has_locks_of_its_own),
         TEST(the_wal_stays_short),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,10 +1,10 @@
 /*
- * The WAL-reset race (docs/STORAGE.md): first SQLite alone is led into it, to know that the schedule is the right one;
- * then the store is led the same way and does not go.
+ * The WAL-reset race (docs/STORAGE.md): first SQLite alone is led into it, to know that the schedule is the
+ * right one; then the store is led the same way and does not go.
  *
- * The schedule: the WAL is copied whole; a second checkpoint has read the WAL's header, and before it looks how much has
- * been copied a commit starts the WAL anew. It then notes as copied what was not. Between those two steps SQLite calls
- * xUnfetch of the database file if the header was new to it: there the test steps in.
+ * The schedule: the WAL is copied whole; a second checkpoint has read the WAL's header, and before it looks
+ * how much has been copied a commit starts the WAL anew. It then notes as copied what was not. Between those
+ * two steps SQLite calls xUnfetch of the database file if the header was new to it: there the test steps in.
  */
 #include "storage/store_internal.h"
 #include "tests/storage/store_fixture.h"
