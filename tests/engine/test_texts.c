@@ -97,7 +97,7 @@ static void texts_of_any_size_come_back(void **state)
         memset(text, 'x', sizes[i]);
         for (size_t at = 7; at < sizes[i]; at += 8) text[at] = ' ';
         text[sizes[i]] = '\0';
-        sprintf(payload, "{\"text\":\"%s\"}", text);
+        snprintf(payload, sizes[i] + 16, "{\"text\":\"%s\"}", text);
         ok(cairn_upsert(collection, CAIRN_OPTIONS(cairn_pattern, .id = "a", .text = text, .payload = payload),
                         1, err));
         const cairn_pattern *row = read_row(collection, string_id("a"), &patterns);
