@@ -6,18 +6,17 @@ extern "C" {
 #include "engine/bits.h"
 }
 
-#include <faiss/IndexAdditiveQuantizer.h>
 #include <faiss/IndexFastScan.h>
 #include <faiss/IndexFlat.h>
 #include <faiss/IndexHNSW.h>
 #include <faiss/IndexIVF.h>
-#include <faiss/IndexIVFAdditiveQuantizer.h>
 #include <faiss/IndexIVFFastScan.h>
 #include <faiss/IndexIVFFlat.h>
 #include <faiss/IndexIVFPQ.h>
 #include <faiss/IndexPQ.h>
 #include <faiss/IndexPreTransform.h>
 #include <faiss/IndexScalarQuantizer.h>
+#include <faiss/impl/AuxIndexStructures.h>
 #include <faiss/impl/IDSelector.h>
 #include <faiss/utils/Heap.h>
 
@@ -26,10 +25,45 @@ extern "C" {
 #include <cstring>
 #include <exception>
 #include <memory>
+#include <mutex>
 #include <new>
 #include <vector>
 
 using faiss::Index;
+
+// ---- cancelling ----
+
+namespace {
+
+struct Question {
+    bool (*cancelled)(void *ctx);
+    void *ctx;
+};
+
+thread_local Question question = {nullptr, nullptr};
+
+// FAISS asks the process's one callback, from the thread that trains, once for each iteration of k-means.
+struct Interrupt final : faiss::InterruptCallback {
+    bool want_interrupt() override { return question.cancelled != nullptr && question.cancelled(question.ctx); }
+};
+
+void install_interrupt()
+{
+    const std::lock_guard<std::mutex> guard(faiss::InterruptCallback::lock);
+
+    // One of the host's stays; then training is not cancelled.
+    if (!faiss::InterruptCallback::instance) faiss::InterruptCallback::instance.reset(new (std::nothrow) Interrupt);
+}
+
+} // namespace
+
+extern "C" void crn_faiss_ask(bool (*cancelled)(void *ctx), void *ctx)
+{
+    static std::once_flag installed;
+
+    std::call_once(installed, install_interrupt);
+    question = {cancelled, ctx};
+}
 
 // ---- what an index is ----
 
@@ -72,11 +106,11 @@ private:
         if (auto *fast = dynamic_cast<faiss::IndexFastScan *>(&index)) {
             return coded(fast->code_size, size_t(1) << fast->nbits);
         }
-        if (auto *pq = dynamic_cast<faiss::IndexPQ *>(&index)) return coded(pq->code_size, pq->pq.ksub);
-        if (auto *sq = dynamic_cast<faiss::IndexScalarQuantizer *>(&index)) return coded(sq->code_size, 0);
-        if (auto *aq = dynamic_cast<faiss::IndexAdditiveQuantizer *>(&index)) {
-            return coded(aq->code_size, most_centroids(*aq->aq));
+        if (auto *pq = dynamic_cast<faiss::IndexPQ *>(&index)) {
+            pq->do_polysemous_training = false; // minutes, for a kind of search that is not ours
+            return coded(pq->code_size, pq->pq.ksub);
         }
+        if (auto *sq = dynamic_cast<faiss::IndexScalarQuantizer *>(&index)) return coded(sq->code_size, 0);
         if (auto *flat = dynamic_cast<faiss::IndexFlat *>(&index)) {
             traits.bytes_per_row += flat->code_size;
             return true;
@@ -99,8 +133,11 @@ private:
         count_centroids(ivf.nlist);
         traits.bytes_per_row += ivf.code_size + sizeof(Index::idx_t);
         if (!dynamic_cast<faiss::IndexIVFFlat *>(&ivf)) traits.exact = false;
-        if (auto *pq = dynamic_cast<faiss::IndexIVFPQ *>(&ivf)) count_centroids(pq->pq.ksub);
-        if (auto *aq = dynamic_cast<faiss::IndexIVFAdditiveQuantizer *>(&ivf)) count_centroids(most_centroids(*aq->aq));
+        if (auto *fast = dynamic_cast<faiss::IndexIVFFastScan *>(&ivf)) count_centroids(size_t(1) << fast->nbits);
+        if (auto *pq = dynamic_cast<faiss::IndexIVFPQ *>(&ivf)) {
+            pq->do_polysemous_training = false;
+            count_centroids(pq->pq.ksub);
+        }
         return true;
     }
 
@@ -110,13 +147,6 @@ private:
         traits.bytes_per_row += code_bytes;
         count_centroids(its_centroids);
         return true;
-    }
-
-    static size_t most_centroids(const faiss::AdditiveQuantizer &aq)
-    {
-        size_t bits = 0;
-        for (size_t nbits : aq.nbits) bits = std::max(bits, nbits);
-        return size_t(1) << bits;
     }
 
     void count_centroids(size_t count) { centroids = std::max(centroids, count); }
@@ -219,7 +249,7 @@ private:
     // where a filter left fewer than k rows in the nearest.
     Labels lists(const faiss::IndexIVF &ivf, const float *vector)
     {
-        const size_t probes = std::min(ivf.nlist, query.nprobe != 0 ? query.nprobe : ivf.nprobe);
+        const size_t probes = std::min(ivf.nlist, query.nprobe != 0 ? query.nprobe : probes_for_share(ivf.nprobe));
         std::unique_ptr<faiss::InvertedListScanner> scanner(
             ivf.get_InvertedListScanner(false, query.allow != nullptr ? &allowed : nullptr));
         std::vector<bool> done(ivf.nlist);
@@ -237,6 +267,14 @@ private:
             scan(ivf, *scanner, vector, ivf.nlist, done, distances, labels);
         }
         return labels;
+    }
+
+    // A filter spreads the nearest rows it leaves over more lists, and leaves fewer rows to compare in each.
+    size_t probes_for_share(size_t nprobe) const
+    {
+        const double share = static_cast<double>(query.allowed) / static_cast<double>(allowed.count);
+
+        return static_cast<size_t>(std::ceil(static_cast<double>(nprobe) / std::sqrt(share)));
     }
 
     // Scans the nearest `probes` lists that are not done, those beyond the first search's only until there are k.

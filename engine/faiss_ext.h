@@ -31,6 +31,9 @@ cairn_status crn_faiss_prepare(FaissIndex *index, struct crn_faiss_traits *out_t
 cairn_status crn_faiss_search(const FaissIndex *index, const struct crn_index_query *query, size_t wanted,
                               uint32_t *positions, size_t *out_count, cairn_error *err);
 
+/* From now on FAISS asks `cancelled` when it trains on this thread, and fails when it says true. NULL: no more. */
+void crn_faiss_ask(bool (*cancelled)(void *ctx), void *ctx);
+
 /* What FAISS says is wrong, without the place in its sources. Points into `message`. */
 const char *crn_faiss_words(const char *message);
 

@@ -65,10 +65,9 @@ static const struct part {
     const char *word;
     unsigned long most;
 } parts[] = {
-    {"Flat", 0},   {"HNSW", CRN_HNSW_M_MAX}, {"IVF", 1ul << 20}, {"PQ", 4096},      {"x", 10},
-    {"SQ", 8},     {"SQfp", 16},             {"np", 0},          {"fs", 0},         {"r", 0},
-    {"RQ", 64},    {"PCA", 65536},           {"PCAR", 65536},    {"PCAW", 65536},   {"PCAWR", 65536},
-    {"OPQ", 4096}, {"RR", 65536},            {"ITQ", 65536},     {"L2norm", 65536}, {"Pad", 65536},
+    {"Flat", 0}, {"HNSW", CRN_HNSW_M_MAX}, {"IVF", 1ul << 20}, {"PQ", 4096},    {"x", 10},
+    {"SQ", 8},   {"SQfp", 16},             {"np", 0},          {"fs", 0},       {"fsr", 0},
+    {"RR", 4096}, {"PCA", 4096},           {"PCAR", 4096},     {"PCAW", 4096},  {"PCAWR", 4096}, {"OPQ", 4096},
 };
 
 static const struct part *find_part(const char *word, size_t len)
@@ -81,7 +80,7 @@ static const struct part *find_part(const char *word, size_t len)
 
 static cairn_status check_parts(const char *spec, cairn_error *err)
 {
-    static const struct part dims = {"_", 65536};
+    static const struct part dims = {"_", 4096};
     const struct part *part = NULL;
     unsigned long number;
 
@@ -143,6 +142,8 @@ static cairn_status make_faiss(const char *spec, uint32_t dim, enum crn_op op, F
     cairn_status status = crn_faiss_prepare(index, out_traits, err);
     if (status == CAIRN_OK && !out_traits->searchable) {
         status = crn_error_set(err, CAIRN_INVALID_OPTION, "index faiss:%s is of a kind that Cairn cannot search", spec);
+    } else if (status == CAIRN_OK && faiss_Index_metric_type(index) != metric_of(op)) {
+        status = crn_error_set(err, CAIRN_INVALID_OPTION, "index faiss:%s has the euclidean metric only", spec);
     }
     if (status != CAIRN_OK) {
         faiss_Index_free(index);
@@ -289,9 +290,14 @@ static cairn_status build_faiss(const char *spec, const struct crn_index_rows *r
 
     CRN_TRY(make_faiss(spec, rows->dim, rows->op, &build.index, &build.traits, err));
     omp_set_num_threads(threads > 0 ? (int)threads : 1);
-    cairn_status status = check_cancelled(&build, err);
-    if (status == CAIRN_OK) status = train(&build, err);
+    crn_faiss_ask(cancelled, ctx);
+    cairn_status status = train(&build, err);
+    if (status == CAIRN_OK || status == CAIRN_UNSUPPORTED) {
+        const cairn_status asked = check_cancelled(&build, err); /* why training failed, it may be */
+        if (asked != CAIRN_OK) status = asked;
+    }
     if (status == CAIRN_OK) status = add(&build, err);
+    crn_faiss_ask(NULL, NULL);
     omp_set_num_threads(threads_before);
     if (status == CAIRN_OK) status = write_faiss(&build, writer, err);
     faiss_Index_free(build.index);

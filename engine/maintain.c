@@ -260,6 +260,24 @@ void crn_maintenance_stop(cairn_db *db)
     db->maintenance = NULL;
 }
 
+/* Without a thread the writer keeps the number of segments bounded too; indexes are left to cairn_optimize. */
+static cairn_status merge_alone(cairn_collection *collection, cairn_error *err)
+{
+    struct crn_store *store = collection->db->store;
+    cairn_status status = CAIRN_OK;
+    bool got = false;
+
+    CRN_TRY(crn_store_lock(store, CRN_LOCK_BUILDER, false, &got, err));
+    if (!got) return CAIRN_OK; /* another process is at it */
+    for (uint32_t i = 0; status == CAIRN_OK && i < collection->space_count; i++) {
+        struct crn_live_space *space = &collection->spaces[i];
+        if (space->info->kind == CAIRN_SPACE_DENSE) status = crn_compact_merge(space, false, err);
+    }
+    if (status == CAIRN_OK) status = sweep(collection->db, err);
+    crn_store_unlock(store, CRN_LOCK_BUILDER);
+    return status;
+}
+
 void crn_maintenance_notice(cairn_collection *collection, uint64_t changes)
 {
     struct crn_maintenance *maintenance = collection->db->maintenance;
@@ -276,9 +294,9 @@ void crn_maintenance_notice(cairn_collection *collection, uint64_t changes)
         /* The thread may be busy for minutes with an index. Then the writer itself keeps the tail bounded. */
         if (unflushed < 3 * limit) return;
     }
-    if (flush_tails(collection, (uint32_t)limit / 2, &err) != CAIRN_OK) {
-        crn_log(&collection->db->log, CAIRN_LOG_WARN, "the tail was not written out: %s", err.message);
-    }
+    cairn_status status = flush_tails(collection, (uint32_t)limit / 2, &err);
+    if (status == CAIRN_OK && maintenance == NULL) status = merge_alone(collection, &err);
+    if (status != CAIRN_OK) crn_log(&collection->db->log, CAIRN_LOG_WARN, "the tail was not written out: %s", err.message);
 }
 
 /* ---- on request ---- */

@@ -42,6 +42,12 @@ static int open_flags(const struct crn_conn_options *options)
     return flags;
 }
 
+static const char *synchronous(const struct crn_conn_options *options)
+{
+    if (options->aside) return "OFF";
+    return options->lazy ? "NORMAL" : "FULL";
+}
+
 static cairn_status configure(struct crn_conn *conn, const struct crn_conn_options *options, cairn_error *err)
 {
     char sql[512];
@@ -54,12 +60,12 @@ static cairn_status configure(struct crn_conn *conn, const struct crn_conn_optio
     sqlite3_db_config(conn->db, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
     sqlite3_db_config(conn->db, SQLITE_DBCONFIG_DQS_DDL, 0, NULL);
     sqlite3_wal_autocheckpoint(conn->db, 0);
-    snprintf(
-        sql, sizeof sql,
-        "PRAGMA mmap_size=0; PRAGMA secure_delete=OFF; PRAGMA cell_size_check=ON; PRAGMA temp_store=MEMORY;"
-        "PRAGMA journal_size_limit=%d; PRAGMA synchronous=%s; PRAGMA cache_size=-%u; PRAGMA query_only=%s",
-        WAL_BYTES_KEPT, options->lazy ? "NORMAL" : "FULL", options->cache_kib,
-        options->query || options->read_only ? "ON" : "OFF");
+    snprintf(sql, sizeof sql,
+             "PRAGMA mmap_size=0; PRAGMA secure_delete=OFF; PRAGMA cell_size_check=ON;"
+             "PRAGMA temp_store=MEMORY; PRAGMA journal_size_limit=%d; PRAGMA synchronous=%s;"
+             "PRAGMA cache_size=-%u; PRAGMA query_only=%s",
+             WAL_BYTES_KEPT, synchronous(options), options->cache_kib,
+             options->query || options->read_only ? "ON" : "OFF");
     return crn_conn_exec(conn, sql, err);
 }
 

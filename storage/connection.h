@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 #define CRN_CONN_STATEMENTS 128u
-#define CRN_NAMES_SLOTS 64u
+#define CRN_NAMES_SLOTS 256u
 
 struct crn_conn_statement {
     const char *sql; /* the literal's address is the key, with `number` */
@@ -29,14 +29,11 @@ struct crn_name {
     char *text;
 };
 
-/* Which of a row's names: each has slots of its own, so that a row's three names live side by side. */
-enum crn_name_role { CRN_NAME_DOMAIN, CRN_NAME_AGENT, CRN_NAME_TYPE, CRN_NAME_ROLES };
-
 /* Names are never changed or deleted, so what is cached stays true, but for those of a transaction rolled
  * back. */
 struct crn_names {
-    struct crn_name by_id[CRN_NAME_ROLES][CRN_NAMES_SLOTS];
-    struct crn_name by_text[CRN_NAMES_SLOTS * 4];
+    struct crn_name by_id[CRN_NAMES_SLOTS];
+    struct crn_name by_text[CRN_NAMES_SLOTS];
 };
 
 struct crn_conn {
@@ -54,7 +51,8 @@ struct crn_conn_options {
     bool immutable; /* nobody can be writing: neither locks nor WAL; with read_only */
     bool query;     /* the file may be written, but not by this connection */
     bool lazy;      /* commits are not synced */
-    bool aside;     /* a file nobody else knows yet: one that is made, and closing merges its WAL */
+    bool
+        aside; /* a file nobody else knows yet: it is made, closing merges its WAL, and the caller syncs it */
     uint32_t busy_timeout_ms;
     uint32_t cache_kib;
 };
@@ -96,7 +94,8 @@ cairn_status crn_sqlite_status(int extended_code);
 
 /* ---- interned names (names.c): domains, agents and types. "" is 0 and has no row ---- */
 
-cairn_status crn_names_text(struct crn_conn *conn, enum crn_name_role role, int64_t id, const char **out_text,
+/* Copied out, so that a read inside a read cannot take it away. */
+cairn_status crn_names_text(struct crn_conn *conn, int64_t id, char out_text[CAIRN_NAME_MAX + 1],
                             cairn_error *err);
 cairn_status crn_names_find(struct crn_conn *conn, const char *text, int64_t *out_id,
                             cairn_error *err); /* -1: none */

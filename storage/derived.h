@@ -1,17 +1,18 @@
 /*
- * Derived files: immutable containers of named sections, each byte under a checksum. Segments and indexes are kept in
- * them. Written aside, fsynced, renamed, the folder fsynced; never changed or truncated afterwards. Nothing in one is
- * trusted before its block was verified, and every length is checked before it is used: each byte counts as hostile.
+ * Derived files: immutable containers of named sections, each byte under a checksum. Segments and indexes are
+ * kept in them. Written aside, fsynced, renamed, the folder fsynced; never changed or truncated afterwards.
+ * Nothing in one is trusted before its block was verified, and every length is checked before it is used:
+ * each byte counts as hostile.
  *
- * Layout (little-endian, written field by field): a header of 4096 bytes (magic, format version, kind, database uuid,
- * space, sequence, file size, section table, XXH3 of the table of block checksums, XXH3 of the header); sections, each
- * starting at a multiple of 4096; the table of block checksums, one XXH3 for each 64 KiB of the section area.
+ * Layout (little-endian, written field by field): a header of 4096 bytes (magic, format version, kind,
+ * database uuid, space, sequence, file size, section table, XXH3 of the table of block checksums, XXH3 of the
+ * header); sections, each starting at a multiple of 4096; the table of block checksums, one XXH3 for each 64
+ * KiB of the section area.
  *
- * Names: 1..63 letters, digits, '.', '_' and '-', the first no dot. In the folder ".derived" stands behind them.
+ * Names: 1..63 letters, digits, '.', '_' and '-', the first no dot. In the folder ".derived" follows.
  */
 #ifndef CRN_STORAGE_DERIVED_H
 #define CRN_STORAGE_DERIVED_H
-
 
 #include <cairn/db.h>
 
@@ -30,16 +31,18 @@ struct crn_derived_header {
 struct crn_derived_writer;
 cairn_status crn_derived_create(const char *folder, const char *name, const struct crn_derived_header *header,
                                 struct crn_derived_writer **out_writer, cairn_error *err);
-cairn_status crn_derived_section(struct crn_derived_writer *writer, const char tag[4], cairn_error *err); /* begins one */
-cairn_status crn_derived_write(struct crn_derived_writer *writer, const void *data, size_t size, cairn_error *err);
-/* Makes the file appear under its name, durable. The writer is freed either way; on failure nothing appears. */
+/* Begins a section. */
+cairn_status crn_derived_section(struct crn_derived_writer *writer, const char tag[4], cairn_error *err);
+cairn_status crn_derived_write(struct crn_derived_writer *writer, const void *data, size_t size,
+                               cairn_error *err);
+/* Makes the file appear under its name, durable. The writer is freed; on failure nothing appears. */
 cairn_status crn_derived_commit(struct crn_derived_writer *writer, cairn_error *err);
 void crn_derived_abort(struct crn_derived_writer *writer); /* NULL accepted */
 
 /* ---- reading: mapped ---- */
 struct crn_derived; /* shared; reference-counted by its user */
-/* Opens and checks header, sizes, section table and the table of checksums. `expect` (kind, uuid, space) must agree:
- * CORRUPT otherwise; NO_FILE. */
+/* Opens and checks header, sizes, section table and the table of checksums. `expect` (kind, uuid, space)
+ * must agree: CORRUPT otherwise; NO_FILE. */
 cairn_status crn_derived_open(const char *folder, const char *name, const struct crn_derived_header *expect,
                               struct crn_derived **out_file, cairn_error *err);
 void crn_derived_close(struct crn_derived *file);
@@ -49,18 +52,21 @@ uint64_t crn_derived_size(const struct crn_derived *file);
 /* A section's bytes, mapped, not verified yet. NULL (size 0) when it is not there. */
 const void *crn_derived_get(const struct crn_derived *file, const char tag[4], size_t *out_size);
 
-/* Verifies the blocks that hold [data, data+size), which must lie inside the file's sections; each block only once (an atomic
- * bitmap remembers), so that it costs next to nothing later. CORRUPT names file and block. */
+/* Verifies the blocks that hold [data, data+size), which must lie inside the file's sections; each block
+ * only once (an atomic bitmap remembers), so that it costs next to nothing later. CORRUPT names file and
+ * block. */
 cairn_status crn_derived_verify(struct crn_derived *file, const void *data, size_t size, cairn_error *err);
 /* All that was verified counts no more, and everything is read again. For cairn_verify. */
 cairn_status crn_derived_verify_all(struct crn_derived *file, cairn_error *err);
 /* True when all blocks of the section are verified already: lets a scan skip the call for each block. */
 bool crn_derived_verified(const struct crn_derived *file, const void *data, size_t size);
 
-/* Removes leftovers: derived files whose name (as given to crn_derived_create) `keep` does not want, and aside files of writers
- * that died. A file being written, by whatever process, is locked and stays. A file just committed is one like others: the
- * caller keeps its writers from running meanwhile, or its `keep` knows their names. */
-cairn_status crn_derived_sweep(const char *folder, bool (*keep)(void *ctx, const char *name), void *ctx, cairn_error *err);
+/* Removes leftovers: derived files whose name (as given to crn_derived_create) `keep` does not want, and
+ * aside files of writers that died. A file being written, by whatever process, is locked and stays. A file
+ * just committed is one like others: the caller keeps its writers from running meanwhile, or its `keep`
+ * knows their names. */
+cairn_status crn_derived_sweep(const char *folder, bool (*keep)(void *ctx, const char *name), void *ctx,
+                               cairn_error *err);
 
 /* Seam for fault tests: NULL = the system's. Each may fail by errno. */
 struct crn_derived_io {

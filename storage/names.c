@@ -10,42 +10,55 @@
 
 #include <string.h>
 
-#define TEXT_SLOTS (sizeof((struct crn_names){0}.by_text) / sizeof(struct crn_name))
-
 /* Puts a copy into the slot. A copy that cannot be had leaves the slot empty: it is a cache. */
-static bool fill_slot(struct crn_name *slot, int64_t id, const char *text)
+static void fill_slot(struct crn_name *slot, int64_t id, const char *text)
 {
     crn_mem_free(slot->text);
     slot->id = id;
     slot->text = crn_mem_strdup(text);
-    return slot->text != NULL;
 }
 
 static struct crn_name *text_slot(struct crn_conn *conn, const char *text)
 {
-    return &conn->names.by_text[crn_hash64(text, strlen(text), 0) % TEXT_SLOTS];
+    return &conn->names.by_text[crn_hash64(text, strlen(text), 0) % CRN_NAMES_SLOTS];
 }
 
-cairn_status crn_names_text(struct crn_conn *conn, enum crn_name_role role, int64_t id, const char **out_text,
-                            cairn_error *err)
+static cairn_status read_text(struct crn_conn *conn, int64_t id, char out_text[CAIRN_NAME_MAX + 1],
+                              cairn_error *err)
 {
-    struct crn_name *slot = &conn->names.by_id[role][(uint64_t)id % CRN_NAMES_SLOTS];
+    cairn_status status = CAIRN_OK;
     sqlite3_stmt *stmt;
     bool row;
 
-    *out_text = "";
-    if (id == 0) return CAIRN_OK;
-    if (slot->text == NULL || slot->id != id) {
-        CRN_TRY(crn_conn_statement(conn, "SELECT name FROM names WHERE id=?1", &stmt, err));
-        sqlite3_bind_int64(stmt, 1, id);
-        CRN_TRY(crn_conn_step(conn, stmt, &row, err));
-        if (!row) return crn_error_set(err, CAIRN_CORRUPT, "there is no name %lld", (long long)id);
-        const char *text = (const char *)sqlite3_column_text(stmt, 0);
-        const bool filled = text != NULL && fill_slot(slot, id, text);
-        sqlite3_reset(stmt);
-        if (!filled) return crn_error_no_memory(err, CAIRN_NAME_MAX);
+    CRN_TRY(crn_conn_statement(conn, "SELECT name FROM names WHERE id=?1", &stmt, err));
+    sqlite3_bind_int64(stmt, 1, id);
+    CRN_TRY(crn_conn_step(conn, stmt, &row, err));
+    const char *text = row ? (const char *)sqlite3_column_text(stmt, 0) : NULL;
+    const size_t len = text != NULL ? strlen(text) : 0;
+    if (row && sqlite3_errcode(conn->db) == SQLITE_NOMEM) {
+        status = crn_error_no_memory(err, CAIRN_NAME_MAX);
+    } else if (len == 0 || len > CAIRN_NAME_MAX) {
+        status = crn_error_set(err, CAIRN_CORRUPT, "the name %lld is missing or too long", (long long)id);
+    } else {
+        memcpy(out_text, text, len + 1);
     }
-    *out_text = slot->text;
+    sqlite3_reset(stmt);
+    return status;
+}
+
+cairn_status crn_names_text(struct crn_conn *conn, int64_t id, char out_text[CAIRN_NAME_MAX + 1],
+                            cairn_error *err)
+{
+    struct crn_name *slot = &conn->names.by_id[(uint64_t)id % CRN_NAMES_SLOTS];
+
+    out_text[0] = '\0';
+    if (id == 0) return CAIRN_OK;
+    if (slot->text != NULL && slot->id == id) {
+        memcpy(out_text, slot->text, strlen(slot->text) + 1); /* checked when it came in */
+        return CAIRN_OK;
+    }
+    CRN_TRY(read_text(conn, id, out_text, err));
+    fill_slot(slot, id, out_text);
     return CAIRN_OK;
 }
 
@@ -71,6 +84,10 @@ cairn_status crn_names_intern(struct crn_conn *conn, const char *text, int64_t *
 {
     sqlite3_stmt *stmt;
 
+    if (strlen(text) > CAIRN_NAME_MAX) {
+        return crn_error_set(err, CAIRN_LIMIT, "a name of %zu bytes, more than %u", strlen(text),
+                             CAIRN_NAME_MAX);
+    }
     CRN_TRY(crn_names_find(conn, text, out_id, err));
     if (*out_id >= 0) return CAIRN_OK;
     CRN_TRY(crn_conn_statement(conn, "INSERT INTO names(name) VALUES(?1)", &stmt, err));
@@ -91,6 +108,6 @@ static void clear_slots(struct crn_name *slots, size_t count)
 
 void crn_names_clear(struct crn_conn *conn)
 {
-    for (int role = 0; role < CRN_NAME_ROLES; role++) clear_slots(conn->names.by_id[role], CRN_NAMES_SLOTS);
-    clear_slots(conn->names.by_text, TEXT_SLOTS);
+    clear_slots(conn->names.by_id, CRN_NAMES_SLOTS);
+    clear_slots(conn->names.by_text, CRN_NAMES_SLOTS);
 }

@@ -19,8 +19,7 @@ static void bind_range(sqlite3_stmt *stmt, uint32_t collection)
 struct scope {
     uint32_t collection;
     int64_t domain, agent, type; /* interned; -1 = any */
-    double min_confidence;
-    bool empty; /* it asks for a name that no row has */
+    bool empty;                  /* it asks for a name that no row has */
 };
 
 static cairn_status find_name(struct crn_reader *reader, const char *name, int64_t *out_id, bool *empty,
@@ -78,7 +77,7 @@ cairn_status crn_read_scope(struct crn_reader *reader, uint32_t collection, cons
                             const char *agent, const char *type, double min_confidence, crn_local_fn fn,
                             void *ctx, cairn_error *err)
 {
-    struct scope scope = {.collection = collection, .min_confidence = min_confidence};
+    struct scope scope = {.collection = collection};
     sqlite3_stmt *stmt;
 
     CRN_TRY(find_name(reader, domain, &scope.domain, &scope.empty, err));

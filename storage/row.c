@@ -213,13 +213,12 @@ static bool decode_id(sqlite3_stmt *stmt, struct crn_row *row, struct crn_row_id
     return record->id != NULL;
 }
 
-static cairn_status decode_names(struct crn_conn *conn, sqlite3_stmt *stmt, struct crn_record *record,
+static cairn_status decode_names(struct crn_conn *conn, sqlite3_stmt *stmt, struct crn_row *row,
                                  cairn_error *err)
 {
-    CRN_TRY(
-        crn_names_text(conn, CRN_NAME_DOMAIN, sqlite3_column_int64(stmt, COL_DOMAIN), &record->domain, err));
-    CRN_TRY(crn_names_text(conn, CRN_NAME_AGENT, sqlite3_column_int64(stmt, COL_AGENT), &record->agent, err));
-    return crn_names_text(conn, CRN_NAME_TYPE, sqlite3_column_int64(stmt, COL_TYPE), &record->type, err);
+    CRN_TRY(crn_names_text(conn, sqlite3_column_int64(stmt, COL_DOMAIN), row->domain, err));
+    CRN_TRY(crn_names_text(conn, sqlite3_column_int64(stmt, COL_AGENT), row->agent, err));
+    return crn_names_text(conn, sqlite3_column_int64(stmt, COL_TYPE), row->type, err);
 }
 
 static void decode_numbers(sqlite3_stmt *stmt, struct crn_row *row)
@@ -253,8 +252,11 @@ cairn_status crn_row_decode(struct crn_conn *conn, sqlite3_stmt *stmt, bool with
     struct crn_row_id id = {0};
     cairn_error name_error;
 
-    memset(out_row, 0, sizeof *out_row);
-    out_row->record.domain = out_row->record.agent = out_row->record.type = "";
+    out_row->record =
+        (struct crn_record){.domain = out_row->domain, .agent = out_row->agent, .type = out_row->type};
+    out_row->domain[0] = out_row->agent[0] = out_row->type[0] = '\0';
+    out_row->text_len = out_row->payload_len = 0;
+    out_row->damage = NULL;
     decode_numbers(stmt, out_row);
     if (with_body) decode_body(stmt, out_row);
     const bool has_id = decode_id(stmt, out_row, &id);
@@ -266,7 +268,7 @@ cairn_status crn_row_decode(struct crn_conn *conn, sqlite3_stmt *stmt, bool with
         out_row->damage = "its id is no id";
         return CAIRN_OK;
     }
-    cairn_status status = decode_names(conn, stmt, &out_row->record, &name_error);
+    cairn_status status = decode_names(conn, stmt, out_row, &name_error);
     if (status == CAIRN_CORRUPT) {
         out_row->damage = "its domain, agent or type is missing";
         return CAIRN_OK;

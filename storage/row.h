@@ -54,12 +54,14 @@ struct crn_row_digest_parts {
 };
 uint64_t crn_row_digest(const struct crn_record *record, const struct crn_row_digest_parts *parts);
 
-/* A row as a statement's current step has it; pointers live until the statement's next step. */
+/* A row as a statement's current step has it; pointers live until the statement's next step, and no longer
+ * than the row. */
 struct crn_row {
     struct crn_record record; /* without vectors */
     size_t text_len, payload_len;
     uint64_t vectors, body; /* the stored digests */
     char id_text[CRN_UUID_TEXT];
+    char domain[CAIRN_NAME_MAX + 1], agent[CAIRN_NAME_MAX + 1], type[CAIRN_NAME_MAX + 1];
     const char *damage; /* NULL, or what is wrong with it */
 };
 

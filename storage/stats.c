@@ -76,10 +76,9 @@ static cairn_status add_domain(void *ctx, sqlite3_stmt *stmt, cairn_error *err)
 {
     struct sums *sums = ctx;
     const int64_t rows = sqlite3_column_int64(stmt, 1);
-    const char *domain;
+    char domain[CAIRN_NAME_MAX + 1];
 
-    CRN_TRY(
-        crn_names_text(&sums->reader->conn, CRN_NAME_DOMAIN, sqlite3_column_int64(stmt, 0), &domain, err));
+    CRN_TRY(crn_names_text(&sums->reader->conn, sqlite3_column_int64(stmt, 0), domain, err));
     if (sums->rows > 0) crn_buf_putc(sums->json, ',');
     crn_buf_json_string(sums->json, domain, strlen(domain));
     crn_buf_printf(sums->json, ":%lld", (long long)rows);

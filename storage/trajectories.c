@@ -143,13 +143,22 @@ cairn_status crn_txn_trajectory_delete(struct crn_txn *txn, uint32_t collection,
     "SELECT id, domain, agent, steps, state_dim, states, actions, rewards, metadata, created_at, digest" \
     " FROM trajectories"
 
-/* Decodes the current row; its pointers live until the next step. */
+/* A statement's current row; its pointers live until the next step. */
+struct stored {
+    cairn_trajectory trajectory;
+    size_t states_size, rewards_size;
+    char domain[CAIRN_NAME_MAX + 1], agent[CAIRN_NAME_MAX + 1];
+    const char *damage; /* NULL, or what is wrong with it */
+};
+
 static cairn_status decode(struct crn_reader *reader, sqlite3_stmt *stmt, uint32_t collection,
-                           cairn_trajectory *out, const char **out_damage, cairn_error *err)
+                           struct stored *out, cairn_error *err)
 {
-    *out = (cairn_trajectory){
-        .size = sizeof *out,
+    out->trajectory = (cairn_trajectory){
+        .size = sizeof out->trajectory,
         .id = (const char *)sqlite3_column_text(stmt, 0),
+        .domain = out->domain,
+        .agent = out->agent,
         .steps = (uint32_t)sqlite3_column_int64(stmt, 3),
         .state_dim = (uint32_t)sqlite3_column_int64(stmt, 4),
         .states = sqlite3_column_blob(stmt, 5),
@@ -158,22 +167,18 @@ static cairn_status decode(struct crn_reader *reader, sqlite3_stmt *stmt, uint32
         .metadata = (const char *)sqlite3_column_text(stmt, 8),
         .created_at_ms = sqlite3_column_int64(stmt, 9),
     };
-    const size_t states_size = (size_t)sqlite3_column_bytes(stmt, 5),
-                 rewards_size = (size_t)sqlite3_column_bytes(stmt, 7);
-
-    if (sqlite3_errcode(reader->conn.db) == SQLITE_NOMEM) return crn_error_no_memory(err, states_size);
-    *out_damage = NULL;
-    cairn_status status =
-        crn_names_text(&reader->conn, CRN_NAME_DOMAIN, sqlite3_column_int64(stmt, 1), &out->domain, err);
+    out->states_size = (size_t)sqlite3_column_bytes(stmt, 5);
+    out->rewards_size = (size_t)sqlite3_column_bytes(stmt, 7);
+    out->damage = NULL;
+    if (sqlite3_errcode(reader->conn.db) == SQLITE_NOMEM) return crn_error_no_memory(err, out->states_size);
+    cairn_status status = crn_names_text(&reader->conn, sqlite3_column_int64(stmt, 1), out->domain, err);
     if (status == CAIRN_OK) {
-        status =
-            crn_names_text(&reader->conn, CRN_NAME_AGENT, sqlite3_column_int64(stmt, 2), &out->agent, err);
+        status = crn_names_text(&reader->conn, sqlite3_column_int64(stmt, 2), out->agent, err);
     }
-    if (status == CAIRN_CORRUPT) *out_damage = "its domain or agent is missing";
+    if (status == CAIRN_CORRUPT) out->damage = "its domain or agent is missing";
     if (status != CAIRN_OK) return status == CAIRN_CORRUPT ? CAIRN_OK : status;
-    if (digest_of(collection, out, states_size, rewards_size) != (uint64_t)sqlite3_column_int64(stmt, 10)) {
-        *out_damage = "it does not match its digest";
-    }
+    const uint64_t digest = digest_of(collection, &out->trajectory, out->states_size, out->rewards_size);
+    if (digest != (uint64_t)sqlite3_column_int64(stmt, 10)) out->damage = "it does not match its digest";
     return CAIRN_OK;
 }
 
@@ -182,20 +187,21 @@ struct aligned {
     void *states, *rewards;
 };
 
-static cairn_status align(sqlite3_stmt *stmt, cairn_trajectory *trajectory, struct aligned *aligned,
-                          cairn_error *err)
+static cairn_status align(struct stored *stored, struct aligned *aligned, cairn_error *err)
 {
-    const size_t states_size = (size_t)sqlite3_column_bytes(stmt, 5),
-                 rewards_size = (size_t)sqlite3_column_bytes(stmt, 7);
+    cairn_trajectory *trajectory = &stored->trajectory;
 
-    aligned->states = crn_mem_alloc(states_size);
-    aligned->rewards = crn_mem_alloc(rewards_size);
-    if (aligned->states == NULL || aligned->rewards == NULL)
-        return crn_error_no_memory(err, states_size + rewards_size);
-    if (trajectory->states != NULL)
-        trajectory->states = memcpy(aligned->states, trajectory->states, states_size);
-    if (trajectory->rewards != NULL)
-        trajectory->rewards = memcpy(aligned->rewards, trajectory->rewards, rewards_size);
+    aligned->states = crn_mem_alloc(stored->states_size);
+    aligned->rewards = crn_mem_alloc(stored->rewards_size);
+    if (aligned->states == NULL || aligned->rewards == NULL) {
+        return crn_error_no_memory(err, stored->states_size + stored->rewards_size);
+    }
+    if (trajectory->states != NULL) {
+        trajectory->states = memcpy(aligned->states, trajectory->states, stored->states_size);
+    }
+    if (trajectory->rewards != NULL) {
+        trajectory->rewards = memcpy(aligned->rewards, trajectory->rewards, stored->rewards_size);
+    }
     return CAIRN_OK;
 }
 
@@ -211,18 +217,17 @@ static cairn_status scan_trajectory(void *ctx, sqlite3_stmt *stmt, cairn_error *
 {
     const struct trajectory_scan *scan = ctx;
     struct aligned aligned = {0};
-    cairn_trajectory trajectory;
-    const char *damage;
+    struct stored stored;
 
-    CRN_TRY(decode(scan->reader, stmt, scan->collection, &trajectory, &damage, err));
-    const char *id = trajectory.id != NULL ? trajectory.id : "?";
-    if (scan->check != NULL) return scan->check(scan->ctx, id, damage);
-    if (damage != NULL) {
+    CRN_TRY(decode(scan->reader, stmt, scan->collection, &stored, err));
+    const char *id = stored.trajectory.id != NULL ? stored.trajectory.id : "?";
+    if (scan->check != NULL) return scan->check(scan->ctx, id, stored.damage);
+    if (stored.damage != NULL) {
         return crn_error_set(err, CAIRN_CORRUPT, "collection %u, trajectory \"%s\": %s", scan->collection, id,
-                             damage);
+                             stored.damage);
     }
-    cairn_status status = align(stmt, &trajectory, &aligned, err);
-    if (status == CAIRN_OK) status = scan->fn(scan->ctx, &trajectory);
+    cairn_status status = align(&stored, &aligned, err);
+    if (status == CAIRN_OK) status = scan->fn(scan->ctx, &stored.trajectory);
     crn_mem_free(aligned.states);
     crn_mem_free(aligned.rewards);
     return status;

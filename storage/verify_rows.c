@@ -109,6 +109,10 @@ static cairn_status check_counters(const struct row_check *check)
     return CAIRN_OK;
 }
 
+static const char misfiled_rows[] =
+    "SELECT 'collection '||(key>>32)||' row '||(key&4294967295) FROM points"
+    " WHERE key BETWEEN %u<<32 AND (%u<<32)+4294967295 AND collection<>%u";
+
 cairn_status crn_verify_rows(struct crn_verify *verify, const struct crn_catalog *catalog)
 {
     struct row_check check = {.verify = verify, .catalog = catalog};
@@ -118,12 +122,7 @@ cairn_status crn_verify_rows(struct crn_verify *verify, const struct crn_catalog
     CRN_TRY(crn_verify_phase(verify, "rows", total));
     CRN_TRY(crn_verify_absorb(verify, check_all_rows(&check), catalog->name));
     CRN_TRY(crn_verify_absorb(verify, check_counters(&check), catalog->name));
-    return crn_verify_none(
-        verify,
-        "SELECT " CRN_VERIFY_KEY("collection",
-                                 "key") " FROM points WHERE key BETWEEN %u<<32 AND (%u<<32)+4294967295"
-                                        " AND collection<>%u",
-        catalog->id, "a row filed under another collection's ids");
+    return crn_verify_none(verify, misfiled_rows, catalog->id, "a row filed under another collection's ids");
 }
 
 /* ---- trajectories ---- */

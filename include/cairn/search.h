@@ -15,7 +15,7 @@ extern "C" {
 #endif
 
 typedef enum cairn_search_mode {
-    CAIRN_SEARCH_AUTO = 0,    /* vector and text given: hybrid; else by what is given */
+    CAIRN_SEARCH_AUTO = 0,    /* vector and text given: hybrid where there is a lexical index; else by vector when given */
     CAIRN_SEARCH_VECTOR = 1,  /* by `vector`, or by `text` through the attached embedder */
     CAIRN_SEARCH_LEXICAL = 2, /* by `text`, BM25 over the collection's lexical index */
     CAIRN_SEARCH_HYBRID = 3,  /* both, fused */
@@ -75,7 +75,8 @@ typedef struct cairn_search_info {
 } cairn_search_info;
 
 /*
- * The k nearest patterns, best first; fewer only when fewer match. Equal distances go in insertion order.
+ * The k nearest patterns, best first; fewer only when fewer match. Patterns at equal distances stand in insertion order; which of
+ * several equals takes the last place is not promised.
  * *out_results is released by cairn_results_free.
  * INVALID_ARGUMENT, INVALID_VECTOR, ZERO_VECTOR, DIM_MISMATCH, MODEL_MISMATCH, INVALID_FILTER, INVALID_UTF8,
  * UNSUPPORTED, TIMEOUT, EMBEDDER, NO_COLLECTION, NO_MEMORY, IO.

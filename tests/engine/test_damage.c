@@ -150,6 +150,73 @@ static void distrust_lasts_until_files_are_made_anew(void **state)
     free(before);
 }
 
+/* ---- indexes ---- */
+
+#define INDEXED 400
+
+static void open_indexed(struct fixture *fixture)
+{
+    ok(cairn_collection_open(fixture->database.db, "indexed",
+                             CAIRN_OPTIONS(cairn_collection_options, .dim = DIM, .metric = CAIRN_METRIC_L2,
+                                           .index = "faiss:HNSW16"),
+                             &fixture->notes, err));
+}
+
+static void harm_index(struct fixture *fixture, enum damage damage)
+{
+    struct files *files = malloc(sizeof *files);
+    size_t harmed = 0;
+
+    cairn_collection_close(fixture->notes);
+    cairn_close(fixture->database.db);
+    list_files(fixture, files);
+    for (size_t i = 0; i < files->count; i++) {
+        if (strstr(files->paths[i], ".faiss.") == NULL) continue;
+        harm(files->paths[i], damage);
+        harmed++;
+    }
+    assert_int_equal(harmed, 1);
+    free(files);
+    database_open(&fixture->database, &fixture->options);
+    open_indexed(fixture);
+}
+
+/* Often enough that the index has been opened, or found to be damaged. */
+static void search_often(struct fixture *fixture)
+{
+    float vector[DIM];
+
+    for (int i = 0; i < 2000; i++) {
+        cairn_results *results;
+        for (int c = 0; c < DIM; c++) vector[c] = (float)crn_rng_normal(&fixture->rng);
+        ok(cairn_search(fixture->notes, CAIRN_OPTIONS(cairn_query, .vector = vector, .k = 5), &results, err));
+        assert_int_equal(cairn_results_count(results), 5);
+        cairn_results_free(results);
+    }
+}
+
+static void damaged_indexes_are_done_without_and_made_anew(void **state)
+{
+    struct fixture *fixture = *state;
+
+    cairn_collection_close(fixture->notes);
+    open_indexed(fixture);
+    insert_rows(fixture, INDEXED, 0);
+    ok(cairn_optimize(fixture->notes, NULL, NULL, err));
+    assert_int_equal(space_number(fixture, "indexed_rows"), INDEXED);
+    search_often(fixture);
+    assert_int_equal(space_number(fixture, "open_indexes"), 1);
+    for (enum damage damage = FLIP_HEADER; damage < DAMAGE_COUNT; damage++) {
+        harm_index(fixture, damage);
+        search_often(fixture);
+        assert_int_equal(space_number(fixture, "open_indexes"), 0);
+        ok(cairn_optimize(fixture->notes, NULL, NULL, err));
+        database_verify_clean(&fixture->database);
+        search_often(fixture);
+        assert_int_equal(space_number(fixture, "open_indexes"), 1);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -158,6 +225,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(optimizing_mends_what_is_damaged, set_up, tear_down),
         cmocka_unit_test_setup_teardown(read_only_damage_is_done_without, set_up, tear_down),
         cmocka_unit_test_setup_teardown(distrust_lasts_until_files_are_made_anew, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(damaged_indexes_are_done_without_and_made_anew, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -39,10 +39,14 @@ static double distance(cairn_metric metric, const float *a, const float *b)
         nb += (double)b[i] * b[i];
     }
     switch (metric) {
-    case CAIRN_METRIC_L2: return sqrt(l2);
-    case CAIRN_METRIC_DOT: return -dot;
-    case CAIRN_METRIC_MANHATTAN: return l1;
-    default: return 1 - dot / sqrt(na * nb);
+    case CAIRN_METRIC_L2:
+        return sqrt(l2);
+    case CAIRN_METRIC_DOT:
+        return -dot;
+    case CAIRN_METRIC_MANHATTAN:
+        return l1;
+    default:
+        return 1 - dot / sqrt(na * nb);
     }
 }
 
@@ -97,8 +101,11 @@ static void write_some(struct model *model)
         row->version = row->present ? row->version + 1 : 1;
         row->present = true;
         snprintf(payloads[i], sizeof payloads[i], "{\"size\": %d, \"n\": %d}", row->size, n);
-        patterns[i] = (cairn_pattern){.size = sizeof *patterns, .vector = row->vector, .dim = DIM,
-                                      .domain = domains[row->domain], .payload = payloads[i]};
+        patterns[i] = (cairn_pattern){.size = sizeof *patterns,
+                                      .vector = row->vector,
+                                      .dim = DIM,
+                                      .domain = domains[row->domain],
+                                      .payload = payloads[i]};
         set_id(n, &patterns[i], ids[i]);
         ok(cairn_write(model->collection, CAIRN_UPSERT, &patterns[i], 1, &written[i], err));
         assert_int_equal(written[i].version, row->version);
@@ -134,7 +141,8 @@ static void delete_by_filter(struct model *model)
         model->rows[n].present = false;
         expected++;
     }
-    ok(cairn_delete_where(model->collection, CAIRN_OPTIONS(cairn_scope, .domain = "build", .filter = filter), &deleted, err));
+    ok(cairn_delete_where(model->collection, CAIRN_OPTIONS(cairn_scope, .domain = "build", .filter = filter),
+                          &deleted, err));
     assert_int_equal(deleted, expected);
 }
 
@@ -160,8 +168,9 @@ static void check_search(struct model *model, uint32_t k, bool filtered, bool ex
     }
     qsort(distances, matching, sizeof *distances, compare_doubles);
     ok(cairn_search(model->collection,
-                    CAIRN_OPTIONS(cairn_query, .vector = query, .dim = DIM, .k = k, .exact = exact, .oversampling = 20,
-                                  .domain = filtered ? "test" : NULL, .filter = filtered ? "{\"size\": {\"$lt\": 50}}" : NULL,
+                    CAIRN_OPTIONS(cairn_query, .vector = query, .dim = DIM, .k = k, .exact = exact,
+                                  .oversampling = 20, .domain = filtered ? "test" : NULL,
+                                  .filter = filtered ? "{\"size\": {\"$lt\": 50}}" : NULL,
                                   .with_pattern = true),
                     &results, err));
     assert_int_equal(cairn_results_count(results), matching < k ? matching : k);
@@ -185,7 +194,8 @@ static void check_all(struct model *model)
 
     check_search(model, 10, false, true);
     check_search(model, 10, true, true);
-    check_search(model, 1 + (uint32_t)crn_rng_below(&model->rng, 2 * ROWS), crn_rng_below(&model->rng, 2), true);
+    check_search(model, 1 + (uint32_t)crn_rng_below(&model->rng, 2 * ROWS), crn_rng_below(&model->rng, 2),
+                 true);
     /* With twenty times k rescored the codes lose nothing on data this small. */
     check_search(model, 10, crn_rng_below(&model->rng, 2), false);
     for (int n = 0; n < ROWS; n++) expected += model->rows[n].present;
@@ -201,18 +211,30 @@ static void open_collection(struct model *model)
 static void step(struct model *model)
 {
     switch (crn_rng_below(&model->rng, 12)) {
-    case 0: ok(cairn_optimize(model->collection, NULL, NULL, err)); break;
+    case 0:
+        ok(cairn_optimize(model->collection, NULL, NULL, err));
+        break;
     case 1:
         cairn_collection_close(model->collection);
         database_reopen(&model->database, &model->options);
         open_collection(model);
         break;
-    case 2: delete_by_filter(model); break;
+    case 2:
+        delete_by_filter(model);
+        break;
     case 3:
-    case 4: delete_some(model); break;
-    case 5: ok(cairn_payload_index_create(model->collection, "size", err)); break;
-    case 6: ok(cairn_payload_index_drop(model->collection, "size", err)); break;
-    default: write_some(model); break;
+    case 4:
+        delete_some(model);
+        break;
+    case 5:
+        ok(cairn_payload_index_create(model->collection, "size", err));
+        break;
+    case 6:
+        ok(cairn_payload_index_drop(model->collection, "size", err));
+        break;
+    default:
+        write_some(model);
+        break;
     }
 }
 
@@ -222,8 +244,12 @@ static void run(cairn_metric metric, cairn_quantization quantization, bool backg
 
     model->rng = test_rng();
     model->metric = metric;
-    model->options = (cairn_open_options){.size = sizeof model->options, .tail_rows_max = 50, .no_background = !background};
-    model->settings = (cairn_collection_options){.size = sizeof model->settings, .dim = DIM, .metric = metric, .quantization = quantization};
+    model->options = (cairn_open_options){.size = sizeof model->options,
+                                          .tail_rows_max = 50,
+                                          .durability = CAIRN_LAZY,
+                                          .no_background = !background};
+    model->settings = (cairn_collection_options){
+        .size = sizeof model->settings, .dim = DIM, .metric = metric, .quantization = quantization};
     database_create(&model->database, &model->options);
     open_collection(model);
     for (int i = 0; i < 60; i++) {

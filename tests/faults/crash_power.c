@@ -3,7 +3,8 @@
  * and a look at what is left: every acknowledged call and nothing of the rest, but for the one under way,
  * which is there as a whole or not at all. Then the same goes on with what was left.
  *
- * With CAIRN_LAZY acknowledged calls may be lost; then only the rows that are there must be whole, and the file must be.
+ * With CAIRN_LAZY acknowledged calls may be lost; then only the rows that are there must be whole, and the
+ * file must be.
  *
  * Derived files are not on that disk (they do not pass through SQLite): they outlive the cut, newer than the
  * database may be, or are thrown away with their folder.

@@ -230,7 +230,7 @@ static void run_seed(void)
 
 static void no_damage_changes_an_answer(void **state)
 {
-    unsigned count = model_seed_count(60);
+    unsigned count = model_seed_count(40);
 
     (void)state;
     for (unsigned i = 0; i < count; i++, seed++) run_seed();
@@ -238,7 +238,7 @@ static void no_damage_changes_an_answer(void **state)
 
 /* ---- approximate indexes ---- */
 
-#define BIG_ROWS 3000u
+#define BIG_ROWS 1500u
 #define BIG_QUERIES 100u /* an index is opened only when scanning has cost as much */
 #define BIG_K 10u
 
@@ -346,7 +346,7 @@ static void a_damaged_index_costs_no_answer(void **state)
 {
     const cairn_collection_options big = {
         .size = sizeof big, .dim = MODEL_DIM, .metric = CAIRN_METRIC_L2, .index = "faiss:HNSW16"};
-    unsigned count = model_seed_count(60) / 6;
+    unsigned count = model_seed_count(40) / 10;
     char *folder = model_folder(), path[600];
     struct crn_rng rng;
     cairn_db *db;

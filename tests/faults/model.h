@@ -86,7 +86,8 @@ void model_end(struct model_collection *collection, cairn_status status);
 bool model_check(struct model_session *session, struct crn_rng *rng, bool thorough,
                  char message[MODEL_MESSAGE]);
 
-/* Takes the rows that are there as the truth, each as it was written once: when acknowledged calls may be lost (LAZY). */
+/* Takes the rows that are there as the truth, each as it was written once: when acknowledged calls may be
+ * lost (LAZY). */
 bool model_adopt(struct model_session *session, char message[MODEL_MESSAGE]);
 
 /* Searches one collection for random vectors and rows, and compares with the naive answer. */

@@ -252,7 +252,7 @@ static bool check_search(struct model_session *session, unsigned which, const ca
     return right;
 }
 
-/* For the nearest few, all or those of a domain; and for all rows there are, so that no distance goes unseen. */
+/* For the nearest few, of all or of a domain; and for all rows, so that no distance goes unseen. */
 bool model_check_search(struct model_session *session, unsigned which, struct crn_rng *rng,
                         char message[MODEL_MESSAGE])
 {

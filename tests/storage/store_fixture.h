@@ -14,6 +14,7 @@ struct fixture {
     const char *vfs;
     bool durable; /* off: commits are not synced, which tests have no use for */
     struct crn_store *store;
+    struct crn_reader *reader;  /* for callbacks; tests set and end it */
     struct crn_catalog catalog; /* the collection "notes": spaces "" and "small", both dense */
 };
 

@@ -333,7 +333,7 @@ static void a_lying_header_is_refused(void **state)
         put_header(&image, header);
         if (read_back(folder, &content) != CAIRN_CORRUPT) fail_msg("lie %zu is believed", i);
     }
-    /* Sizes that wrap around agree with each other: a section of all bytes there are, in a file without any. */
+    /* Sizes that wrap around agree with each other: a section of all bytes, in a file without any. */
     memcpy(header, image.bytes, sizeof header);
     put_u64(header + FILE_SIZE, 4096);
     put_u64(header + TABLE, 4096);

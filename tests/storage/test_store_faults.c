@@ -10,6 +10,8 @@
 
 #include <pthread.h>
 
+static struct crn_rng rng;
+
 static void put_text_row(struct crn_record *record)
 {
     record->domain = "domain";
@@ -75,7 +77,7 @@ static void copy_template(struct fixture *f)
 }
 
 /* Opens a copy, with the fault VFS below it. */
-static struct fixture *new_database(void)
+static struct fixture *new_database(bool durable)
 {
     struct fixture *f;
 
@@ -83,7 +85,7 @@ static struct fixture *new_database(void)
     fault_vfs_reset();
     assert_int_equal(fixture_setup_bare((void **)&f), 0);
     f->vfs = FAULT_VFS_NAME;
-    f->durable = true;
+    f->durable = durable;
     copy_template(f);
     fixture_open(f);
     struct crn_reader *reader = fixture_reader(f->store);
@@ -122,7 +124,7 @@ static void expect_rows(struct fixture *f, const cairn_status statuses[STEPS])
 /* Writes, reads and checkpoints while the plan is on. False when the plan never came to pass. */
 static bool survive(const struct fault_plan *plan)
 {
-    struct fixture *f = new_database();
+    struct fixture *f = new_database(plan->op == FAULT_SYNC);
     cairn_status statuses[STEPS];
 
     fault_vfs_fail(plan);
@@ -160,7 +162,7 @@ static void sweep(enum fault_op op, enum fault_target target, int code, bool for
                                         .forever = forever,
                                         .short_write = short_write})) {
         nth += step;
-        if (nth > 12) step = 1 + nth / 6; /* the first ones one by one, the others sparser */
+        if (nth > 8) step = 1 + nth / 3; /* the first ones one by one, the others sparser */
     }
 }
 
@@ -202,7 +204,7 @@ static void syncing_fails(void **state)
  * file before the next write. */
 static void a_failed_sync_is_not_retried(void **state)
 {
-    struct fixture *f = new_database();
+    struct fixture *f = new_database(true);
     struct crn_store_stats before, after;
     const struct fault_plan plan = {.op = FAULT_SYNC, .target = FAULT_WAL, .nth = 1};
 
@@ -248,7 +250,7 @@ static void *put_from_thread(void *ctx)
 
 static void a_group_fails_together(void **state)
 {
-    struct fixture *f = new_database();
+    struct fixture *f = new_database(true);
     struct thread_put puts[8];
     const struct fault_plan plan = {
         .op = FAULT_SYNC, .target = FAULT_WAL, .nth = 1, .code = SQLITE_FULL, .forever = true};
@@ -274,9 +276,9 @@ static void a_group_fails_together(void **state)
 /* False when the fault never came. */
 static bool open_with_fault(enum fault_op op, uint64_t nth, bool existing)
 {
-    struct fixture *f = new_database();
+    struct fixture *f = new_database(false);
     const struct fault_plan plan = {.op = op, .target = FAULT_ALL_FILES, .nth = nth};
-    const struct crn_store_options options = {.vfs = FAULT_VFS_NAME, .busy_timeout_ms = 300};
+    const struct crn_store_options options = {.vfs = FAULT_VFS_NAME, .busy_timeout_ms = 40};
 
     fixture_close(f);
     if (!existing) assert_int_equal(remove(f->path), 0);
@@ -303,7 +305,7 @@ static void opening_meets_faults(void **state)
     for (size_t o = 0; o < COUNT_OF(ops); o++) {
         for (int existing = 0; existing < 2; existing++) {
             uint64_t nth = 1;
-            while (open_with_fault(ops[o], nth, existing)) nth += nth < 12 ? 1 : 1 + nth / 6;
+            while (open_with_fault(ops[o], nth, existing)) nth += nth < 8 ? 1 : 1 + nth / 3;
         }
     }
 }
@@ -339,6 +341,12 @@ static void replace_sqlite_memory(void)
     methods.xMalloc = failing_malloc;
     methods.xRealloc = failing_realloc;
     assert_int_equal(sqlite3_config(SQLITE_CONFIG_MALLOC, &methods), SQLITE_OK);
+}
+
+/* The first ones one by one, the others sparser, and not the same in every run. */
+static uint64_t next_nth(uint64_t nth)
+{
+    return nth + (nth < 24 ? 1 : 1 + crn_rng_below(&rng, nth / 4));
 }
 
 enum whose_memory { OURS, SQLITES };
@@ -456,7 +464,7 @@ static void sweep_memory(enum whose_memory whose, bool existing, cairn_status (*
 {
     bool failed = true;
 
-    for (uint64_t nth = 1; failed; nth += nth < 100 ? 1 : 1 + nth / 20) {
+    for (uint64_t nth = 1; failed; nth = next_nth(nth)) {
         struct fixture *f;
         assert_int_equal(fixture_setup_bare((void **)&f), 0);
         f->catalog = (struct crn_catalog){
@@ -512,7 +520,7 @@ static void a_store_outlives_failures(void **state)
 
     OK(fixture_write(f->store, run_index, &f->catalog, ERR));
     snprintf(copy, sizeof copy, "%s.copy", f->path);
-    for (uint64_t nth = 1; failed; nth += nth < 100 ? 1 : 1 + nth / 20) {
+    for (uint64_t nth = 1; failed; nth = next_nth(nth)) {
         failed = false;
         for (int whose = OURS; whose <= SQLITES; whose++) {
             char id[16];
@@ -553,5 +561,6 @@ int main(void)
     };
 
     replace_sqlite_memory();
+    rng = test_rng();
     return cmocka_run_group_tests(tests, make_template, drop_template);
 }

@@ -422,6 +422,65 @@ static void scans_go_upward_and_stop(void **state)
     crn_store_read_end(reader);
 }
 
+/* A callback may read other rows, with other names, but not begin the same read again. */
+static cairn_status read_inside(void *ctx, const struct crn_record *record)
+{
+    struct fixture *f = ctx;
+    struct crn_reader *reader = f->reader;
+    struct crn_record other;
+    struct crn_buf memory;
+    char wanted[32];
+
+    crn_buf_init(&memory, 1u << 16);
+    for (uint32_t local = 1; local <= 600; local += 97) {
+        crn_buf_clear(&memory);
+        OK(crn_read_record(reader, &f->catalog, local, true, &memory, &other, ERR));
+        snprintf(wanted, sizeof wanted, "domain %u", local);
+        assert_string_equal(other.domain, wanted);
+    }
+    crn_buf_release(&memory);
+    snprintf(wanted, sizeof wanted, "domain %u", record->local);
+    assert_string_equal(record->domain, wanted);
+    assert_status(crn_read_scan(reader, &f->catalog, 1, 0, read_inside, f, ERR), CAIRN_INTERNAL);
+    return record->local == 10 ? CAIRN_TIMEOUT : CAIRN_OK;
+}
+
+static cairn_status run_many(struct crn_txn *txn, void *ctx, cairn_error *err)
+{
+    struct fixture *f = ctx;
+    char name[32];
+
+    for (int i = 1; i <= 600; i++) {
+        snprintf(name, sizeof name, "domain %d", i);
+        struct crn_record record = fixture_record(name);
+        record.domain = name;
+        CRN_TRY(crn_txn_put(txn, &f->catalog, &record, false, err));
+    }
+    return CAIRN_OK;
+}
+
+static void reads_nest(void **state)
+{
+    struct fixture *f = *state;
+    char long_name[CAIRN_NAME_MAX + 2];
+
+    OK(fixture_write(f->store, run_many, f, ERR));
+    f->reader = fixture_reader(f->store);
+    assert_status(crn_read_scan(f->reader, &f->catalog, 1, 0, read_inside, f, ERR), CAIRN_TIMEOUT);
+    crn_store_read_end(f->reader);
+
+    memset(long_name, 'n', sizeof long_name - 1);
+    long_name[sizeof long_name - 1] = '\0';
+    struct crn_record record = fixture_record("long");
+    record.domain = long_name;
+    assert_status(fixture_put(f, &record, false, ERR), CAIRN_LIMIT);
+    long_name[CAIRN_NAME_MAX] = '\0';
+    record.local = 0;
+    OK(fixture_put(f, &record, false, ERR));
+    expect_stored(f, &record);
+    fixture_verify_clean(f->store);
+}
+
 static void a_reader_keeps_its_snapshot(void **state)
 {
     struct fixture *f = *state;
@@ -454,6 +513,7 @@ int main(void)
         TEST(use_is_counted_outside_version_and_log),
         TEST(refused_rows_leave_nothing),
         TEST(scans_go_upward_and_stop),
+        TEST(reads_nest),
         TEST(a_reader_keeps_its_snapshot),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
