@@ -141,7 +141,8 @@ static void retry_after_is_read_as_seconds_and_as_date(void **state)
     crn_http_response_release(&response);
 
     assert_int_equal(post("limited_date/http", 20000, 4096, &response, NULL), CAIRN_OK);
-    assert_in_range(response.retry_after_s, 1, 1800); /* the server says: half an hour from then */
+    /* The server says: half an hour from then. Dates count whole seconds, and two clocks may cut them differently. */
+    assert_in_range(response.retry_after_s, 1, 1801);
     crn_http_response_release(&response);
 }
 
