@@ -86,11 +86,12 @@ static inline void index_close(struct opened *opened)
     crn_derived_close(opened->file);
 }
 
-/* A filter that allows about one in `of` rows, and the number it allows. */
+/* A filter that allows about one in `of` rows, at least one, and the number it allows. */
 static inline uint64_t *filter_create(struct crn_rng *rng, size_t count, uint64_t of, size_t *out_allowed)
 {
     uint64_t *words = calloc(crn_bits_words(count), sizeof *words);
 
+    crn_bits_set(words, crn_rng_below(rng, count));
     for (size_t p = 0; p < count; p++) {
         if (crn_rng_below(rng, of) == 0) crn_bits_set(words, p);
     }
