@@ -236,8 +236,8 @@ static cairn_status build_collection(cairn_db *db, struct crn_catalog_version *v
         collection->first_catalog = version;
     }
     for (uint32_t i = 0; status == CAIRN_OK && i < spaces; i++) {
-        status = crn_live_space_init(&collection->spaces[i], collection, i, err);
-        if (status == CAIRN_OK) collection->space_count++;
+        crn_live_space_init(&collection->spaces[i], collection, i);
+        collection->space_count++;
     }
     if (status != CAIRN_OK) {
         atomic_store(&collection->catalog, NULL); /* the caller still owns it */
@@ -368,6 +368,14 @@ cairn_status cairn_collection_open(cairn_db *db, const char *name, const cairn_c
     }
     if (status == CAIRN_OK) *out_collection = collection;
     return status;
+}
+
+void crn_collection_catch_up(cairn_collection *collection, uint64_t sequence)
+{
+    for (uint32_t i = 0; i < collection->space_count; i++) {
+        struct crn_live_space *space = &collection->spaces[i];
+        if (space->info->kind == CAIRN_SPACE_DENSE) crn_live_space_catch_up(space, sequence);
+    }
 }
 
 void crn_collection_retain_locked(cairn_collection *collection)

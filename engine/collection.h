@@ -66,6 +66,9 @@ cairn_status crn_collection_read(cairn_collection *collection, struct crn_reader
 cairn_status crn_collection_space(cairn_collection *collection, const char *name, struct crn_live_space **out_space,
                                   cairn_error *err);
 
+/* For `committed` of a write whose changes cannot be handed over: brings the views in use up to it, so that no search has to. */
+void crn_collection_catch_up(cairn_collection *collection, uint64_t sequence);
+
 /* Keeps a reference while maintenance works on it. */
 void crn_collection_retain_locked(cairn_collection *collection); /* db->mutex held */
 

@@ -22,26 +22,38 @@ struct switching {
     struct crn_live_space *space;
     const struct crn_segment_entry *entries;
     uint32_t count;
+    uint64_t first, last; /* sequence numbers of the job */
 };
 
 static cairn_status run_switch(struct crn_txn *txn, void *ctx, cairn_error *err)
 {
-    const struct switching *change = ctx;
+    struct switching *change = ctx;
 
+    change->first = crn_txn_sequence(txn) + 1;
     CRN_TRY(crn_txn_collection_check(txn, change->space->collection->id, err));
     CRN_TRY(crn_txn_segments_set(txn, change->space->info->id, change->entries, change->count, err));
-    return crn_txn_log_trim(txn, err);
+    CRN_TRY(crn_txn_log_trim(txn, err));
+    change->last = crn_txn_sequence(txn);
+    return CAIRN_OK;
+}
+
+static void switch_committed(void *ctx, uint64_t sequence)
+{
+    const struct switching *change = ctx;
+
+    (void)sequence;
+    crn_live_space_note_switch(change->space, change->first, change->last);
 }
 
 static cairn_status switch_list(struct crn_live_space *space, const struct crn_segment_entry *entries, uint32_t count, cairn_error *err)
 {
     struct switching change = {.space = space, .entries = entries, .count = count};
-    const struct crn_write_job job = {.run = run_switch, .ctx = &change};
+    const struct crn_write_job job = {.run = run_switch, .committed = switch_committed, .ctx = &change};
     struct crn_view *view;
 
     CRN_TRY(crn_store_write(space->collection->db->store, &job, err));
-    /* Follow at once, so that no search has to. */
-    if (crn_live_space_follow(space, &view, NULL) == CAIRN_OK) crn_view_release(view);
+    /* At once, so that nobody else has to. What fails is met again by who needs it. */
+    if (crn_live_space_settle(space, &view, NULL) == CAIRN_OK) crn_view_release(view);
     return CAIRN_OK;
 }
 
@@ -49,7 +61,7 @@ static cairn_status switch_list(struct crn_live_space *space, const struct crn_s
 
 struct plan {
     const struct crn_view *view;
-    struct crn_segment_row *rows; /* source: the part's number, or part_count for the tail */
+    struct crn_segment_row *rows; /* source: the part's number, from part_count on the tail's */
     uint32_t row_count;
     uint32_t *kills;
     uint32_t kill_count;
@@ -65,8 +77,8 @@ static cairn_status row_vector(const void *ctx, const struct crn_segment_row *ro
 {
     const struct crn_view *view = ctx;
 
-    if (row->source == view->part_count) {
-        *out_vector = crn_tail_vector(view->tail, row->position);
+    if (row->source >= view->part_count) {
+        *out_vector = crn_tail_vector(view->tails[row->source - view->part_count].tail, row->position);
         return CAIRN_OK;
     }
     const struct crn_segment *segment = view->parts[row->source].segment;
@@ -78,8 +90,8 @@ static cairn_status row_id(const void *ctx, const struct crn_segment_row *row, c
 {
     const struct crn_view *view = ctx;
 
-    if (row->source != view->part_count) return crn_segment_id(view->parts[row->source].segment, row->position, out_id, err);
-    *out_id = crn_tail_id(view->tail, row->position);
+    if (row->source < view->part_count) return crn_segment_id(view->parts[row->source].segment, row->position, out_id, err);
+    *out_id = crn_tail_id(view->tails[row->source - view->part_count].tail, row->position);
     return CAIRN_OK;
 }
 
@@ -105,14 +117,14 @@ static void take_part(struct plan *plan, uint32_t number)
     }
 }
 
-static void take_tail(struct plan *plan)
+static void take_tail(struct plan *plan, uint32_t number)
 {
-    const struct crn_view *view = plan->view;
+    const struct crn_view_tail *tail = &plan->view->tails[number];
 
-    for (uint32_t i = 0; i < view->tail_count; i++) {
-        const struct crn_bits *dead = view->tail_dead;
-        if (dead != NULL && i / 64 < dead->word_count && crn_bits_get(dead->words, i)) continue;
-        plan->rows[plan->row_count++] = (struct crn_segment_row){crn_tail_local(view->tail, i), view->part_count, i};
+    for (uint32_t i = tail->begin; i < tail->count; i++) {
+        if (!crn_view_tail_alive(tail, i)) continue;
+        plan->rows[plan->row_count++] =
+            (struct crn_segment_row){crn_tail_local(tail->tail, i), plan->view->part_count + number, i};
     }
 }
 
@@ -129,7 +141,7 @@ static cairn_status take_kills(struct plan *plan, uint32_t part_end, cairn_error
         bare->parts[i].live_count = bare->parts[i].segment->count;
         most += bare->parts[i].segment->count - plan->view->parts[i].live_count;
     }
-    cairn_status status = crn_view_mask_parts(bare, err);
+    cairn_status status = crn_view_mask_parts(bare, NULL, err);
     plan->kills = crn_mem_array(most, sizeof *plan->kills);
     if (status == CAIRN_OK && plan->kills == NULL) status = crn_error_no_memory(err, most * sizeof *plan->kills);
     for (uint32_t i = 0; status == CAIRN_OK && i < part_end; i++) {
@@ -147,14 +159,14 @@ static cairn_status take_kills(struct plan *plan, uint32_t part_end, cairn_error
 /* The live rows of parts begin.. (and the tail), and the kills for the parts before. */
 static cairn_status make_plan(const struct crn_view *view, uint32_t begin, bool with_tail, struct plan *out_plan, cairn_error *err)
 {
-    size_t most = with_tail ? view->tail_count : 0;
+    size_t most = with_tail ? crn_view_tail_rows(view) : 0;
 
     *out_plan = (struct plan){.view = view};
     for (uint32_t i = begin; i < view->part_count; i++) most += view->parts[i].live_count;
     out_plan->rows = crn_mem_array(most, sizeof *out_plan->rows);
     if (out_plan->rows == NULL) return crn_error_no_memory(err, most * sizeof *out_plan->rows);
     for (uint32_t i = begin; i < view->part_count; i++) take_part(out_plan, i);
-    if (with_tail) take_tail(out_plan);
+    for (uint32_t t = 0; with_tail && t < view->tail_count; t++) take_tail(out_plan, t);
     qsort(out_plan->rows, out_plan->row_count, sizeof *out_plan->rows, by_row_local);
     return take_kills(out_plan, begin, err);
 }
@@ -194,6 +206,21 @@ static cairn_status flush_view(struct crn_live_space *space, const struct crn_vi
     return status;
 }
 
+/* What is written from now on goes to another tail, so that this one can be dropped as a whole. */
+static cairn_status flush_sealed(struct crn_live_space *space, struct crn_view **view, cairn_error *err)
+{
+    struct crn_view *sealed = crn_live_space_seal(space);
+
+    /* Forgotten or loaded anew in between: the view at hand is flushed as well. */
+    if (sealed != NULL && !crn_view_is_behind(sealed)) {
+        crn_view_release(*view);
+        *view = sealed;
+    } else {
+        crn_view_release(sealed);
+    }
+    return flush_view(space, *view, err);
+}
+
 cairn_status crn_compact_flush(struct crn_live_space *space, uint32_t least, cairn_error *err)
 {
     struct crn_store *store = space->collection->db->store;
@@ -201,9 +228,10 @@ cairn_status crn_compact_flush(struct crn_live_space *space, uint32_t least, cai
 
     if (space->distrust_segments) return CAIRN_OK;
     CRN_TRY(crn_store_lock(store, CRN_LOCK_SEGMENTS, true, NULL, err));
-    cairn_status status = crn_live_space_follow(space, &view, err);
+    cairn_status status = crn_live_space_settle(space, &view, err);
     if (status == CAIRN_OK) {
-        if (view->tail_count >= least && view->tail_count != 0) status = flush_view(space, view, err);
+        const uint32_t rows = crn_view_tail_rows(view);
+        if (rows >= least && rows != 0) status = flush_sealed(space, &view, err);
         crn_view_release(view);
     }
     crn_store_unlock(store, CRN_LOCK_SEGMENTS);
@@ -244,7 +272,7 @@ static cairn_status replace_run(struct crn_live_space *space, const struct crn_v
     uint32_t count = begin;
 
     CRN_TRY(crn_store_lock(store, CRN_LOCK_SEGMENTS, true, NULL, err));
-    cairn_status status = crn_live_space_follow(space, &now, err);
+    cairn_status status = crn_live_space_settle(space, &now, err);
     if (status == CAIRN_OK) {
         struct crn_segment_entry *entries = copy_list(now);
         bool same = entries != NULL && now->part_count >= old->part_count;
@@ -275,7 +303,7 @@ static cairn_status merge_once(struct crn_live_space *space, bool all, bool *out
     struct crn_view *view;
     struct plan plan = {0};
 
-    CRN_TRY(crn_live_space_follow(space, &view, err));
+    CRN_TRY(crn_live_space_settle(space, &view, err));
     const uint32_t begin = choose_run(view, all);
     cairn_status status = CAIRN_OK;
     *out_done = begin == view->part_count;
@@ -321,7 +349,7 @@ static cairn_status name_index(struct crn_live_space *space, const char *segment
     struct crn_view *view;
 
     CRN_TRY(crn_store_lock(store, CRN_LOCK_SEGMENTS, true, NULL, err));
-    cairn_status status = crn_live_space_follow(space, &view, err);
+    cairn_status status = crn_live_space_settle(space, &view, err);
     if (status == CAIRN_OK) {
         struct crn_segment_entry *entries = copy_list(view);
         if (entries == NULL) status = crn_error_no_memory(err, view->part_count * sizeof *entries);
@@ -356,7 +384,7 @@ cairn_status crn_compact_index(struct crn_live_space *space, const struct crn_bu
     cairn_status status = CAIRN_OK;
 
     if (space->distrust_segments) return CAIRN_OK;
-    CRN_TRY(crn_live_space_follow(space, &view, err));
+    CRN_TRY(crn_live_space_settle(space, &view, err));
     for (uint32_t i = 0; status == CAIRN_OK && i < view->part_count; i++) status = build_one(space, view->parts[i].segment, control, err);
     crn_view_release(view);
     return status;
@@ -384,9 +412,8 @@ static cairn_status begin_chunk(struct rewriting *work)
 {
     crn_view_release(work->chunk);
     work->chunk = crn_view_create(0);
-    if (work->chunk != NULL) work->chunk->tail = crn_tail_create(work->space->info->dim);
-    if (work->chunk == NULL || work->chunk->tail == NULL) return crn_error_no_memory(work->err, sizeof *work->chunk);
-    return CAIRN_OK;
+    if (work->chunk == NULL) return crn_error_no_memory(work->err, sizeof *work->chunk);
+    return crn_view_add_tail(work->chunk, work->space->info->dim, work->err);
 }
 
 static cairn_status end_chunk(struct rewriting *work)
@@ -396,7 +423,7 @@ static cairn_status end_chunk(struct rewriting *work)
 
     if (more == NULL) return crn_error_no_memory(work->err, work->entry_count * sizeof *more);
     work->entries = more;
-    work->chunk->tail_count = work->chunk->tail->count;
+    work->chunk->tails[0].count = work->chunk->tails[0].tail->count;
     cairn_status status = make_plan(work->chunk, 0, true, &plan, work->err);
     if (status == CAIRN_OK) status = write_plan(work->space, &plan, work->sequence, &work->entries[work->entry_count], work->err);
     if (status == CAIRN_OK) work->entry_count++;
@@ -423,8 +450,9 @@ static cairn_status rewrite_row(void *ctx, const struct crn_record *record)
         return crn_error_set(work->err, CAIRN_CORRUPT, "row %u holds a vector that cannot be searched", record->local);
     }
     const size_t id_size = crn_id_encode(record->id_type, record->id, record->id_len, record->id_u64, id);
-    CRN_TRY(crn_tail_append(work->chunk->tail, record->local, work->prepared, id, id_size, work->err));
-    return work->chunk->tail->count < work->chunk_rows ? CAIRN_OK : end_chunk(work);
+    struct crn_tail *tail = work->chunk->tails[0].tail;
+    CRN_TRY(crn_tail_append(tail, &(struct crn_tail_row){record->local, work->prepared, id, id_size, work->sequence}, work->err));
+    return tail->count < work->chunk_rows ? CAIRN_OK : end_chunk(work);
 }
 
 static cairn_status rewrite_rows(struct rewriting *work)
@@ -442,7 +470,7 @@ static cairn_status rewrite_rows(struct rewriting *work)
     CRN_TRY(begin_chunk(work));
     CRN_TRY(crn_read_scan(work->reader, catalog, 1, CRN_WANT_ID, rewrite_row, work, work->err));
     /* At least one segment, even an empty one: it says up to where the log is covered. */
-    return work->chunk->tail->count != 0 || work->entry_count == 0 ? end_chunk(work) : CAIRN_OK;
+    return work->chunk->tails[0].tail->count != 0 || work->entry_count == 0 ? end_chunk(work) : CAIRN_OK;
 }
 
 static cairn_status replace_all(struct crn_live_space *space, const struct rewriting *work, cairn_error *err)

@@ -69,10 +69,16 @@ static cairn_status run_expiry(struct crn_txn *txn, void *ctx, cairn_error *err)
     return status;
 }
 
+static void expiry_committed(void *ctx, uint64_t sequence)
+{
+    const struct expiry *expiry = ctx;
+    crn_collection_catch_up(expiry->collection, sequence);
+}
+
 static cairn_status delete_expired(cairn_collection *collection, cairn_error *err)
 {
     struct expiry expiry = {.collection = collection};
-    const struct crn_write_job job = {.run = run_expiry, .ctx = &expiry};
+    const struct crn_write_job job = {.run = run_expiry, .committed = expiry_committed, .ctx = &expiry};
     const struct crn_catalog *catalog;
     struct crn_reader *reader;
     int64_t next_ms;
@@ -136,7 +142,7 @@ static bool has_long_tail(cairn_collection *collection)
     if (atomic_load_explicit(&collection->unflushed, memory_order_relaxed) >= tail_limit(collection)) return true;
     for (uint32_t i = 0; i < collection->space_count; i++) {
         struct crn_view *view = crn_live_space_peek(&collection->spaces[i]);
-        const bool is_long = view != NULL && view->tail_count >= tail_limit(collection);
+        const bool is_long = view != NULL && crn_view_tail_rows(view) >= tail_limit(collection);
         crn_view_release(view);
         if (is_long) return true;
     }
@@ -165,16 +171,26 @@ static cairn_status repair(cairn_collection *collection, cairn_error *err)
     return CAIRN_OK;
 }
 
+static cairn_status tend(cairn_collection *collection, cairn_error *err)
+{
+    for (uint32_t i = 0; i < collection->space_count; i++) {
+        struct crn_live_space *space = &collection->spaces[i];
+        if (space->info->kind == CAIRN_SPACE_DENSE) CRN_TRY(crn_live_space_tend(space, err));
+    }
+    return CAIRN_OK;
+}
+
 static void look_after(struct crn_maintenance *maintenance, cairn_collection *collection)
 {
     cairn_error err;
     cairn_status status = crn_collection_flush_uses(collection, &err);
 
+    if (status == CAIRN_OK) status = tend(collection, &err);
     if (status == CAIRN_OK && has_long_tail(collection)) {
         status = flush_tails(collection, (uint32_t)tail_limit(collection) / 2, &err);
         if (status == CAIRN_OK && !asked_to_stop(maintenance)) status = build_in_background(maintenance, collection, &err);
-        if (status == CAIRN_CORRUPT || status == CAIRN_NO_FILE) status = repair(collection, &err);
     }
+    if (status == CAIRN_CORRUPT || status == CAIRN_NO_FILE) status = repair(collection, &err);
     if (status != CAIRN_OK && status != CAIRN_NO_COLLECTION && status != CAIRN_CANCELLED) {
         crn_log(&collection->db->log, CAIRN_LOG_WARN, "maintenance of '%s' will be tried again: %s", cairn_collection_name(collection),
                 err.message);

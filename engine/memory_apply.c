@@ -3,6 +3,7 @@
  * once more inside, because others write while a plan is made: what has another version, is gone or was used
  * meanwhile is let alone.
  */
+#include "engine/collection.h"
 #include "engine/memory_plan.h"
 
 #include "base/error.h"
@@ -106,12 +107,18 @@ static cairn_status run_plan(struct crn_txn *txn, void *ctx, cairn_error *err)
     return CAIRN_OK;
 }
 
+static void plan_committed(void *ctx, uint64_t sequence)
+{
+    const struct apply_job *job = ctx;
+    crn_collection_catch_up(job->collection, sequence);
+}
+
 cairn_status crn_plan_apply(const struct crn_plan *plan, cairn_collection *collection,
                             const struct crn_plan_limits *limits, struct crn_plan_done *out_done,
                             cairn_error *err)
 {
     struct apply_job job = {.collection = collection, .plan = plan, .limits = limits};
-    const struct crn_write_job write = {.run = run_plan, .ctx = &job};
+    const struct crn_write_job write = {.run = run_plan, .committed = plan_committed, .ctx = &job};
 
     crn_buf_init(&job.survivor_memory, SIZE_MAX / 2);
     crn_buf_init(&job.memory, SIZE_MAX / 2);

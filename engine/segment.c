@@ -7,7 +7,8 @@
 
 #include <string.h>
 
-#define OPEN_COST 6u /* scanned bytes that cost about as much as reading, hashing and checking one byte of an index */
+#define OPEN_COST 6u          /* scanned bytes that cost about as much as reading, hashing and checking one byte of an index */
+#define OPEN_COST_PATIENT 60u /* where maintenance opens indexes, unless it is kept busy for long */
 
 static cairn_status damaged(const struct crn_segment *segment, const char *what, cairn_error *err)
 {
@@ -115,6 +116,8 @@ static void attach_index(struct crn_segment *segment, const struct crn_segment_c
     cairn_error err;
 
     segment->op = context->op;
+    segment->log = context->log;
+    segment->open_cost = context->patient ? OPEN_COST_PATIENT : OPEN_COST;
     if (segment->entry.index_file[0] == '\0') return;
     /* The file's kind names its backend, so that an "auto" space can change its default and still open old files. */
     const struct crn_index_ops *ops;
@@ -153,6 +156,35 @@ cairn_status crn_segment_open(const struct crn_segment_context *context, const s
     return CAIRN_OK;
 }
 
+cairn_status crn_segment_reopen(const struct crn_segment_context *context, struct crn_segment *lender,
+                                const struct crn_segment_entry *entry, struct crn_segment **out_segment, cairn_error *err)
+{
+    struct crn_segment *segment = crn_mem_calloc(1, sizeof *segment);
+
+    if (segment == NULL) return crn_error_no_memory(err, sizeof *segment);
+    atomic_init(&segment->references, 1);
+    pthread_mutex_init(&segment->index_mutex, NULL);
+    segment->entry = *entry;
+    segment->lender = lender->lender == NULL ? lender : lender->lender;
+    crn_segment_retain(segment->lender);
+    segment->file = lender->file;
+    segment->count = lender->count;
+    segment->dim = lender->dim;
+    segment->kill_count = lender->kill_count;
+    segment->locals = lender->locals;
+    segment->kills = lender->kills;
+    segment->id_offsets = lender->id_offsets;
+    segment->id_bytes = lender->id_bytes;
+    segment->id_size = lender->id_size;
+    segment->vectors = lender->vectors;
+    segment->codes = lender->codes;
+    segment->scales = lender->scales;
+    segment->norms2 = lender->norms2;
+    attach_index(segment, context);
+    *out_segment = segment;
+    return CAIRN_OK;
+}
+
 void crn_segment_retain(struct crn_segment *segment)
 {
     atomic_fetch_add_explicit(&segment->references, 1, memory_order_relaxed);
@@ -166,7 +198,8 @@ void crn_segment_release(struct crn_segment *segment)
     struct crn_index *index = atomic_load_explicit(&segment->index, memory_order_relaxed);
     if (index != NULL) segment->index_ops->close(index);
     crn_derived_close(segment->index_file);
-    crn_derived_close(segment->file);
+    if (segment->lender == NULL) crn_derived_close(segment->file);
+    crn_segment_release(segment->lender);
     pthread_mutex_destroy(&segment->index_mutex);
     crn_mem_free(segment);
 }
@@ -215,12 +248,21 @@ static void open_index(struct crn_segment *segment)
                                              (size_t)segment->count * segment->dim * sizeof(float), &err);
     if (status == CAIRN_OK) status = segment->index_ops->open("", &rows, segment->index_file, &index, &err);
     if (status != CAIRN_OK) {
-        /* Scans go on, and maintenance builds the index anew. */
+        crn_log(segment->log, CAIRN_LOG_WARN, "index %s cannot be opened and will be built anew: %s", segment->entry.index_file,
+                err.message);
+        /* Scans go on meanwhile. */
         atomic_store_explicit(&segment->index_failed, true, memory_order_relaxed);
         return;
     }
     /* Release: readers that see the pointer see the index. */
     atomic_store_explicit(&segment->index, index, memory_order_release);
+}
+
+/* index_mutex held. */
+static void open_index_once(struct crn_segment *segment)
+{
+    if (atomic_load_explicit(&segment->index, memory_order_relaxed) != NULL) return;
+    if (!atomic_load_explicit(&segment->index_failed, memory_order_relaxed)) open_index(segment);
 }
 
 struct crn_index *crn_segment_index(struct crn_segment *segment, uint64_t about_to_scan)
@@ -231,14 +273,28 @@ struct crn_index *crn_segment_index(struct crn_segment *segment, uint64_t about_
     if (atomic_load_explicit(&segment->index_failed, memory_order_relaxed)) return NULL;
     const uint64_t scanned =
         atomic_fetch_add_explicit(&segment->scanned_bytes, about_to_scan, memory_order_relaxed) + about_to_scan;
-    if (scanned < OPEN_COST * crn_derived_size(segment->index_file)) return NULL;
+    if (scanned < segment->open_cost * crn_derived_size(segment->index_file)) return NULL;
     /* One thread opens; the others go on scanning meanwhile. */
     if (pthread_mutex_trylock(&segment->index_mutex) != 0) return NULL;
-    index = atomic_load_explicit(&segment->index, memory_order_acquire);
-    if (index == NULL && !atomic_load_explicit(&segment->index_failed, memory_order_relaxed)) {
-        open_index(segment);
-        index = atomic_load_explicit(&segment->index, memory_order_acquire);
-    }
+    open_index_once(segment);
     pthread_mutex_unlock(&segment->index_mutex);
-    return index;
+    return atomic_load_explicit(&segment->index, memory_order_acquire);
+}
+
+void crn_segment_open_index(struct crn_segment *segment)
+{
+    if (segment->index_ops == NULL) return;
+    pthread_mutex_lock(&segment->index_mutex);
+    open_index_once(segment);
+    pthread_mutex_unlock(&segment->index_mutex);
+}
+
+cairn_status crn_segment_warm(struct crn_segment *segment, cairn_error *err)
+{
+    const size_t rows = segment->count;
+
+    if (rows == 0) return CAIRN_OK;
+    if (segment->codes != NULL) CRN_TRY(crn_derived_verify(segment->file, segment->codes, rows * segment->dim, err));
+    CRN_TRY(crn_derived_verify(segment->file, segment->vectors, rows * segment->dim * sizeof(float), err));
+    return crn_derived_verify(segment->file, segment->id_bytes, segment->id_size, err);
 }

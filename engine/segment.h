@@ -21,6 +21,8 @@
 struct crn_segment {
     _Atomic uint32_t references;
     struct crn_segment_entry entry;
+    struct crn_segment *lender; /* whose mapping this one uses: the same file with another index; NULL: its own */
+    const struct crn_log *log;
     struct crn_derived *file;
     uint32_t count;
     uint32_t dim;
@@ -40,6 +42,7 @@ struct crn_segment {
     struct crn_derived *index_file;
     const char *index_spec;
     enum crn_op op;
+    uint32_t open_cost; /* scanned bytes for each of the index's, after which a search opens it */
     _Atomic(struct crn_index *) index;
     _Atomic uint64_t scanned_bytes;
     _Atomic bool index_failed;
@@ -52,12 +55,16 @@ struct crn_segment_context { /* what a segment file must agree with */
     const struct crn_space *space; /* lives as long as the segment */
     enum crn_op op;
     const struct crn_log *log;
+    bool patient; /* somebody else opens indexes (crn_segment_open_index): searches do it only after scanning very much */
 };
 
 /* Opens a segment of the space; one reference. CORRUPT, NO_FILE: it cannot be used. A damaged index file only
  * means a segment without index (index_failed is set, so that maintenance builds it anew). */
 cairn_status crn_segment_open(const struct crn_segment_context *context, const struct crn_segment_entry *entry,
                               struct crn_segment **out_segment, cairn_error *err);
+/* The same segment, open already, under an entry that names another index: file, mapping and what of it is verified are shared. */
+cairn_status crn_segment_reopen(const struct crn_segment_context *context, struct crn_segment *lender,
+                                const struct crn_segment_entry *entry, struct crn_segment **out_segment, cairn_error *err);
 void crn_segment_retain(struct crn_segment *segment);
 void crn_segment_release(struct crn_segment *segment); /* NULL accepted */
 
@@ -73,6 +80,12 @@ cairn_status crn_segment_id(const struct crn_segment *segment, uint32_t position
  * the caller would read instead.
  */
 struct crn_index *crn_segment_index(struct crn_segment *segment, uint64_t about_to_scan);
+
+/* Opens the index now, if there is one that is not open and can be. For maintenance: it may take long. */
+void crn_segment_open_index(struct crn_segment *segment);
+
+/* Reads and verifies what searches will read, so that none of them has to. CORRUPT. */
+cairn_status crn_segment_warm(struct crn_segment *segment, cairn_error *err);
 
 /* One row to write: where it lies is told by the caller's functions. */
 struct crn_segment_row {

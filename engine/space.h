@@ -1,18 +1,25 @@
 /*
- * A live vector space: the current view of one dense space of an open collection, and the one way it moves
+ * A live vector space: the current view of one dense space of an open collection, and the ways it moves
  * forward. A search asks for a view that holds everything announced so far; if the one at hand is older, the log is
- * followed (or, after a switch of segments or a trimmed log, the space is loaded anew). A commit of this process
- * hands its changes over directly, which saves reading them back.
+ * followed (or, when that was trimmed, the space is loaded anew). A commit of this process hands its changes over directly, before
+ * it is announced: then no search has to read them back.
  *
- * Locks: apply_mutex (who builds the next view) before view_mutex (the pointer). A search holds neither while it searches.
+ * A switch of the list of segments changes where rows stand, not which rows there are, so a view from before it answers as well as
+ * one from after it. Whoever switched (or maintenance, when another process did) builds the next view from the one at hand, aside,
+ * and puts it in its place (space_regroup.c). Searches never wait for that.
+ *
+ * Locks: regroup_mutex (who follows a switch), then apply_mutex (who appends and publishes), then view_mutex (the pointer). A search
+ * holds none while it searches.
  */
 #ifndef CRN_ENGINE_SPACE_H
 #define CRN_ENGINE_SPACE_H
 
-#include "engine/local_map.h"
 #include "engine/view.h"
 
+#include <roaring/roaring.h>
+
 struct cairn_collection;
+struct crn_retired;
 
 struct crn_live_space {
     struct cairn_collection *collection;
@@ -25,15 +32,20 @@ struct crn_live_space {
     pthread_mutex_t view_mutex; /* guards view */
     struct crn_view *view;      /* NULL until first needed */
 
-    pthread_mutex_t apply_mutex;  /* guards tail_map, appending to the tail, replacing the view */
-    struct crn_local_map tail_map; /* where each local's newest row stands in the tail */
+    pthread_mutex_t apply_mutex; /* guards appending to tails, replacing the view, touched, layout */
+    roaring_bitmap_t *touched;   /* locals changed since a regrouping began; NULL: none is going on */
+    uint64_t layout;             /* changes when a view is not made of the one before it */
+    _Atomic bool searched;       /* a hint that the view is worth being kept ready */
+
+    pthread_mutex_t regroup_mutex; /* guards retired */
+    struct crn_retired *retired;   /* what the view has dropped and searches may still use */
+
     /* A segment was found damaged and could not be rebuilt: all is kept in memory. Changed under apply_mutex; read without it by
      * maintenance, which may be a moment late. */
     _Atomic bool distrust_segments;
 };
 
-cairn_status crn_live_space_init(struct crn_live_space *space, struct cairn_collection *collection, uint32_t number,
-                                 cairn_error *err);
+void crn_live_space_init(struct crn_live_space *space, struct cairn_collection *collection, uint32_t number);
 void crn_live_space_release(struct crn_live_space *space);
 
 /* A view that holds every write announced before the call, and nothing that had expired by then.
@@ -43,6 +55,20 @@ cairn_status crn_live_space_view(struct crn_live_space *space, struct crn_view *
 /* The same without repairing: CORRUPT or NO_FILE when a segment cannot be opened. For maintenance, which holds the locks that a
  * rebuild would need. */
 cairn_status crn_live_space_follow(struct crn_live_space *space, struct crn_view **out_view, cairn_error *err);
+
+/* As crn_live_space_follow, and the view's parts are the list of segments as it is by now. What goes on from there, the lock
+ * `segments` tells. BUSY: the list is switched all the time. */
+cairn_status crn_live_space_settle(struct crn_live_space *space, struct crn_view **out_view, cairn_error *err);
+
+/* Lets rows go to a new tail from now on, so that the ones before can be dropped as a whole once they are written out. Gives the
+ * view as it is then, or NULL when there is none. */
+struct crn_view *crn_live_space_seal(struct crn_live_space *space);
+
+/* What maintenance does for searches: follows a switch, opens the indexes of segments that are scanned, frees what was dropped. */
+cairn_status crn_live_space_tend(struct crn_live_space *space, cairn_error *err);
+
+/* Frees what the view has dropped and nobody uses any more; or all of it. */
+void crn_live_space_drop_retired(struct crn_live_space *space, bool all);
 
 /* The view at hand, whatever its age, or NULL. */
 struct crn_view *crn_live_space_peek(struct crn_live_space *space);
@@ -59,6 +85,12 @@ struct crn_change {
 /* Applies changes that committed as sequences first..last, if the view stands right before them; otherwise the log will tell. */
 void crn_live_space_apply(struct crn_live_space *space, const struct crn_change *changes, size_t count, uint64_t first,
                           uint64_t last);
+
+/* The same for a switch of this space's list of segments. */
+void crn_live_space_note_switch(struct crn_live_space *space, uint64_t first, uint64_t last);
+
+/* A commit of this process that cannot be handed over: if the view is in use, the log is followed up to it. */
+void crn_live_space_catch_up(struct crn_live_space *space, uint64_t sequence);
 
 /* After a damaged segment: next time the space is loaded without segments, from the rows. */
 void crn_live_space_distrust(struct crn_live_space *space);

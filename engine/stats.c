@@ -43,7 +43,7 @@ struct space_totals {
 static void count_view(const struct crn_view *view, struct space_totals *totals)
 {
     totals->rows = crn_view_rows(view);
-    totals->tail = view->tail_count;
+    totals->tail = crn_view_tail_rows(view);
     totals->segments = view->part_count;
     for (uint32_t i = 0; i < view->part_count; i++) {
         struct crn_segment *segment = view->parts[i].segment;

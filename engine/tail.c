@@ -51,6 +51,7 @@ static void chunk_free(struct crn_tail_chunk *chunk)
     crn_mem_free(chunk->vectors);
     crn_mem_free(chunk->locals);
     crn_mem_free(chunk->ids);
+    crn_mem_free(chunk->sequences);
     crn_mem_free(chunk);
 }
 
@@ -64,6 +65,7 @@ void crn_tail_release(struct crn_tail *tail)
         crn_mem_free(tail->blocks);
         tail->blocks = next;
     }
+    crn_local_map_clear(&tail->map);
     crn_mem_free(tail->chunks);
     crn_mem_free(tail);
 }
@@ -76,7 +78,8 @@ static struct crn_tail_chunk *chunk_create(const struct crn_tail *tail)
     chunk->vectors = crn_mem_aligned((size_t)tail->chunk_rows * tail->dim * sizeof *chunk->vectors);
     chunk->locals = crn_mem_array(tail->chunk_rows, sizeof *chunk->locals);
     chunk->ids = crn_mem_array(tail->chunk_rows, sizeof *chunk->ids);
-    if (chunk->vectors == NULL || chunk->locals == NULL || chunk->ids == NULL) {
+    chunk->sequences = crn_mem_array(tail->chunk_rows, sizeof *chunk->sequences);
+    if (chunk->vectors == NULL || chunk->locals == NULL || chunk->ids == NULL || chunk->sequences == NULL) {
         chunk_free(chunk);
         return NULL;
     }
@@ -100,8 +103,7 @@ static const char *keep_id(struct crn_tail *tail, const char *id, size_t size)
     return kept;
 }
 
-cairn_status crn_tail_append(struct crn_tail *tail, uint32_t local, const float *vector, const char *id, size_t id_size,
-                             cairn_error *err)
+cairn_status crn_tail_append(struct crn_tail *tail, const struct crn_tail_row *row, cairn_error *err)
 {
     const uint32_t number = tail->count / tail->chunk_rows;
     const uint32_t at = tail->count % tail->chunk_rows;
@@ -112,11 +114,29 @@ cairn_status crn_tail_append(struct crn_tail *tail, uint32_t local, const float 
     }
     if (tail->chunks[number] == NULL) tail->chunks[number] = chunk_create(tail);
     struct crn_tail_chunk *chunk = tail->chunks[number];
-    const char *kept = chunk == NULL ? NULL : keep_id(tail, id, id_size);
-    if (kept == NULL) return crn_error_no_memory(err, tail->dim * sizeof *vector);
-    memcpy(chunk->vectors + (size_t)at * tail->dim, vector, tail->dim * sizeof *vector);
-    chunk->locals[at] = local;
+    const char *kept = chunk == NULL ? NULL : keep_id(tail, row->id, row->id_size);
+    if (kept == NULL || !crn_local_map_set(&tail->map, row->local, tail->count)) {
+        return crn_error_no_memory(err, tail->dim * sizeof *row->vector);
+    }
+    memcpy(chunk->vectors + (size_t)at * tail->dim, row->vector, tail->dim * sizeof *row->vector);
+    chunk->locals[at] = row->local;
     chunk->ids[at] = kept;
+    chunk->sequences[at] = row->sequence;
     tail->count++;
     return CAIRN_OK;
+}
+
+uint32_t crn_tail_written_by(const struct crn_tail *tail, uint32_t count, uint64_t sequence)
+{
+    uint32_t low = 0, high = count;
+
+    while (low < high) {
+        const uint32_t middle = low + (high - low) / 2;
+        if (crn_tail_sequence(tail, middle) <= sequence) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
 }

@@ -1,10 +1,13 @@
 /*
- * A tail: the rows of a vector space that are newer than its segments, in memory. It only grows: one thread
+ * A tail: rows of a vector space that are newer than its segments, in memory. It only grows: one thread
  * appends (under the space's apply mutex), and any number read the rows below the count that their
- * view names, without a lock, because rows never move or change. Which rows are dead is the view's business.
+ * view names, without a lock, because rows never move or change. Which rows are dead, and which stand in a segment
+ * by now, is the view's business; a tail whose rows all do is dropped as a whole.
  */
 #ifndef CRN_ENGINE_TAIL_H
 #define CRN_ENGINE_TAIL_H
+
+#include "engine/local_map.h"
 
 #include <cairn/status.h>
 #include <stdatomic.h>
@@ -17,6 +20,7 @@ struct crn_tail_chunk {
     float *vectors;         /* [chunk_rows][dim] */
     uint32_t *locals;       /* [chunk_rows] */
     const char **ids;       /* [chunk_rows], encoded (id.h), inside the tail's blocks */
+    uint64_t *sequences;    /* [chunk_rows], ascending: the log sequence by which the row was written, or a later one */
 };
 
 struct crn_id_block;
@@ -28,6 +32,15 @@ struct crn_tail {
     uint32_t count;      /* the appender's; readers use their view's */
     struct crn_tail_chunk **chunks; /* [CRN_TAIL_CHUNKS_MAX], reserved at once so that it never moves */
     struct crn_id_block *blocks;
+    struct crn_local_map map; /* the appender's: where each local's newest row stands */
+};
+
+struct crn_tail_row {
+    uint32_t local;
+    const float *vector; /* [dim] */
+    const char *id;      /* encoded */
+    size_t id_size;
+    uint64_t sequence;
 };
 
 struct crn_tail *crn_tail_create(uint32_t dim); /* NULL: no memory; one reference */
@@ -35,8 +48,16 @@ void crn_tail_retain(struct crn_tail *tail);
 void crn_tail_release(struct crn_tail *tail); /* NULL accepted */
 
 /* Copies a row in at position tail->count. LIMIT, NO_MEMORY. */
-cairn_status crn_tail_append(struct crn_tail *tail, uint32_t local, const float *vector, const char *id, size_t id_size,
-                             cairn_error *err);
+cairn_status crn_tail_append(struct crn_tail *tail, const struct crn_tail_row *row, cairn_error *err);
+
+/* The position of a local's newest row. The appender's. */
+static inline bool crn_tail_find(const struct crn_tail *tail, uint32_t local, uint32_t *out_position)
+{
+    return crn_local_map_get(&tail->map, local, out_position);
+}
+
+/* How many of the first `count` rows were written by `sequence`. */
+uint32_t crn_tail_written_by(const struct crn_tail *tail, uint32_t count, uint64_t sequence);
 
 static inline const struct crn_tail_chunk *crn_tail_chunk_of(const struct crn_tail *tail, uint32_t i)
 {
@@ -49,6 +70,10 @@ static inline uint32_t crn_tail_local(const struct crn_tail *tail, uint32_t i)
 static inline const float *crn_tail_vector(const struct crn_tail *tail, uint32_t i)
 {
     return crn_tail_chunk_of(tail, i)->vectors + (size_t)(i % tail->chunk_rows) * tail->dim;
+}
+static inline uint64_t crn_tail_sequence(const struct crn_tail *tail, uint32_t i)
+{
+    return crn_tail_chunk_of(tail, i)->sequences[i % tail->chunk_rows];
 }
 static inline const char *crn_tail_id(const struct crn_tail *tail, uint32_t i)
 {

@@ -26,7 +26,7 @@ struct checking {
     struct crn_reader *reader;
     const struct crn_view *view;
     roaring_bitmap_t *unseen; /* locals that live in the view and were not met among the rows yet */
-    struct crn_local_map tail;
+    struct crn_local_map tail; /* where the live ones stand, counted over the view's tails */
     struct crn_buf memory;
     float *raw, *prepared; /* [dim] */
     uint64_t rows_done, rows_total;
@@ -78,12 +78,15 @@ static cairn_status gather_live(struct checking *check)
             }
         }
     }
-    for (uint32_t i = 0; i < view->tail_count; i++) {
-        const struct crn_bits *dead = view->tail_dead;
-        if (dead != NULL && i / 64 < dead->word_count && crn_bits_get(dead->words, i)) continue;
-        const uint32_t local = crn_tail_local(view->tail, i);
-        if (!roaring_bitmap_add_checked(check->unseen, local)) report(check, "row %" PRIu32 " lives in a segment and in the tail", local);
-        if (!crn_local_map_set(&check->tail, local, i)) return crn_error_no_memory(check->err, check->tail.capacity * 16);
+    uint32_t n = 0;
+    for (uint32_t t = 0; t < view->tail_count; t++) {
+        const struct crn_view_tail *tail = &view->tails[t];
+        for (uint32_t i = tail->begin; i < tail->count; i++, n++) {
+            if (!crn_view_tail_alive(tail, i)) continue;
+            const uint32_t local = crn_tail_local(tail->tail, i);
+            if (!roaring_bitmap_add_checked(check->unseen, local)) report(check, "row %" PRIu32 " lives twice, once in the tail", local);
+            if (!crn_local_map_set(&check->tail, local, n)) return crn_error_no_memory(check->err, check->tail.capacity * 16);
+        }
     }
     return CAIRN_OK;
 }
@@ -92,11 +95,13 @@ static cairn_status gather_live(struct checking *check)
 static bool locate(struct checking *check, uint32_t local, const float **out_vector, const char **out_id)
 {
     const struct crn_view *view = check->view;
-    uint32_t i;
+    uint32_t n;
 
-    if (crn_local_map_get(&check->tail, local, &i)) {
-        *out_vector = crn_tail_vector(view->tail, i);
-        *out_id = crn_tail_id(view->tail, i);
+    if (crn_local_map_get(&check->tail, local, &n)) {
+        const struct crn_view_tail *tail = view->tails;
+        for (; n >= tail->count - tail->begin; tail++) n -= tail->count - tail->begin;
+        *out_vector = crn_tail_vector(tail->tail, tail->begin + n);
+        *out_id = crn_tail_id(tail->tail, tail->begin + n);
         return true;
     }
     for (uint32_t p = view->part_count; p-- > 0;) {
@@ -175,7 +180,7 @@ static cairn_status check_space_once(struct checking *check)
 {
     struct crn_view *view;
 
-    CRN_TRY(crn_live_space_follow(check->space, &view, check->err));
+    CRN_TRY(crn_live_space_settle(check->space, &view, check->err));
     check->view = view;
     check->now_ms = crn_clock_ms();
     cairn_status status = crn_store_read_begin(check->space->collection->db->store, &check->reader, check->err);

@@ -2,7 +2,6 @@
 
 #include "base/error.h"
 #include "base/mem.h"
-#include "engine/bits.h"
 
 #include <string.h>
 
@@ -21,8 +20,9 @@ void crn_bits_release(struct crn_bits *bits)
     if (bits != NULL && atomic_fetch_sub_explicit(&bits->references, 1, memory_order_acq_rel) == 1) crn_mem_free(bits);
 }
 
-static struct crn_bits *bits_retain(struct crn_bits *bits)
+struct crn_bits *crn_bits_retain(struct crn_bits *bits)
 {
+    /* Relaxed: whoever retains holds a reference already. */
     if (bits != NULL) atomic_fetch_add_explicit(&bits->references, 1, memory_order_relaxed);
     return bits;
 }
@@ -61,11 +61,13 @@ struct crn_view *crn_view_copy(const struct crn_view *view)
 
     if (copy == NULL) return NULL;
     memcpy((char *)copy + begin, (const char *)view + begin, sizeof *view + view->part_count * sizeof *view->parts - begin);
-    if (copy->tail != NULL) crn_tail_retain(copy->tail);
-    bits_retain(copy->tail_dead);
+    for (uint32_t t = 0; t < copy->tail_count; t++) {
+        crn_tail_retain(copy->tails[t].tail);
+        crn_bits_retain(copy->tails[t].dead);
+    }
     for (uint32_t i = 0; i < copy->part_count; i++) {
         crn_segment_retain(copy->parts[i].segment);
-        bits_retain(copy->parts[i].live);
+        crn_bits_retain(copy->parts[i].live);
     }
     return copy;
 }
@@ -82,15 +84,44 @@ void crn_view_release(struct crn_view *view)
         crn_bits_release(view->parts[i].live);
         crn_segment_release(view->parts[i].segment);
     }
-    crn_bits_release(view->tail_dead);
-    crn_tail_release(view->tail);
+    for (uint32_t t = 0; t < view->tail_count; t++) {
+        crn_bits_release(view->tails[t].dead);
+        crn_tail_release(view->tails[t].tail);
+    }
     crn_mem_free(view);
+}
+
+cairn_status crn_view_add_tail(struct crn_view *view, uint32_t dim, cairn_error *err)
+{
+    if (view->tail_count == CRN_VIEW_TAILS_MAX) {
+        return crn_error_set(err, CAIRN_LIMIT, "a view has %u tails already", view->tail_count);
+    }
+    struct crn_tail *tail = crn_tail_create(dim);
+    if (tail == NULL) return crn_error_no_memory(err, sizeof *tail);
+    view->tails[view->tail_count++] = (struct crn_view_tail){.tail = tail};
+    return CAIRN_OK;
+}
+
+void crn_view_cut_tail(struct crn_view_tail *tail, uint32_t begin)
+{
+    for (; tail->begin < begin; tail->begin++) tail->dead_count -= !crn_view_tail_alive(tail, tail->begin);
+}
+
+uint32_t crn_view_tail_rows(const struct crn_view *view)
+{
+    uint32_t rows = 0;
+
+    for (uint32_t t = 0; t < view->tail_count; t++) rows += view->tails[t].count - view->tails[t].begin;
+    return rows;
 }
 
 uint64_t crn_view_rows(const struct crn_view *view)
 {
-    uint64_t rows = view->tail_count - view->tail_dead_count;
+    uint64_t rows = 0;
 
+    for (uint32_t t = 0; t < view->tail_count; t++) {
+        rows += view->tails[t].count - view->tails[t].begin - view->tails[t].dead_count;
+    }
     for (uint32_t i = 0; i < view->part_count; i++) rows += view->parts[i].live_count;
     return rows;
 }
@@ -112,41 +143,64 @@ cairn_status crn_view_kill(struct crn_view *view, uint32_t part_number, uint32_t
     return CAIRN_OK;
 }
 
-cairn_status crn_view_kill_tail(struct crn_view *view, uint32_t i, cairn_error *err)
+cairn_status crn_view_kill_tail(struct crn_view *view, uint32_t tail_number, uint32_t i, cairn_error *err)
 {
-    const size_t words = crn_bits_words(view->tail_count);
+    struct crn_view_tail *tail = &view->tails[tail_number];
+    const size_t words = crn_bits_words(tail->count);
 
-    if (view->tail_dead == NULL) {
-        view->tail_dead = crn_bits_create(words);
-        if (view->tail_dead == NULL) return crn_error_no_memory(err, words * sizeof(uint64_t));
+    if (!crn_view_tail_alive(tail, i)) return CAIRN_OK;
+    if (tail->dead == NULL) {
+        tail->dead = crn_bits_create(words);
+        if (tail->dead == NULL) return crn_error_no_memory(err, words * sizeof(uint64_t));
     }
-    if (i / 64 < view->tail_dead->word_count && crn_bits_get(view->tail_dead->words, i)) return CAIRN_OK;
-    CRN_TRY(bits_own(&view->tail_dead, words, err));
-    crn_bits_set(view->tail_dead->words, i);
-    view->tail_dead_count++;
+    CRN_TRY(bits_own(&tail->dead, words, err));
+    crn_bits_set(tail->dead->words, i);
+    tail->dead_count++;
     return CAIRN_OK;
 }
 
-static cairn_status kill_in_parts(struct crn_view *view, uint32_t part_end, uint32_t local, cairn_error *err)
+cairn_status crn_view_kill_local(struct crn_view *view, uint32_t local, cairn_error *err)
 {
-    for (uint32_t i = 0; i < part_end; i++) {
+    for (uint32_t i = 0; i < view->part_count; i++) {
         const int64_t position = crn_segment_find(view->parts[i].segment, local);
         if (position >= 0) CRN_TRY(crn_view_kill(view, i, (uint32_t)position, err));
     }
     return CAIRN_OK;
 }
 
-cairn_status crn_view_kill_local(struct crn_view *view, uint32_t local, cairn_error *err)
+cairn_status crn_view_kill_in_tails(struct crn_view *view, uint32_t local, cairn_error *err)
 {
-    return kill_in_parts(view, view->part_count, local, err);
+    uint32_t position;
+
+    for (uint32_t t = 0; t < view->tail_count; t++) {
+        const struct crn_view_tail *tail = &view->tails[t];
+        if (!crn_tail_find(tail->tail, local, &position) || position < tail->begin || position >= tail->count) continue;
+        CRN_TRY(crn_view_kill_tail(view, t, position, err));
+    }
+    return CAIRN_OK;
 }
 
-cairn_status crn_view_mask_parts(struct crn_view *view, cairn_error *err)
+static cairn_status mask_local(struct crn_view *view, uint32_t newer, const bool *known, uint32_t local, cairn_error *err)
 {
-    for (uint32_t i = 1; i < view->part_count; i++) {
+    for (uint32_t i = 0; i < newer; i++) {
+        if (known != NULL && known[i] && known[newer]) continue;
+        const int64_t position = crn_segment_find(view->parts[i].segment, local);
+        if (position >= 0) CRN_TRY(crn_view_kill(view, i, (uint32_t)position, err));
+    }
+    return CAIRN_OK;
+}
+
+cairn_status crn_view_mask_parts(struct crn_view *view, const bool *known, cairn_error *err)
+{
+    bool new_below = false;
+
+    for (uint32_t i = 0; i < view->part_count; i++) {
         const struct crn_segment *newer = view->parts[i].segment;
-        for (uint32_t r = 0; r < newer->count; r++) CRN_TRY(kill_in_parts(view, i, newer->locals[r], err));
-        for (uint32_t r = 0; r < newer->kill_count; r++) CRN_TRY(kill_in_parts(view, i, newer->kills[r], err));
+        const bool is_known = known != NULL && known[i];
+        if (is_known && !new_below) continue;
+        for (uint32_t r = 0; r < newer->count; r++) CRN_TRY(mask_local(view, i, known, newer->locals[r], err));
+        for (uint32_t r = 0; r < newer->kill_count; r++) CRN_TRY(mask_local(view, i, known, newer->kills[r], err));
+        new_below |= !is_known;
     }
     return CAIRN_OK;
 }

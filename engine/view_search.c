@@ -214,39 +214,42 @@ static cairn_status search_part(struct search *search, uint32_t number)
     return codes ? scan_quantized(search, segment, allow, base) : scan_vectors(search, segment, allow, base);
 }
 
-/* The tail's rows that may be returned, chunk by chunk. */
-static size_t allow_chunk(const struct search *search, uint32_t begin, uint32_t count, const uint32_t *locals, uint64_t *allow)
+/* The bits of the tail's rows begin..end-1 that may be returned, counted from the start of their chunk. */
+static size_t allow_chunk(const struct search *search, const struct crn_view_tail *tail, uint32_t begin, uint32_t end, uint64_t *allow)
 {
-    const struct crn_bits *dead = search->view->tail_dead;
+    const uint32_t rows = tail->tail->chunk_rows;
+    const struct crn_tail_chunk *chunk = crn_tail_chunk_of(tail->tail, begin);
+    const size_t words = crn_bits_words((end - 1) % rows + 1);
 
-    memset(allow, 0, crn_bits_words(count) * sizeof *allow);
-    for (uint32_t i = 0; i < count; i++) {
-        const uint32_t row = begin + i;
-        if (dead != NULL && row / 64 < dead->word_count && crn_bits_get(dead->words, row)) continue;
-        if (search->query->filter != NULL && !roaring_bitmap_contains(search->query->filter, locals[i])) continue;
-        crn_bits_set(allow, i);
+    memset(allow, 0, words * sizeof *allow);
+    for (uint32_t i = begin; i < end; i++) {
+        if (!crn_view_tail_alive(tail, i)) continue;
+        if (search->query->filter != NULL && !roaring_bitmap_contains(search->query->filter, chunk->locals[i % rows])) continue;
+        crn_bits_set(allow, i % rows);
     }
-    return crn_bits_count(allow, crn_bits_words(count));
+    return crn_bits_count(allow, words);
 }
 
-static cairn_status search_tail(struct search *search)
+static cairn_status search_tail(struct search *search, uint32_t number)
 {
-    const struct crn_view *view = search->view;
-    const bool all = view->tail_dead == NULL && search->query->filter == NULL;
-    const uint64_t base = (uint64_t)view->part_count << 32;
+    const struct crn_view_tail *tail = &search->view->tails[number];
+    const uint32_t rows = tail->tail->chunk_rows;
+    const bool all = tail->dead_count == 0 && search->query->filter == NULL;
+    const uint64_t base = (uint64_t)(search->view->part_count + number) << 32;
     uint64_t allow[4096 / 64]; /* a chunk has at most 4096 rows (tail.c) */
 
-    for (uint32_t begin = 0; begin < view->tail_count; begin += view->tail->chunk_rows) {
-        const uint32_t left = view->tail_count - begin;
-        const uint32_t count = left < view->tail->chunk_rows ? left : view->tail->chunk_rows;
-        const struct crn_tail_chunk *chunk = crn_tail_chunk_of(view->tail, begin);
-        const size_t allowed = all ? count : allow_chunk(search, begin, count, chunk->locals, allow);
+    for (uint32_t begin = tail->begin, end; begin < tail->count; begin = end) {
+        const struct crn_tail_chunk *chunk = crn_tail_chunk_of(tail->tail, begin);
+        const uint32_t first = begin - begin % rows;
+        end = tail->count - first < rows ? tail->count : first + rows;
+        const bool whole = all && begin == first;
+        const size_t allowed = whole ? end - begin : allow_chunk(search, tail, begin, end, allow);
         search->answer->rows_matched += allowed;
         search->answer->rows_scored += allowed;
         if (allowed == 0) continue;
         CRN_TRY(check_deadline(search));
-        crn_flat_scan_f32(search->space->op, search->query->vector, chunk->vectors, view->tail->dim, count, base + begin,
-                          all ? NULL : allow, &search->top);
+        crn_flat_scan_f32(search->space->op, search->query->vector, chunk->vectors, tail->tail->dim, end - first, base + first,
+                          whole ? NULL : allow, &search->top);
     }
     return CAIRN_OK;
 }
@@ -270,8 +273,9 @@ static void collect(const struct search *search)
         found[i].distance = search->top.hits[i].distance;
         found[i].part = (uint32_t)(search->top.hits[i].label >> 32);
         found[i].position = (uint32_t)search->top.hits[i].label;
-        found[i].local = found[i].part == view->part_count ? crn_tail_local(view->tail, found[i].position)
-                                                           : view->parts[found[i].part].segment->locals[found[i].position];
+        found[i].local = found[i].part >= view->part_count
+                             ? crn_tail_local(view->tails[found[i].part - view->part_count].tail, found[i].position)
+                             : view->parts[found[i].part].segment->locals[found[i].position];
     }
     search->answer->count = search->top.count;
     qsort(found, search->answer->count, sizeof *found, by_distance_and_local);
@@ -304,7 +308,7 @@ cairn_status crn_view_search(const struct crn_live_space *space, const struct cr
     } else {
         crn_topk_init(&search.top, hits, query->k);
         for (uint32_t i = 0; status == CAIRN_OK && i < view->part_count; i++) status = search_part(&search, i);
-        if (status == CAIRN_OK) status = search_tail(&search);
+        for (uint32_t t = 0; status == CAIRN_OK && t < view->tail_count; t++) status = search_tail(&search, t);
         if (status == CAIRN_OK) collect(&search);
     }
     crn_mem_free(search.allow);
@@ -314,7 +318,7 @@ cairn_status crn_view_search(const struct crn_live_space *space, const struct cr
 
 cairn_status crn_view_id(const struct crn_view *view, const struct crn_found *found, const char **out_id, cairn_error *err)
 {
-    if (found->part != view->part_count) return crn_segment_id(view->parts[found->part].segment, found->position, out_id, err);
-    *out_id = crn_tail_id(view->tail, found->position);
+    if (found->part < view->part_count) return crn_segment_id(view->parts[found->part].segment, found->position, out_id, err);
+    *out_id = crn_tail_id(view->tails[found->part - view->part_count].tail, found->position);
     return CAIRN_OK;
 }

@@ -1,4 +1,4 @@
-/* Searching one view: segments by index or by scan, the tail by scan, merged into the k nearest. Internal to engine/. */
+/* Searching one view: segments by index or by scan, tails by scan, merged into the k nearest. Internal to engine/. */
 #ifndef CRN_ENGINE_VIEW_SEARCH_H
 #define CRN_ENGINE_VIEW_SEARCH_H
 
@@ -21,7 +21,7 @@ struct crn_view_query {
 struct crn_found {
     float distance; /* quant's raw one: smaller is nearer */
     uint32_t local;
-    uint32_t part;     /* the view's part_count: the tail */
+    uint32_t part;     /* from the view's part_count on: its tails */
     uint32_t position; /* in the part or the tail */
 };
 

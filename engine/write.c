@@ -227,8 +227,10 @@ static void write_committed(void *ctx, uint64_t sequence)
 {
     struct write_job *job = ctx;
 
-    (void)sequence;
-    if (job->by_log) return;
+    if (job->by_log) {
+        crn_collection_catch_up(job->collection, sequence);
+        return;
+    }
     for (uint32_t s = 0; s < job->collection->space_count; s++) {
         if (job->collection->spaces[s].info->kind == CAIRN_SPACE_DENSE) hand_over(job, &job->collection->spaces[s]);
     }

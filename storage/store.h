@@ -85,7 +85,7 @@ void crn_catalog_release(struct crn_catalog *catalog);
  * A write job. `run` is called inside the transaction, possibly on another thread and together with
  * other jobs' (group commit), each in a savepoint of its own: a job that fails leaves nothing behind and takes nobody
  * with it. It may be run again if the group has to be retried. `committed` (may be NULL) is called once after the commit is
- * durable and before any later group runs, in commit order, still under the process's write mutex: the place to update
+ * durable and before it is announced or any later group runs, in commit order, still under the write lock: the place to update
  * memory (and not to write: that would wait for itself). If the commit fails, every job of the group gets the failure and
  * no `committed`; after a failed sync a power cut may still find such a job in the file, as after a lost answer.
  */

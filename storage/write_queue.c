@@ -205,7 +205,6 @@ static cairn_status commit(struct crn_store *store, cairn_error *err)
     if (status != CAIRN_OK) return status;
     const uint64_t took_ns = crn_clock_ns() - began_ns;
     queue->commit_ns = queue->commit_ns == 0 ? took_ns : (queue->commit_ns * 3 + took_ns) / 4;
-    crn_shared_announce(&store->shared, store->txn.sequence);
     atomic_fetch_add(&store->groups, 1);
     return CAIRN_OK;
 }
@@ -252,6 +251,8 @@ static void run_group(struct crn_store *store, struct group *group)
         if (slot->ran && slot->job->committed != NULL)
             slot->job->committed(slot->job->ctx, store->txn.sequence);
     }
+    /* Last: whoever hears of the commit finds this process's memory up to date. */
+    crn_shared_announce(&store->shared, store->txn.sequence);
 }
 
 /* ---- leading ---- */

@@ -303,7 +303,7 @@ static struct crn_view *make_view(struct crn_segment **segments, uint32_t count)
         view->parts[i].segment = segments[i];
         view->parts[i].live_count = segments[i]->count;
     }
-    view->tail = crn_tail_create(DIM);
+    ok(crn_view_add_tail(view, DIM, err));
     return view;
 }
 
@@ -336,7 +336,7 @@ static void newer_segments_mask_older_ones(void **state)
     };
     struct crn_view *view = make_view(segments, COUNT_OF(segments));
 
-    ok(crn_view_mask_parts(view, err));
+    ok(crn_view_mask_parts(view, NULL, err));
     expect_live(view, 0, "1 4");
     expect_live(view, 1, "2 7");
     expect_live(view, 2, "9"); /* 3 came back there, and was killed by the fourth */
@@ -355,19 +355,19 @@ static void killing_in_a_copy_leaves_the_original(void **state)
     const size_t size = crn_id_encode(CAIRN_ID_U64, NULL, 0, 9, id);
 
     for (uint32_t i = 0; i < 70; i++)
-        ok(crn_tail_append(view->tail, 9 + i, (const float[DIM]){1}, id, size, err));
-    view->tail_count = 65; /* the view does not know the newest rows */
+        ok(crn_tail_append(view->tails[0].tail, &(struct crn_tail_row){9 + i, (const float[DIM]){1}, id, size, 1}, err));
+    view->tails[0].count = 65; /* the view does not know the newest rows */
     ok(crn_view_kill_local(view, 2, err));
-    ok(crn_view_kill_tail(view, 64, err));
+    ok(crn_view_kill_tail(view, 0, 64, err));
     struct crn_view *copy = crn_view_copy(view);
     ok(crn_view_kill_local(copy, 1, err));
     ok(crn_view_kill_local(copy, 1, err));    /* dead already */
     ok(crn_view_kill_local(copy, 1000, err)); /* nowhere */
     ok(crn_view_kill(copy, 1, 0, err));
-    ok(crn_view_kill_tail(copy, 3, err));
-    copy->tail_count = 70;
-    ok(crn_view_kill_tail(copy, 69, err));
-    ok(crn_view_kill_tail(copy, 69, err));
+    ok(crn_view_kill_tail(copy, 0, 3, err));
+    copy->tails[0].count = 70;
+    ok(crn_view_kill_tail(copy, 0, 69, err));
+    ok(crn_view_kill_tail(copy, 0, 69, err));
     expect_live(view, 0, "1 3");
     expect_live(view, 1, "7 8");
     assert_int_equal(crn_view_rows(view), 2 + 2 + 64);
@@ -408,19 +408,19 @@ static void searches_merge_parts_and_tail(void **state)
     char id[CRN_ID_BYTES_MAX];
     const size_t size = crn_id_encode(CAIRN_ID_U64, NULL, 0, 15, id);
 
-    ok(crn_view_mask_parts(view, err));
+    ok(crn_view_mask_parts(view, NULL, err));
     for (uint32_t local = 15; local <= 17; local += 2) {
         fill_vector(local, DIM, vector);
-        ok(crn_tail_append(view->tail, local, vector, id, size, err));
+        ok(crn_tail_append(view->tails[0].tail, &(struct crn_tail_row){local, vector, id, size, 1}, err));
     }
-    view->tail_count = 2;
+    view->tails[0].count = 2;
     fill_vector(10, DIM, vector);
     struct crn_view_query query = {.vector = vector, .k = 20};
     expect_found(view, &space, &query, "10 11 12 13 14 15 17 18");
     query.k = 3;
     expect_found(view, &space, &query, "10 11 12");
     ok(crn_view_kill_local(view, 11, err));
-    ok(crn_view_kill_tail(view, 1, err));
+    ok(crn_view_kill_tail(view, 0, 1, err));
     query.k = 20;
     expect_found(view, &space, &query, "10 12 13 14 15 18");
     query.filter = filter;

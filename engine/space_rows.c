@@ -1,0 +1,240 @@
+/* A space's views, made from the rows: changing one that is not published yet, following the log, loading one whole. */
+#include "engine/space_internal.h"
+
+#include "base/error.h"
+#include "engine/collection.h"
+#include "engine/id.h"
+
+#include <string.h>
+
+/* ---- changing a view that is not published yet ---- */
+
+cairn_status crn_space_change(struct crn_live_space *space, struct crn_view *view, const struct crn_change *change, float *scratch,
+                              cairn_error *err)
+{
+    struct crn_view_tail *last = &view->tails[view->tail_count - 1];
+
+    if (space->touched != NULL) roaring_bitmap_add(space->touched, change->local);
+    CRN_TRY(crn_view_kill_local(view, change->local, err));
+    CRN_TRY(crn_view_kill_in_tails(view, change->local, err));
+    if (change->vector == NULL) return CAIRN_OK;
+    if (!crn_live_space_prepare(space, change->vector, scratch)) {
+        return crn_error_set(err, CAIRN_CORRUPT, "row %u holds a vector that cannot be searched", change->local);
+    }
+    const struct crn_tail_row row = {.local = change->local, .vector = scratch, .id = change->id, .id_size = change->id_size,
+                                     .sequence = view->sequence};
+    CRN_TRY(crn_tail_append(last->tail, &row, err));
+    last->count = last->tail->count;
+    return CAIRN_OK;
+}
+
+/* ---- reading rows ---- */
+
+struct row_walk {
+    struct crn_live_space *space;
+    struct crn_view *view;
+    struct crn_reader *reader;
+    const struct crn_catalog *catalog;
+    struct crn_buf memory;
+    float *scratch; /* [dim] */
+    float *aligned; /* [dim] */
+    cairn_error *err;
+};
+
+static cairn_status row_walk_init(struct row_walk *walk, struct crn_live_space *space, struct crn_view *view,
+                                  struct crn_reader *reader, const struct crn_catalog *catalog, cairn_error *err)
+{
+    const size_t size = space->info->dim * sizeof(float);
+
+    *walk = (struct row_walk){.space = space, .view = view, .reader = reader, .catalog = catalog, .err = err};
+    crn_buf_init(&walk->memory, SIZE_MAX / 2);
+    walk->scratch = crn_mem_aligned(size);
+    walk->aligned = crn_mem_aligned(size);
+    return walk->scratch == NULL || walk->aligned == NULL ? crn_error_no_memory(err, size) : CAIRN_OK;
+}
+
+static void row_walk_release(struct row_walk *walk)
+{
+    crn_buf_release(&walk->memory);
+    crn_mem_free(walk->scratch);
+    crn_mem_free(walk->aligned);
+}
+
+/* Brings one local of the view to what the snapshot holds. */
+static cairn_status follow_row(struct row_walk *walk, uint32_t local)
+{
+    char id[CRN_ID_BYTES_MAX];
+    struct crn_record record;
+    struct crn_change change = {.local = local, .id = id};
+
+    crn_buf_clear(&walk->memory);
+    cairn_status status = crn_read_record(walk->reader, walk->catalog, local, true, &walk->memory, &record, walk->err);
+    if (status == CAIRN_NOT_FOUND) return crn_space_change(walk->space, walk->view, &change, walk->scratch, walk->err);
+    if (status != CAIRN_OK) return status;
+    for (uint32_t i = 0; i < record.vector_count; i++) {
+        if (record.vectors[i].space != walk->space->info->id) continue;
+        if (record.vectors[i].size != walk->space->info->dim * sizeof(float)) {
+            return crn_error_set(walk->err, CAIRN_CORRUPT, "row %u holds a vector of %zu bytes", local,
+                                 record.vectors[i].size);
+        }
+        memcpy(walk->aligned, record.vectors[i].data, record.vectors[i].size);
+        change.vector = walk->aligned;
+    }
+    change.id_size = crn_id_encode(record.id_type, record.id, record.id_len, record.id_u64, id);
+    return crn_space_change(walk->space, walk->view, &change, walk->scratch, walk->err);
+}
+
+static cairn_status load_row(void *ctx, const struct crn_record *record)
+{
+    struct row_walk *walk = ctx;
+    char id[CRN_ID_BYTES_MAX];
+    size_t offset = 0, size = 0;
+
+    crn_buf_clear(&walk->memory);
+    CRN_TRY(crn_read_vector(walk->reader, walk->space->info->id, record->local, &walk->memory, &offset, &size, walk->err));
+    if (size == 0) return CAIRN_OK;
+    if (size != walk->space->info->dim * sizeof(float)) {
+        return crn_error_set(walk->err, CAIRN_CORRUPT, "row %u holds a vector of %zu bytes", record->local, size);
+    }
+    memcpy(walk->aligned, walk->memory.data + offset, size);
+    const struct crn_change change = {
+        .local = record->local,
+        .vector = walk->aligned,
+        .id = id,
+        .id_size = crn_id_encode(record->id_type, record->id, record->id_len, record->id_u64, id),
+    };
+    return crn_space_change(walk->space, walk->view, &change, walk->scratch, walk->err);
+}
+
+static cairn_status load_all_rows(struct crn_live_space *space, struct crn_view *view, struct crn_reader *reader,
+                                  const struct crn_catalog *catalog, cairn_error *err)
+{
+    struct row_walk walk;
+    cairn_status status = row_walk_init(&walk, space, view, reader, catalog, err);
+
+    if (status == CAIRN_OK) status = crn_read_scan(reader, catalog, 1, CRN_WANT_ID, load_row, &walk, err);
+    row_walk_release(&walk);
+    return status;
+}
+
+/* ---- following the log ---- */
+
+struct log_walk {
+    const struct crn_live_space *space;
+    roaring_bitmap_t *changed;
+    uint64_t switched; /* the newest switch of segments; 0: none */
+};
+
+static cairn_status note_entry(void *ctx, const struct crn_log_entry *entry)
+{
+    struct log_walk *walk = ctx;
+    const uint32_t owner = (uint32_t)(entry->key >> 32);
+
+    if (entry->op == CRN_LOG_SEGMENTS && owner == walk->space->info->id) walk->switched = entry->sequence;
+    if ((entry->op == CRN_LOG_PUT || entry->op == CRN_LOG_DELETE) && owner == walk->space->collection->id) {
+        roaring_bitmap_add(walk->changed, (uint32_t)entry->key);
+    }
+    return CAIRN_OK;
+}
+
+cairn_status crn_space_follow_log(struct crn_live_space *space, struct crn_view *view, struct crn_reader *reader,
+                                  const struct crn_catalog *catalog, uint64_t after, cairn_error *err)
+{
+    struct log_walk log = {.space = space, .changed = roaring_bitmap_create()};
+    roaring_uint32_iterator_t rows;
+    struct row_walk walk;
+
+    if (log.changed == NULL) return crn_error_no_memory(err, sizeof *log.changed);
+    cairn_status status = crn_read_log(reader, after, note_entry, &log, err);
+    if (status == CAIRN_OK && log.switched > view->switched) view->switched = log.switched;
+    if (status == CAIRN_OK && !roaring_bitmap_is_empty(log.changed)) {
+        status = row_walk_init(&walk, space, view, reader, catalog, err);
+        roaring_init_iterator(log.changed, &rows);
+        for (; status == CAIRN_OK && rows.has_value; roaring_advance_uint32_iterator(&rows)) {
+            status = follow_row(&walk, rows.current_value);
+        }
+        row_walk_release(&walk);
+    }
+    roaring_bitmap_free(log.changed);
+    return status;
+}
+
+/* ---- loading ---- */
+
+/* The segment of the entry, from the view at hand where it is open. What that view knows of it, it knows for good: rows only die. */
+static cairn_status take_part(struct crn_live_space *space, const struct crn_segment_entry *entry, struct crn_view_part *part,
+                              bool *out_known, cairn_error *err)
+{
+    const struct crn_view *at_hand = space->view;
+
+    for (uint32_t i = 0; at_hand != NULL && i < at_hand->part_count; i++) {
+        const struct crn_view_part *old = &at_hand->parts[i];
+        if (strcmp(old->segment->entry.file, entry->file) != 0) continue;
+        *out_known = true;
+        if (strcmp(old->segment->entry.index_file, entry->index_file) == 0) {
+            crn_segment_retain(old->segment);
+            part->segment = old->segment;
+        } else {
+            CRN_TRY(crn_segment_reopen(&space->context, old->segment, entry, &part->segment, err));
+        }
+        part->live = crn_bits_retain(old->live);
+        part->live_count = old->live_count;
+        return CAIRN_OK;
+    }
+    *out_known = false;
+    CRN_TRY(crn_segment_open(&space->context, entry, &part->segment, err));
+    part->live_count = part->segment->count;
+    return CAIRN_OK;
+}
+
+static cairn_status open_parts(struct crn_live_space *space, struct crn_view *view, const struct crn_segment_entry *entries,
+                               cairn_error *err)
+{
+    bool *known = crn_mem_calloc(view->part_count, sizeof *known);
+    cairn_status status = known == NULL ? crn_error_no_memory(err, view->part_count) : CAIRN_OK;
+
+    for (uint32_t i = 0; status == CAIRN_OK && i < view->part_count; i++) {
+        status = take_part(space, &entries[i], &view->parts[i], &known[i], err);
+        view->covered = entries[i].sequence;
+    }
+    if (status == CAIRN_OK) status = crn_view_mask_parts(view, known, err);
+    crn_mem_free(known);
+    return status;
+}
+
+void crn_space_forget_unopened(struct crn_view *view)
+{
+    uint32_t opened = 0;
+    while (opened < view->part_count && view->parts[opened].segment != NULL) opened++;
+    view->part_count = opened;
+}
+
+cairn_status crn_space_load(struct crn_live_space *space, struct crn_reader *reader, const struct crn_catalog *catalog,
+                            struct crn_view **out_view, cairn_error *err)
+{
+    struct crn_segment_entry *entries = NULL;
+    uint32_t count = 0;
+    uint64_t sequence;
+
+    CRN_TRY(crn_read_sequence(reader, &sequence, err));
+    if (!space->distrust_segments) CRN_TRY(crn_read_segments(reader, space->info->id, &entries, &count, err));
+    struct crn_view *view = crn_view_create(count);
+    cairn_status status = view == NULL ? crn_error_no_memory(err, sizeof *view) : CAIRN_OK;
+    if (status == CAIRN_OK) status = crn_view_add_tail(view, space->info->dim, err);
+    if (status == CAIRN_OK) {
+        view->sequence = view->listed = sequence;
+        status = open_parts(space, view, entries, err);
+    }
+    crn_mem_free(entries);
+    if (status == CAIRN_OK) {
+        status = count == 0 ? load_all_rows(space, view, reader, catalog, err)
+                            : crn_space_follow_log(space, view, reader, catalog, view->covered, err);
+    }
+    if (status != CAIRN_OK) {
+        if (view != NULL) crn_space_forget_unopened(view);
+        crn_view_release(view);
+        return status;
+    }
+    *out_view = view;
+    return CAIRN_OK;
+}
