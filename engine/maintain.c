@@ -11,7 +11,10 @@
 #include "base/mem.h"
 
 #include <errno.h>
+#include <sys/resource.h>
 #include <time.h>
+
+#define NICENESS 10 /* of the thread: searches and writers come first */
 
 struct crn_maintenance {
     cairn_db *db;
@@ -223,11 +226,21 @@ static void wait_for_work(struct crn_maintenance *maintenance)
     pthread_mutex_unlock(&maintenance->mutex);
 }
 
+/* On Linux a thread has a priority of its own, and those it starts to build an index inherit it. Elsewhere it would be the host's
+ * whole process. A tail cannot grow because of it: a writer that gets far ahead writes the tail out itself. */
+static void step_back(void)
+{
+#ifdef __linux__
+    setpriority(PRIO_PROCESS, 0, NICENESS);
+#endif
+}
+
 static void *run_maintenance(void *arg)
 {
     struct crn_maintenance *maintenance = arg;
     cairn_collection *collection;
 
+    step_back();
     while (!asked_to_stop(maintenance)) {
         wait_for_work(maintenance);
         for (size_t i = 0; !asked_to_stop(maintenance) && (collection = hold_collection(maintenance->db, i)) != NULL; i++) {

@@ -35,6 +35,7 @@ static void note_committed(void *ctx, uint64_t sequence)
     assert_true(sequence >= atomic_load(&last_committed)); /* one after the other, in their order */
     atomic_store(&last_committed, sequence);
     assert_true(sequence > writer->last_sequence);
+    assert_true(sequence > crn_store_sequence(writer->fixture->store)); /* nobody has been told yet */
     writer->last_sequence = sequence;
     writer->done++;
 }
