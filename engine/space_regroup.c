@@ -336,8 +336,10 @@ static cairn_status regroup(struct crn_live_space *space, cairn_error *err)
 cairn_status crn_space_regroup_alone(struct crn_live_space *space, struct crn_view **out_view, cairn_error *err)
 {
     if (pthread_mutex_trylock(&space->regroup_mutex) != 0) return CAIRN_OK;
-    cairn_status status = regroup(space, err);
+    const cairn_status status = regroup(space, err);
     pthread_mutex_unlock(&space->regroup_mutex);
+    /* For want of memory, say: the view at hand has all rows. */
+    if (status != CAIRN_OK && !crn_space_blames_files(status)) return CAIRN_OK;
     crn_view_release(*out_view);
     *out_view = NULL;
     return status == CAIRN_OK ? crn_live_space_follow(space, out_view, err) : status;

@@ -125,6 +125,35 @@ static void an_index_comes_to_an_open_segment(void **state)
     cairn_collection_close(indexed);
 }
 
+/* One question costs far less than opening the index would, and yet it is opened soon: by maintenance. */
+static void the_background_opens_indexes_that_are_asked_for(void **state)
+{
+    struct fixture *fixture = *state;
+    cairn_collection *indexed;
+    bool is_open = false;
+
+    ok(cairn_collection_open(fixture->database.db, "indexed",
+                             CAIRN_OPTIONS(cairn_collection_options, .dim = DIM, .index = "faiss:HNSW16"), &indexed, err));
+    for (uint64_t id = 0; id < 300; id++) put(indexed, &fixture->rng, id);
+    ok(cairn_optimize(indexed, NULL, NULL, err));
+    cairn_collection_close(indexed);
+    fixture->options.no_background = false;
+    reopen(fixture);
+    ok(cairn_collection_open(fixture->database.db, "indexed", NULL, &indexed, err));
+    struct crn_view *view = settled(indexed);
+    char *right = describe(indexed);
+    assert_int_equal(view->part_count, 1);
+    for (int tries = 0; !is_open && tries < 2000; tries++) {
+        is_open = atomic_load(&view->parts[0].segment->index) != NULL;
+        usleep(10000);
+    }
+    assert_true(is_open);
+    expect_described(indexed, right);
+    free(right);
+    crn_view_release(view);
+    cairn_collection_close(indexed);
+}
+
 /* ---- what is written between a switch and the view that follows it ---- */
 
 static void a_view_behind_a_switch_has_all_rows(void **state)
@@ -216,6 +245,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_flush_opens_only_its_own_segment, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_index_comes_to_an_open_segment, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_background_opens_indexes_that_are_asked_for, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_view_behind_a_switch_has_all_rows, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_view_that_followed_is_one_that_was_loaded, set_up, tear_down),
     };
