@@ -71,7 +71,8 @@ static void make_data(struct stage *stage)
     stage->basis = malloc((size_t)LOW_DIM * stage->s.dim * sizeof(float));
     stage->centres = malloc((size_t)CLUSTERS * LOW_DIM * sizeof(float));
     stage->queries = malloc((size_t)QUERIES * stage->s.dim * sizeof(float));
-    for (size_t i = 0; i < (size_t)LOW_DIM * stage->s.dim; i++) stage->basis[i] = (float)(crn_rng_normal(&rng) / 4);
+    for (size_t i = 0; i < (size_t)LOW_DIM * stage->s.dim; i++)
+        stage->basis[i] = (float)(crn_rng_normal(&rng) / 4);
     for (size_t i = 0; i < (size_t)CLUSTERS * LOW_DIM; i++) stage->centres[i] = (float)crn_rng_normal(&rng);
     for (size_t q = 0; q < QUERIES; q++) make_row(stage, &rng, stage->queries + q * stage->s.dim);
 }
@@ -111,8 +112,9 @@ static void batch_write(struct batch *batch, struct stage *stage, uint32_t count
 
     for (uint32_t i = 0; i < count; i++) {
         snprintf(batch->ids[i], sizeof batch->ids[i], "row-%u", stage->next_row++);
-        batch->patterns[i] = (cairn_pattern){
-            .size = sizeof *batch->patterns, .id = batch->ids[i], .vector = batch->vectors + (size_t)i * batch->dim};
+        batch->patterns[i] = (cairn_pattern){.size = sizeof *batch->patterns,
+                                             .id = batch->ids[i],
+                                             .vector = batch->vectors + (size_t)i * batch->dim};
     }
     must(cairn_insert(stage->collection, batch->patterns, count, &err), &err);
 }
@@ -184,7 +186,9 @@ static int by_u32(const void *a, const void *b)
 static double percentile(const struct latencies *latencies, double part)
 {
     const size_t i = (size_t)(part * (double)latencies->count);
-    return latencies->count == 0 ? 0 : latencies->samples_us[i < latencies->count ? i : latencies->count - 1] / 1e4;
+    return latencies->count == 0
+               ? 0
+               : latencies->samples_us[i < latencies->count ? i : latencies->count - 1] / 1e4;
 }
 
 static void sort_latencies(struct latencies *latencies)
@@ -194,8 +198,9 @@ static void sort_latencies(struct latencies *latencies)
 
 static void print_latencies(const char *what, const struct latencies *l)
 {
-    printf("%-14s %8zu searches, %7.0f/s   p50 %7.3f   p99 %7.3f   p999 %7.3f   max %7.3f ms\n", what, l->count,
-           (double)l->count / l->seconds, percentile(l, 0.5), percentile(l, 0.99), percentile(l, 0.999), percentile(l, 1));
+    printf("%-14s %8zu searches, %7.0f/s   p50 %7.3f   p99 %7.3f   p999 %7.3f   max %7.3f ms\n", what,
+           l->count, (double)l->count / l->seconds, percentile(l, 0.5), percentile(l, 0.99),
+           percentile(l, 0.999), percentile(l, 1));
 }
 
 /* ---- writing ---- */
@@ -206,7 +211,8 @@ static void expect_found(struct stage *stage, const struct batch *batch)
     cairn_results *results;
 
     search_ns(stage, batch->vectors + (size_t)last * batch->dim, 1, &results);
-    const bool found = cairn_results_count(results) == 1 && strcmp(cairn_results_at(results, 0)->id.text, batch->ids[last]) == 0;
+    const bool found = cairn_results_count(results) == 1 &&
+                       strcmp(cairn_results_at(results, 0)->id.text, batch->ids[last]) == 0;
     cairn_results_free(results);
     if (found) return;
     fprintf(stderr, "bench_mixed: %s was written and is not found\n", batch->ids[last]);
@@ -271,10 +277,12 @@ static void measure(struct stage *stage)
     const double seconds = (double)(crn_clock_ns() - began_ns) / 1e9;
     sort_latencies(&beside);
     print_latencies("with a writer", &beside);
-    printf("writer %.0f rows/s; p50 %.2f times, p99 %.2f times, p999 %.2f times; tail %ld rows, %ld segments\n",
-           (double)atomic_load(&stage->written) / seconds, percentile(&beside, 0.5) / percentile(&alone, 0.5),
-           percentile(&beside, 0.99) / percentile(&alone, 0.99), percentile(&beside, 0.999) / percentile(&alone, 0.999),
-           stats_number(stage, "tail_rows"), stats_number(stage, "segments"));
+    printf(
+        "writer %.0f rows/s; p50 %.2f times, p99 %.2f times, p999 %.2f times; tail %ld rows, %ld segments\n",
+        (double)atomic_load(&stage->written) / seconds, percentile(&beside, 0.5) / percentile(&alone, 0.5),
+        percentile(&beside, 0.99) / percentile(&alone, 0.99),
+        percentile(&beside, 0.999) / percentile(&alone, 0.999), stats_number(stage, "tail_rows"),
+        stats_number(stage, "segments"));
     free(alone.samples_us);
     free(beside.samples_us);
 }
@@ -293,9 +301,9 @@ static void sustain(struct stage *stage)
         sort_latencies(&second);
         const uint64_t written = atomic_load(&stage->written);
         const long tail = stats_number(stage, "tail_rows"), segments = stats_number(stage, "segments");
-        printf("%4u s %8.0f rows/s   p50 %7.3f   p99 %7.3f   max %7.3f ms   tail %6ld rows, %3ld segments\n", i + 1,
-               (double)(written - before) / second.seconds, percentile(&second, 0.5), percentile(&second, 0.99),
-               percentile(&second, 1), tail, segments);
+        printf("%4u s %8.0f rows/s   p50 %7.3f   p99 %7.3f   max %7.3f ms   tail %6ld rows, %3ld segments\n",
+               i + 1, (double)(written - before) / second.seconds, percentile(&second, 0.5),
+               percentile(&second, 0.99), percentile(&second, 1), tail, segments);
         fflush(stdout);
         before = written;
         if (tail > tail_most) tail_most = tail;
@@ -316,16 +324,26 @@ static void parse(int argc, char **argv, struct settings *s)
     for (int i = 1; i < argc; i += 2) {
         const char *value = i + 1 < argc ? argv[i + 1] : "";
         const uint32_t number = (uint32_t)strtoul(value, NULL, 10);
-        if (strcmp(argv[i], "--rows") == 0) s->rows = number;
-        else if (strcmp(argv[i], "--dim") == 0) s->dim = number;
-        else if (strcmp(argv[i], "--batch") == 0) s->batch = number;
-        else if (strcmp(argv[i], "--seconds") == 0) s->seconds = number;
-        else if (strcmp(argv[i], "--tail") == 0) s->tail = number;
-        else if (strcmp(argv[i], "--sustain") == 0) s->sustain = number;
-        else if (strcmp(argv[i], "--pace") == 0) s->pace = number;
-        else if (strcmp(argv[i], "--quantization") == 0) s->quantization = value;
-        else if (strcmp(argv[i], "--index") == 0) s->index = value;
-        else if (strcmp(argv[i], "--dir") == 0) s->folder = value;
+        if (strcmp(argv[i], "--rows") == 0)
+            s->rows = number;
+        else if (strcmp(argv[i], "--dim") == 0)
+            s->dim = number;
+        else if (strcmp(argv[i], "--batch") == 0)
+            s->batch = number;
+        else if (strcmp(argv[i], "--seconds") == 0)
+            s->seconds = number;
+        else if (strcmp(argv[i], "--tail") == 0)
+            s->tail = number;
+        else if (strcmp(argv[i], "--sustain") == 0)
+            s->sustain = number;
+        else if (strcmp(argv[i], "--pace") == 0)
+            s->pace = number;
+        else if (strcmp(argv[i], "--quantization") == 0)
+            s->quantization = value;
+        else if (strcmp(argv[i], "--index") == 0)
+            s->index = value;
+        else if (strcmp(argv[i], "--dir") == 0)
+            s->folder = value;
         else {
             fprintf(stderr, "bench_mixed: unknown option %s\n", argv[i]);
             exit(2);
@@ -338,8 +356,14 @@ static void parse(int argc, char **argv, struct settings *s)
 
 int main(int argc, char **argv)
 {
-    static struct stage stage = {.s = {.rows = 200000, .dim = 384, .batch = 100, .seconds = 10, .tail = 16384,
-                                       .quantization = "none", .index = "flat", .folder = "/tmp"}};
+    static struct stage stage = {.s = {.rows = 200000,
+                                       .dim = 384,
+                                       .batch = 100,
+                                       .seconds = 10,
+                                       .tail = 16384,
+                                       .quantization = "none",
+                                       .index = "flat",
+                                       .folder = "/tmp"}};
     char folder[256], path[300], command[320];
     cairn_error err;
 
@@ -351,14 +375,16 @@ int main(int argc, char **argv)
         return 1;
     }
     snprintf(path, sizeof path, "%s/memory.cairn", folder);
-    printf("%u rows of dim %u, index %s, quantization %s, batches of %u, tail %u\n", stage.s.rows, stage.s.dim, stage.s.index,
-           stage.s.quantization, stage.s.batch, stage.s.tail);
+    printf("%u rows of dim %u, index %s, quantization %s, batches of %u, tail %u\n", stage.s.rows,
+           stage.s.dim, stage.s.index, stage.s.quantization, stage.s.batch, stage.s.tail);
     fill_database(&stage, path);
     const cairn_open_options open = {.size = sizeof open, .must_exist = true, .tail_rows_max = stage.s.tail};
     must(cairn_open(path, &open, &stage.db, &err), &err);
     must(cairn_collection_open(stage.db, "rows", NULL, &stage.collection, &err), &err);
-    if (stage.s.sustain != 0) sustain(&stage);
-    else measure(&stage);
+    if (stage.s.sustain != 0)
+        sustain(&stage);
+    else
+        measure(&stage);
     cairn_collection_close(stage.collection);
     cairn_close(stage.db);
     free(stage.queries);

@@ -13,11 +13,14 @@
 static enum crn_op op_of(cairn_metric metric)
 {
     switch (metric) {
-    case CAIRN_METRIC_L2: return CRN_OP_L2;
-    case CAIRN_METRIC_MANHATTAN: return CRN_OP_L1;
+    case CAIRN_METRIC_L2:
+        return CRN_OP_L2;
+    case CAIRN_METRIC_MANHATTAN:
+        return CRN_OP_L1;
     case CAIRN_METRIC_DEFAULT:
     case CAIRN_METRIC_COSINE:
-    case CAIRN_METRIC_DOT: break;
+    case CAIRN_METRIC_DOT:
+        break;
     }
     return CRN_OP_DOT;
 }
@@ -29,7 +32,8 @@ void crn_live_space_init(struct crn_live_space *space, struct cairn_collection *
     space->number = number;
     space->info = &collection->first_catalog->catalog.spaces[number];
     space->op = op_of(space->info->metric);
-    space->normalise = space->info->metric == CAIRN_METRIC_COSINE || space->info->metric == CAIRN_METRIC_DEFAULT;
+    space->normalise =
+        space->info->metric == CAIRN_METRIC_COSINE || space->info->metric == CAIRN_METRIC_DEFAULT;
     space->context.folder = crn_store_folder(collection->db->store);
     crn_store_uuid(collection->db->store, space->context.uuid);
     space->context.space = space->info;
@@ -136,7 +140,8 @@ static cairn_status follow_once(struct crn_live_space *space, struct crn_reader 
     }
     if (status != CAIRN_OK) goto failed;
     struct expiry_walk expiry = {.space = space, .view = view, .err = err};
-    status = crn_read_expired(reader, space->collection->id, now_ms, expire_row, &expiry, &view->next_expiry_ms, err);
+    status = crn_read_expired(reader, space->collection->id, now_ms, expire_row, &expiry,
+                              &view->next_expiry_ms, err);
     if (status != CAIRN_OK) goto failed;
     crn_space_publish(space, view);
     return CAIRN_OK;
@@ -172,7 +177,8 @@ static cairn_status follow(struct crn_live_space *space, uint64_t sequence, cair
 
 /* ---- views ---- */
 
-cairn_status crn_space_follow_until(struct crn_live_space *space, uint64_t sequence, struct crn_view **out_view, cairn_error *err)
+cairn_status crn_space_follow_until(struct crn_live_space *space, uint64_t sequence,
+                                    struct crn_view **out_view, cairn_error *err)
 {
     cairn_status status = CAIRN_OK;
 
@@ -180,14 +186,16 @@ cairn_status crn_space_follow_until(struct crn_live_space *space, uint64_t seque
     if (is_current(*out_view, sequence)) return CAIRN_OK;
     crn_view_release(*out_view);
     *out_view = NULL;
-    /* A switch of segments may overtake the snapshot that named them; a second look is then enough. The view may also be
-     * forgotten between following and taking it, when a hand-over runs out of memory. */
+    /* A switch of segments may overtake the snapshot that named them; a second look is then enough. The
+     * view may also be forgotten between following and taking it, when a hand-over runs out of memory. */
     for (int attempt = 0; attempt < 3; attempt++) {
         status = follow(space, sequence, err);
         if (status == CAIRN_OK && (*out_view = crn_live_space_peek(space)) != NULL) return CAIRN_OK;
         if (status != CAIRN_OK && !crn_space_blames_files(status)) return status;
     }
-    return status != CAIRN_OK ? status : crn_error_set(err, CAIRN_NO_MEMORY, "the rows newer than the segments do not fit into memory");
+    return status != CAIRN_OK ? status
+                              : crn_error_set(err, CAIRN_NO_MEMORY,
+                                              "the rows newer than the segments do not fit into memory");
 }
 
 cairn_status crn_live_space_follow(struct crn_live_space *space, struct crn_view **out_view, cairn_error *err)
@@ -195,7 +203,8 @@ cairn_status crn_live_space_follow(struct crn_live_space *space, struct crn_view
     return crn_space_follow_until(space, crn_store_sequence(space->collection->db->store), out_view, err);
 }
 
-/* The view at hand has all rows, whether or not it has heard of a switch. Where nobody else follows that, a search has to. */
+/* The view at hand has all rows, whether or not it has heard of a switch. Where nobody else follows that,
+ * a search has to. */
 static cairn_status view_to_search(struct crn_live_space *space, struct crn_view **out_view, cairn_error *err)
 {
     CRN_TRY(crn_live_space_follow(space, out_view, err));
@@ -215,7 +224,8 @@ cairn_status crn_live_space_view(struct crn_live_space *space, struct crn_view *
     if (status == CAIRN_OK) return CAIRN_OK;
     if (crn_space_blames_files(status)) {
         crn_log(&space->collection->db->log, CAIRN_LOG_WARN, "rebuilding from the rows: %s", cause.message);
-        /* What cannot be rebuilt (a read-only folder, a full disk) is done without; damaged rows are told of by the next try. */
+        /* What cannot be rebuilt (a read-only folder, a full disk) is done without; damaged rows are told
+         * of by the next try. */
         if (crn_space_rebuild(space, NULL, NULL, &cause) != CAIRN_OK) crn_live_space_distrust(space);
         status = crn_live_space_follow(space, out_view, &cause);
     }
@@ -234,8 +244,8 @@ void crn_live_space_catch_up(struct crn_live_space *space, uint64_t sequence)
     if (is_used && crn_space_follow_until(space, sequence, &view, NULL) == CAIRN_OK) crn_view_release(view);
 }
 
-void crn_live_space_apply(struct crn_live_space *space, const struct crn_change *changes, size_t count, uint64_t first,
-                          uint64_t last)
+void crn_live_space_apply(struct crn_live_space *space, const struct crn_change *changes, size_t count,
+                          uint64_t first, uint64_t last)
 {
     struct crn_view *view = NULL;
     cairn_error err;

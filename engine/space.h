@@ -1,15 +1,16 @@
 /*
  * A live vector space: the current view of one dense space of an open collection, and the ways it moves
- * forward. A search asks for a view that holds everything announced so far; if the one at hand is older, the log is
- * followed (or, when that was trimmed, the space is loaded anew). A commit of this process hands its changes over directly, before
- * it is announced: then no search has to read them back.
+ * forward. A search asks for a view that holds everything announced so far; if the one at hand is older,
+ * the log is followed (or, when that was trimmed, the space is loaded anew). A commit of this process
+ * hands its changes over directly, before it is announced: then no search has to read them back.
  *
- * A switch of the list of segments changes where rows stand, not which rows there are, so a view from before it answers as well as
- * one from after it. Whoever switched (or maintenance, when another process did) builds the next view from the one at hand, aside,
- * and puts it in its place (space_regroup.c). Searches never wait for that.
+ * A switch of the list of segments changes where rows stand, not which rows there are, so a view from
+ * before it answers as well as one from after it. Whoever switched (or maintenance, when another process
+ * did) builds the next view from the one at hand, aside, and puts it in its place (space_regroup.c).
+ * Searches never wait for that.
  *
- * Locks: regroup_mutex (who follows a switch), then apply_mutex (who appends and publishes), then view_mutex (the pointer). A search
- * holds none while it searches.
+ * Locks: regroup_mutex (who follows a switch), then apply_mutex (who appends and publishes), then
+ * view_mutex (the pointer). A search holds none while it searches.
  */
 #ifndef CRN_ENGINE_SPACE_H
 #define CRN_ENGINE_SPACE_H
@@ -40,8 +41,8 @@ struct crn_live_space {
     pthread_mutex_t regroup_mutex; /* guards retired */
     struct crn_retired *retired;   /* what the view has dropped and searches may still use */
 
-    /* A segment was found damaged and could not be rebuilt: all is kept in memory. Changed under apply_mutex; read without it by
-     * maintenance, which may be a moment late. */
+    /* A segment was found damaged and could not be rebuilt: all is kept in memory. Changed under
+     * apply_mutex; read without it by maintenance, which may be a moment late. */
     _Atomic bool distrust_segments;
 };
 
@@ -52,19 +53,22 @@ void crn_live_space_release(struct crn_live_space *space);
  * *out_view is released by crn_view_release. NO_COLLECTION when it was dropped. */
 cairn_status crn_live_space_view(struct crn_live_space *space, struct crn_view **out_view, cairn_error *err);
 
-/* The same without repairing: CORRUPT or NO_FILE when a segment cannot be opened. For maintenance, which holds the locks that a
- * rebuild would need. */
-cairn_status crn_live_space_follow(struct crn_live_space *space, struct crn_view **out_view, cairn_error *err);
+/* The same without repairing: CORRUPT or NO_FILE when a segment cannot be opened. For maintenance, which
+ * holds the locks that a rebuild would need. */
+cairn_status crn_live_space_follow(struct crn_live_space *space, struct crn_view **out_view,
+                                   cairn_error *err);
 
-/* As crn_live_space_follow, and the view's parts are the list of segments as it is by now. What goes on from there, the lock
- * `segments` tells. BUSY: the list is switched all the time. */
-cairn_status crn_live_space_settle(struct crn_live_space *space, struct crn_view **out_view, cairn_error *err);
+/* As crn_live_space_follow, and the view's parts are the list of segments as it is by now. What goes on
+ * from there, the lock `segments` tells. BUSY: the list is switched all the time. */
+cairn_status crn_live_space_settle(struct crn_live_space *space, struct crn_view **out_view,
+                                   cairn_error *err);
 
-/* Lets rows go to a new tail from now on, so that the ones before can be dropped as a whole once they are written out. Gives the
- * view as it is then, or NULL when there is none. */
+/* Lets rows go to a new tail from now on, so that the ones before can be dropped as a whole once they are
+ * written out. Gives the view as it is then, or NULL when there is none. */
 struct crn_view *crn_live_space_seal(struct crn_live_space *space);
 
-/* What maintenance does for searches: follows a switch, opens the indexes of segments that are scanned, frees what was dropped. */
+/* What maintenance does for searches: follows a switch, opens the indexes of segments that are scanned,
+ * frees what was dropped. */
 cairn_status crn_live_space_tend(struct crn_live_space *space, cairn_error *err);
 
 /* Frees what the view has dropped and nobody uses any more; or all of it. */
@@ -82,20 +86,23 @@ struct crn_change {
     int64_t expires_at_ms;
 };
 
-/* Applies changes that committed as sequences first..last, if the view stands right before them; otherwise the log will tell. */
-void crn_live_space_apply(struct crn_live_space *space, const struct crn_change *changes, size_t count, uint64_t first,
-                          uint64_t last);
+/* Applies changes that committed as sequences first..last, if the view stands right before them; otherwise
+ * the log will tell. */
+void crn_live_space_apply(struct crn_live_space *space, const struct crn_change *changes, size_t count,
+                          uint64_t first, uint64_t last);
 
 /* The same for a switch of this space's list of segments. */
 void crn_live_space_note_switch(struct crn_live_space *space, uint64_t first, uint64_t last);
 
-/* A commit of this process that cannot be handed over: if the view is in use, the log is followed up to it. */
+/* A commit of this process that cannot be handed over: if the view is in use, the log is followed up to
+ * it. */
 void crn_live_space_catch_up(struct crn_live_space *space, uint64_t sequence);
 
 /* After a damaged segment: next time the space is loaded without segments, from the rows. */
 void crn_live_space_distrust(struct crn_live_space *space);
 
-/* Copies a vector as the space keeps it (normalised for cosine). False: it cannot be, being zero or not finite. */
+/* Copies a vector as the space keeps it (normalised for cosine). False: it cannot be, being zero or not
+ * finite. */
 bool crn_live_space_prepare(const struct crn_live_space *space, const float *vector, float *out);
 
 #endif

@@ -1,4 +1,5 @@
-/* What the files of a live space share: space.c (life, following), space_rows.c (reading), space_regroup.c (switches). */
+/* What the files of a live space share: space.c (life, following), space_rows.c (reading), space_regroup.c
+ * (switches). */
 #ifndef CRN_ENGINE_SPACE_INTERNAL_H
 #define CRN_ENGINE_SPACE_INTERNAL_H
 
@@ -6,17 +7,21 @@
 
 /* ---- space_rows.c; apply_mutex held, the view not published yet ---- */
 
-/* Applies one change. A row's sequence is the view's. `scratch`: [dim], 64-byte aligned; unused without a vector. */
-cairn_status crn_space_change(struct crn_live_space *space, struct crn_view *view, const struct crn_change *change, float *scratch,
-                              cairn_error *err);
+/* Applies one change. A row's sequence is the view's. `scratch`: [dim], 64-byte aligned; unused without a
+ * vector. */
+cairn_status crn_space_change(struct crn_live_space *space, struct crn_view *view,
+                              const struct crn_change *change, float *scratch, cairn_error *err);
 
-/* Applies what the log holds after `after`, and notes in the view that the segments were switched. CONFLICT: the log was trimmed. */
-cairn_status crn_space_follow_log(struct crn_live_space *space, struct crn_view *view, struct crn_reader *reader,
-                                  const struct crn_catalog *catalog, uint64_t after, cairn_error *err);
+/* Applies what the log holds after `after`, and notes in the view that the segments were switched.
+ * CONFLICT: the log was trimmed. */
+cairn_status crn_space_follow_log(struct crn_live_space *space, struct crn_view *view,
+                                  struct crn_reader *reader, const struct crn_catalog *catalog,
+                                  uint64_t after, cairn_error *err);
 
-/* A view of the snapshot. Segments that the view at hand has open are shared. CORRUPT, NO_FILE: one cannot be opened. */
-cairn_status crn_space_load(struct crn_live_space *space, struct crn_reader *reader, const struct crn_catalog *catalog,
-                            struct crn_view **out_view, cairn_error *err);
+/* A view of the snapshot. Segments that the view at hand has open are shared. CORRUPT, NO_FILE: one cannot
+ * be opened. */
+cairn_status crn_space_load(struct crn_live_space *space, struct crn_reader *reader,
+                            const struct crn_catalog *catalog, struct crn_view **out_view, cairn_error *err);
 
 /* Parts that could not be opened have no segment: cuts them off, so that the view can be released. */
 void crn_space_forget_unopened(struct crn_view *view);
@@ -27,13 +32,15 @@ void crn_space_forget_unopened(struct crn_view *view);
 void crn_space_publish(struct crn_live_space *space, struct crn_view *view);
 
 /* A view of `sequence` or later. As crn_live_space_follow. */
-cairn_status crn_space_follow_until(struct crn_live_space *space, uint64_t sequence, struct crn_view **out_view, cairn_error *err);
+cairn_status crn_space_follow_until(struct crn_live_space *space, uint64_t sequence,
+                                    struct crn_view **out_view, cairn_error *err);
 
 /* ---- space_regroup.c ---- */
 
-/* Brings the view's parts to the list of segments, unless another thread is at it. *out_view, the view at hand, is replaced by the
- * new one. CORRUPT, NO_FILE: a segment cannot be opened. */
-cairn_status crn_space_regroup_alone(struct crn_live_space *space, struct crn_view **out_view, cairn_error *err);
+/* Brings the view's parts to the list of segments, unless another thread is at it. *out_view, the view at
+ * hand, is replaced by the new one. CORRUPT, NO_FILE: a segment cannot be opened. */
+cairn_status crn_space_regroup_alone(struct crn_live_space *space, struct crn_view **out_view,
+                                     cairn_error *err);
 
 static inline bool crn_space_blames_files(cairn_status status)
 {

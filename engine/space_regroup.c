@@ -1,16 +1,20 @@
 /*
- * Following a switch of the list of segments. The rows of a space are the same before and after one, they only stand elsewhere:
- * in a segment that was the tail, or in one made of several. So the next view is made of the one at hand:
+ * Following a switch of the list of segments. The rows of a space are the same before and after one, they
+ * only stand elsewhere: in a segment that was the tail, or in one made of several. So the next view is
+ * made of the one at hand:
  *
  * 1. The list is read, and the view brought to the snapshot's sequence or beyond.
- * 2. Aside, without apply_mutex: segments that both have are shared, with their bitmaps; the others are opened, verified and given
- *    bitmaps. A row of a new segment lives if, in the view at hand, it lives in a place that goes: a segment that is not listed any
- *    more, or a row of a tail that the list covers. All rows that live in such a place must be found so, else the space is
- *    loaded anew. What is changed meanwhile is noted in `touched`.
- * 3. Under apply_mutex, briefly: what was touched is dead in the new segments (it stands in the tail, or nowhere); the bitmaps of
- *    the shared ones and the tails come from the view as it is now; rows of tails that the list covers are left out.
+ * 2. Aside, without apply_mutex: segments that both have are shared, with their bitmaps; the others are
+ *    opened, verified and given bitmaps. A row of a new segment lives if, in the view at hand, it lives in
+ *    a place that goes: a segment that is not listed any more, or a row of a tail that the list covers.
+ *    All rows that live in such a place must be found so, else the space is loaded anew. What is changed
+ *    meanwhile is noted in `touched`.
+ * 3. Under apply_mutex, briefly: what was touched is dead in the new segments (it stands in the tail, or
+ *    nowhere); the bitmaps of the shared ones and the tails come from the view as it is now; rows of tails
+ *    that the list covers are left out.
  *
- * What the view drops (mappings, tails) is kept until no search uses it and freed by maintenance: unmapping gigabytes takes long.
+ * What the view drops (mappings, tails) is kept until no search uses it and freed by maintenance:
+ * unmapping gigabytes takes long.
  */
 #include "engine/space_internal.h"
 
@@ -33,9 +37,9 @@ struct regrouping {
     struct crn_segment_entry *entries;
     uint64_t listed; /* the snapshot's sequence */
     uint64_t layout;
-    struct crn_view *from; /* the view at hand when it began */
-    struct crn_view *to;   /* parts only, until the end */
-    uint32_t *origins;     /* [to->part_count]: the part of `from` over the same file, or NO_ORIGIN */
+    struct crn_view *from;    /* the view at hand when it began */
+    struct crn_view *to;      /* parts only, until the end */
+    uint32_t *origins;        /* [to->part_count]: the part of `from` over the same file, or NO_ORIGIN */
     roaring_bitmap_t *moving; /* locals that live in places that go */
     cairn_error *err;
 };
@@ -53,7 +57,8 @@ static void retire(struct crn_live_space *space, struct crn_segment *segment, st
     space->retired = retired;
 }
 
-static void retire_dropped(struct crn_live_space *space, const struct crn_view *before, const struct crn_view *after)
+static void retire_dropped(struct crn_live_space *space, const struct crn_view *before,
+                           const struct crn_view *after)
 {
     for (uint32_t i = 0; i < before->part_count; i++) {
         uint32_t kept = 0;
@@ -73,7 +78,8 @@ void crn_live_space_drop_retired(struct crn_live_space *space, bool all)
 
     while (*link != NULL) {
         struct crn_retired *retired = *link;
-        _Atomic uint32_t *references = retired->segment != NULL ? &retired->segment->references : &retired->tail->references;
+        _Atomic uint32_t *references =
+            retired->segment != NULL ? &retired->segment->references : &retired->tail->references;
         /* Acquire: what the last user did comes before. Nobody can take it up again, no view has it. */
         if (!all && atomic_load_explicit(references, memory_order_acquire) != 1) {
             link = &retired->next;
@@ -101,7 +107,9 @@ static cairn_status warm_part(const struct regrouping *work, struct crn_segment 
 {
     const struct crn_live_space *space = work->space;
 
-    if (space->collection->db->maintenance == NULL || !atomic_load_explicit(&space->searched, memory_order_relaxed)) return CAIRN_OK;
+    if (space->collection->db->maintenance == NULL ||
+        !atomic_load_explicit(&space->searched, memory_order_relaxed))
+        return CAIRN_OK;
     CRN_TRY(crn_segment_warm(segment, work->err));
     crn_segment_open_index(segment);
     return CAIRN_OK;
@@ -132,7 +140,8 @@ static cairn_status open_part(struct regrouping *work, uint32_t i)
 static void gather_part(struct regrouping *work, const struct crn_view_part *part)
 {
     for (uint32_t p = 0; p < part->segment->count; p++) {
-        if (part->live == NULL || crn_bits_get(part->live->words, p)) roaring_bitmap_add(work->moving, part->segment->locals[p]);
+        if (part->live == NULL || crn_bits_get(part->live->words, p))
+            roaring_bitmap_add(work->moving, part->segment->locals[p]);
     }
 }
 
@@ -150,7 +159,8 @@ static cairn_status place_in_part(struct regrouping *work, uint32_t i)
     const struct crn_segment *segment = work->to->parts[i].segment;
 
     for (uint32_t p = 0; p < segment->count; p++) {
-        if (!roaring_bitmap_remove_checked(work->moving, segment->locals[p])) CRN_TRY(crn_view_kill(work->to, i, p, work->err));
+        if (!roaring_bitmap_remove_checked(work->moving, segment->locals[p]))
+            CRN_TRY(crn_view_kill(work->to, i, p, work->err));
     }
     return CAIRN_OK;
 }
@@ -171,7 +181,8 @@ static cairn_status place_rows(struct regrouping *work)
     }
     const uint64_t left = roaring_bitmap_get_cardinality(work->moving);
     if (left == 0) return CAIRN_OK;
-    return crn_error_set(work->err, CAIRN_CONFLICT, "%llu rows are in none of the new segments", (unsigned long long)left);
+    return crn_error_set(work->err, CAIRN_CONFLICT, "%llu rows are in none of the new segments",
+                         (unsigned long long)left);
 }
 
 static cairn_status prepare(struct regrouping *work, uint32_t count)
@@ -179,7 +190,8 @@ static cairn_status prepare(struct regrouping *work, uint32_t count)
     work->to = crn_view_create(count);
     work->origins = crn_mem_array(count, sizeof *work->origins);
     work->moving = roaring_bitmap_create();
-    if (work->to == NULL || work->origins == NULL || work->moving == NULL) return crn_error_no_memory(work->err, sizeof *work->to);
+    if (work->to == NULL || work->origins == NULL || work->moving == NULL)
+        return crn_error_no_memory(work->err, sizeof *work->to);
     for (uint32_t i = 0; i < count; i++) {
         const cairn_status status = open_part(work, i);
         if (status != CAIRN_OK) {
@@ -205,7 +217,8 @@ static cairn_status take_tails(struct regrouping *work, const struct crn_view *n
         crn_bits_retain(tail.dead);
         to->tails[to->tail_count++] = tail;
     }
-    /* Rows go to a new tail when the last one has begun to be covered: then it will soon be covered as a whole. */
+    /* Rows go to a new tail when the last one has begun to be covered: then it will soon be covered as a
+     * whole. */
     if (to->tail_count != 0 && to->tails[to->tail_count - 1].tail == now->tails[now->tail_count - 1].tail &&
         (to->tails[to->tail_count - 1].begin == 0 || to->tail_count == CRN_VIEW_TAILS_MAX)) {
         return CAIRN_OK;
@@ -254,7 +267,8 @@ static cairn_status put_in_place(struct regrouping *work)
         crn_space_publish(space, work->to);
     }
     pthread_mutex_unlock(&space->apply_mutex);
-    if (status == CAIRN_OK && space->collection->db->maintenance != NULL) retire_dropped(space, now, work->to);
+    if (status == CAIRN_OK && space->collection->db->maintenance != NULL)
+        retire_dropped(space, now, work->to);
     crn_view_release(now);
     return status;
 }
@@ -267,7 +281,8 @@ static cairn_status read_list(struct regrouping *work, uint32_t *out_count)
 
     CRN_TRY(crn_store_read_begin(work->space->collection->db->store, &reader, work->err));
     cairn_status status = crn_read_sequence(reader, &work->listed, work->err);
-    if (status == CAIRN_OK) status = crn_read_segments(reader, work->space->info->id, &work->entries, out_count, work->err);
+    if (status == CAIRN_OK)
+        status = crn_read_segments(reader, work->space->info->id, &work->entries, out_count, work->err);
     crn_store_read_end(reader);
     return status;
 }
@@ -333,7 +348,8 @@ static cairn_status regroup(struct crn_live_space *space, cairn_error *err)
     return status;
 }
 
-cairn_status crn_space_regroup_alone(struct crn_live_space *space, struct crn_view **out_view, cairn_error *err)
+cairn_status crn_space_regroup_alone(struct crn_live_space *space, struct crn_view **out_view,
+                                     cairn_error *err)
 {
     if (pthread_mutex_trylock(&space->regroup_mutex) != 0) return CAIRN_OK;
     const cairn_status status = regroup(space, err);
@@ -360,7 +376,9 @@ cairn_status crn_live_space_settle(struct crn_live_space *space, struct crn_view
         /* Files may be gone because the list was switched once more. */
         if (status != CAIRN_OK && !crn_space_blames_files(status)) return status;
     }
-    return status != CAIRN_OK ? status : crn_error_set(err, CAIRN_BUSY, "the list of segments is switched all the time");
+    return status != CAIRN_OK
+               ? status
+               : crn_error_set(err, CAIRN_BUSY, "the list of segments is switched all the time");
 }
 
 struct crn_view *crn_live_space_seal(struct crn_live_space *space)
@@ -398,7 +416,8 @@ cairn_status crn_live_space_tend(struct crn_live_space *space, cairn_error *err)
     for (uint32_t i = 0; i < view->part_count; i++) {
         struct crn_segment *segment = view->parts[i].segment;
         /* Relaxed: a hint, as it is for searches. */
-        if (atomic_load_explicit(&segment->scanned_bytes, memory_order_relaxed) != 0) crn_segment_open_index(segment);
+        if (atomic_load_explicit(&segment->scanned_bytes, memory_order_relaxed) != 0)
+            crn_segment_open_index(segment);
     }
     crn_view_release(view);
     return CAIRN_OK;

@@ -1,4 +1,5 @@
-/* A space's views, made from the rows: changing one that is not published yet, following the log, loading one whole. */
+/* A space's views, made from the rows: changing one that is not published yet, following the log, loading
+ * one whole. */
 #include "engine/space_internal.h"
 
 #include "base/error.h"
@@ -9,8 +10,8 @@
 
 /* ---- changing a view that is not published yet ---- */
 
-cairn_status crn_space_change(struct crn_live_space *space, struct crn_view *view, const struct crn_change *change, float *scratch,
-                              cairn_error *err)
+cairn_status crn_space_change(struct crn_live_space *space, struct crn_view *view,
+                              const struct crn_change *change, float *scratch, cairn_error *err)
 {
     struct crn_view_tail *last = &view->tails[view->tail_count - 1];
 
@@ -19,9 +20,13 @@ cairn_status crn_space_change(struct crn_live_space *space, struct crn_view *vie
     CRN_TRY(crn_view_kill_in_tails(view, change->local, err));
     if (change->vector == NULL) return CAIRN_OK;
     if (!crn_live_space_prepare(space, change->vector, scratch)) {
-        return crn_error_set(err, CAIRN_CORRUPT, "row %u holds a vector that cannot be searched", change->local);
+        return crn_error_set(err, CAIRN_CORRUPT, "row %u holds a vector that cannot be searched",
+                             change->local);
     }
-    const struct crn_tail_row row = {.local = change->local, .vector = scratch, .id = change->id, .id_size = change->id_size,
+    const struct crn_tail_row row = {.local = change->local,
+                                     .vector = scratch,
+                                     .id = change->id,
+                                     .id_size = change->id_size,
                                      .sequence = view->sequence};
     CRN_TRY(crn_tail_append(last->tail, &row, err));
     last->count = last->tail->count;
@@ -42,7 +47,8 @@ struct row_walk {
 };
 
 static cairn_status row_walk_init(struct row_walk *walk, struct crn_live_space *space, struct crn_view *view,
-                                  struct crn_reader *reader, const struct crn_catalog *catalog, cairn_error *err)
+                                  struct crn_reader *reader, const struct crn_catalog *catalog,
+                                  cairn_error *err)
 {
     const size_t size = space->info->dim * sizeof(float);
 
@@ -68,8 +74,10 @@ static cairn_status follow_row(struct row_walk *walk, uint32_t local)
     struct crn_change change = {.local = local, .id = id};
 
     crn_buf_clear(&walk->memory);
-    cairn_status status = crn_read_record(walk->reader, walk->catalog, local, true, &walk->memory, &record, walk->err);
-    if (status == CAIRN_NOT_FOUND) return crn_space_change(walk->space, walk->view, &change, walk->scratch, walk->err);
+    cairn_status status =
+        crn_read_record(walk->reader, walk->catalog, local, true, &walk->memory, &record, walk->err);
+    if (status == CAIRN_NOT_FOUND)
+        return crn_space_change(walk->space, walk->view, &change, walk->scratch, walk->err);
     if (status != CAIRN_OK) return status;
     for (uint32_t i = 0; i < record.vector_count; i++) {
         if (record.vectors[i].space != walk->space->info->id) continue;
@@ -91,10 +99,12 @@ static cairn_status load_row(void *ctx, const struct crn_record *record)
     size_t offset = 0, size = 0;
 
     crn_buf_clear(&walk->memory);
-    CRN_TRY(crn_read_vector(walk->reader, walk->space->info->id, record->local, &walk->memory, &offset, &size, walk->err));
+    CRN_TRY(crn_read_vector(walk->reader, walk->space->info->id, record->local, &walk->memory, &offset, &size,
+                            walk->err));
     if (size == 0) return CAIRN_OK;
     if (size != walk->space->info->dim * sizeof(float)) {
-        return crn_error_set(walk->err, CAIRN_CORRUPT, "row %u holds a vector of %zu bytes", record->local, size);
+        return crn_error_set(walk->err, CAIRN_CORRUPT, "row %u holds a vector of %zu bytes", record->local,
+                             size);
     }
     memcpy(walk->aligned, walk->memory.data + offset, size);
     const struct crn_change change = {
@@ -106,8 +116,9 @@ static cairn_status load_row(void *ctx, const struct crn_record *record)
     return crn_space_change(walk->space, walk->view, &change, walk->scratch, walk->err);
 }
 
-static cairn_status load_all_rows(struct crn_live_space *space, struct crn_view *view, struct crn_reader *reader,
-                                  const struct crn_catalog *catalog, cairn_error *err)
+static cairn_status load_all_rows(struct crn_live_space *space, struct crn_view *view,
+                                  struct crn_reader *reader, const struct crn_catalog *catalog,
+                                  cairn_error *err)
 {
     struct row_walk walk;
     cairn_status status = row_walk_init(&walk, space, view, reader, catalog, err);
@@ -137,8 +148,9 @@ static cairn_status note_entry(void *ctx, const struct crn_log_entry *entry)
     return CAIRN_OK;
 }
 
-cairn_status crn_space_follow_log(struct crn_live_space *space, struct crn_view *view, struct crn_reader *reader,
-                                  const struct crn_catalog *catalog, uint64_t after, cairn_error *err)
+cairn_status crn_space_follow_log(struct crn_live_space *space, struct crn_view *view,
+                                  struct crn_reader *reader, const struct crn_catalog *catalog,
+                                  uint64_t after, cairn_error *err)
 {
     struct log_walk log = {.space = space, .changed = roaring_bitmap_create()};
     roaring_uint32_iterator_t rows;
@@ -161,9 +173,10 @@ cairn_status crn_space_follow_log(struct crn_live_space *space, struct crn_view 
 
 /* ---- loading ---- */
 
-/* The segment of the entry, from the view at hand where it is open. What that view knows of it, it knows for good: rows only die. */
-static cairn_status take_part(struct crn_live_space *space, const struct crn_segment_entry *entry, struct crn_view_part *part,
-                              bool *out_known, cairn_error *err)
+/* The segment of the entry, from the view at hand where it is open. What that view knows of it, it knows
+ * for good: rows only die. */
+static cairn_status take_part(struct crn_live_space *space, const struct crn_segment_entry *entry,
+                              struct crn_view_part *part, bool *out_known, cairn_error *err)
 {
     const struct crn_view *at_hand = space->view;
 
@@ -187,8 +200,8 @@ static cairn_status take_part(struct crn_live_space *space, const struct crn_seg
     return CAIRN_OK;
 }
 
-static cairn_status open_parts(struct crn_live_space *space, struct crn_view *view, const struct crn_segment_entry *entries,
-                               cairn_error *err)
+static cairn_status open_parts(struct crn_live_space *space, struct crn_view *view,
+                               const struct crn_segment_entry *entries, cairn_error *err)
 {
     bool *known = crn_mem_calloc(view->part_count, sizeof *known);
     cairn_status status = known == NULL ? crn_error_no_memory(err, view->part_count) : CAIRN_OK;
@@ -209,8 +222,8 @@ void crn_space_forget_unopened(struct crn_view *view)
     view->part_count = opened;
 }
 
-cairn_status crn_space_load(struct crn_live_space *space, struct crn_reader *reader, const struct crn_catalog *catalog,
-                            struct crn_view **out_view, cairn_error *err)
+cairn_status crn_space_load(struct crn_live_space *space, struct crn_reader *reader,
+                            const struct crn_catalog *catalog, struct crn_view **out_view, cairn_error *err)
 {
     struct crn_segment_entry *entries = NULL;
     uint32_t count = 0;

@@ -1,8 +1,8 @@
 /*
  * A tail: rows of a vector space that are newer than its segments, in memory. It only grows: one thread
  * appends (under the space's apply mutex), and any number read the rows below the count that their
- * view names, without a lock, because rows never move or change. Which rows are dead, and which stand in a segment
- * by now, is the view's business; a tail whose rows all do is dropped as a whole.
+ * view names, without a lock, because rows never move or change. Which rows are dead, and which stand in a
+ * segment by now, is the view's business; a tail whose rows all do is dropped as a whole.
  */
 #ifndef CRN_ENGINE_TAIL_H
 #define CRN_ENGINE_TAIL_H
@@ -17,10 +17,10 @@
 #define CRN_TAIL_CHUNKS_MAX 65536u
 
 struct crn_tail_chunk {
-    float *vectors;         /* [chunk_rows][dim] */
-    uint32_t *locals;       /* [chunk_rows] */
-    const char **ids;       /* [chunk_rows], encoded (id.h), inside the tail's blocks */
-    uint64_t *sequences;    /* [chunk_rows], ascending: the log sequence by which the row was written, or a later one */
+    float *vectors;      /* [chunk_rows][dim] */
+    uint32_t *locals;    /* [chunk_rows] */
+    const char **ids;    /* [chunk_rows], encoded (id.h), inside the tail's blocks */
+    uint64_t *sequences; /* [chunk_rows], ascending: of the log when the row was written, or later */
 };
 
 struct crn_id_block;
@@ -28,8 +28,8 @@ struct crn_id_block;
 struct crn_tail {
     _Atomic uint32_t references;
     uint32_t dim;
-    uint32_t chunk_rows; /* a power of two */
-    uint32_t count;      /* the appender's; readers use their view's */
+    uint32_t chunk_rows;            /* a power of two */
+    uint32_t count;                 /* the appender's; readers use their view's */
     struct crn_tail_chunk **chunks; /* [CRN_TAIL_CHUNKS_MAX], reserved at once so that it never moves */
     struct crn_id_block *blocks;
     struct crn_local_map map; /* the appender's: where each local's newest row stands */

@@ -17,7 +17,8 @@ struct crn_bits *crn_bits_create(size_t word_count)
 
 void crn_bits_release(struct crn_bits *bits)
 {
-    if (bits != NULL && atomic_fetch_sub_explicit(&bits->references, 1, memory_order_acq_rel) == 1) crn_mem_free(bits);
+    if (bits != NULL && atomic_fetch_sub_explicit(&bits->references, 1, memory_order_acq_rel) == 1)
+        crn_mem_free(bits);
 }
 
 struct crn_bits *crn_bits_retain(struct crn_bits *bits)
@@ -32,7 +33,8 @@ static cairn_status bits_own(struct crn_bits **bits, size_t word_count, cairn_er
 {
     struct crn_bits *old = *bits;
 
-    if (old->word_count >= word_count && atomic_load_explicit(&old->references, memory_order_acquire) == 1) return CAIRN_OK;
+    if (old->word_count >= word_count && atomic_load_explicit(&old->references, memory_order_acquire) == 1)
+        return CAIRN_OK;
     const size_t words = old->word_count > word_count ? old->word_count : word_count;
     struct crn_bits *copy = crn_bits_create(words);
     if (copy == NULL) return crn_error_no_memory(err, words * sizeof *copy->words);
@@ -60,7 +62,8 @@ struct crn_view *crn_view_copy(const struct crn_view *view)
     struct crn_view *copy = crn_view_create(view->part_count);
 
     if (copy == NULL) return NULL;
-    memcpy((char *)copy + begin, (const char *)view + begin, sizeof *view + view->part_count * sizeof *view->parts - begin);
+    memcpy((char *)copy + begin, (const char *)view + begin,
+           sizeof *view + view->part_count * sizeof *view->parts - begin);
     for (uint32_t t = 0; t < copy->tail_count; t++) {
         crn_tail_retain(copy->tails[t].tail);
         crn_bits_retain(copy->tails[t].dead);
@@ -174,13 +177,15 @@ cairn_status crn_view_kill_in_tails(struct crn_view *view, uint32_t local, cairn
 
     for (uint32_t t = 0; t < view->tail_count; t++) {
         const struct crn_view_tail *tail = &view->tails[t];
-        if (!crn_tail_find(tail->tail, local, &position) || position < tail->begin || position >= tail->count) continue;
+        if (!crn_tail_find(tail->tail, local, &position) || position < tail->begin || position >= tail->count)
+            continue;
         CRN_TRY(crn_view_kill_tail(view, t, position, err));
     }
     return CAIRN_OK;
 }
 
-static cairn_status mask_local(struct crn_view *view, uint32_t newer, const bool *known, uint32_t local, cairn_error *err)
+static cairn_status mask_local(struct crn_view *view, uint32_t newer, const bool *known, uint32_t local,
+                               cairn_error *err)
 {
     for (uint32_t i = 0; i < newer; i++) {
         if (known != NULL && known[i] && known[newer]) continue;
@@ -198,8 +203,10 @@ cairn_status crn_view_mask_parts(struct crn_view *view, const bool *known, cairn
         const struct crn_segment *newer = view->parts[i].segment;
         const bool is_known = known != NULL && known[i];
         if (is_known && !new_below) continue;
-        for (uint32_t r = 0; r < newer->count; r++) CRN_TRY(mask_local(view, i, known, newer->locals[r], err));
-        for (uint32_t r = 0; r < newer->kill_count; r++) CRN_TRY(mask_local(view, i, known, newer->kills[r], err));
+        for (uint32_t r = 0; r < newer->count; r++)
+            CRN_TRY(mask_local(view, i, known, newer->locals[r], err));
+        for (uint32_t r = 0; r < newer->kill_count; r++)
+            CRN_TRY(mask_local(view, i, known, newer->kills[r], err));
         new_below |= !is_known;
     }
     return CAIRN_OK;

@@ -33,7 +33,9 @@ static void put(cairn_collection *collection, struct crn_rng *rng, uint64_t id)
     float vector[DIM];
 
     for (int c = 0; c < DIM; c++) vector[c] = (float)crn_rng_normal(rng);
-    ok(cairn_upsert(collection, CAIRN_OPTIONS(cairn_pattern, .id_type = CAIRN_ID_U64, .id_u64 = id, .vector = vector), 1, err));
+    ok(cairn_upsert(collection,
+                    CAIRN_OPTIONS(cairn_pattern, .id_type = CAIRN_ID_U64, .id_u64 = id, .vector = vector), 1,
+                    err));
 }
 
 static void delete_id(cairn_collection *collection, uint64_t id)
@@ -50,11 +52,14 @@ static char *describe(cairn_collection *collection)
     size_t used = 0;
 
     for (int exact = 0; exact < 2; exact++) {
-        ok(cairn_search(collection, CAIRN_OPTIONS(cairn_query, .vector = vector, .k = 1000, .exact = exact, .oversampling = 1000),
-                        &results, err));
+        ok(cairn_search(
+            collection,
+            CAIRN_OPTIONS(cairn_query, .vector = vector, .k = 1000, .exact = exact, .oversampling = 1000),
+            &results, err));
         for (size_t i = 0; i < cairn_results_count(results); i++) {
             const cairn_hit *hit = cairn_results_at(results, i);
-            used += (size_t)snprintf(text + used, 65536 - used, "%llu:%a ", (unsigned long long)hit->id.u64, (double)hit->distance);
+            used += (size_t)snprintf(text + used, 65536 - used, "%llu:%a ", (unsigned long long)hit->id.u64,
+                                     (double)hit->distance);
         }
         used += (size_t)snprintf(text + used, 65536 - used, "| ");
         cairn_results_free(results);
@@ -103,7 +108,8 @@ static void an_index_comes_to_an_open_segment(void **state)
     cairn_collection *indexed;
 
     ok(cairn_collection_open(fixture->database.db, "indexed",
-                             CAIRN_OPTIONS(cairn_collection_options, .dim = DIM, .index = "faiss:HNSW16"), &indexed, err));
+                             CAIRN_OPTIONS(cairn_collection_options, .dim = DIM, .index = "faiss:HNSW16"),
+                             &indexed, err));
     for (uint64_t id = 0; id < 300; id++) put(indexed, &fixture->rng, id);
     flush(indexed);
     delete_id(indexed, 7);
@@ -133,7 +139,8 @@ static void the_background_opens_indexes_that_are_asked_for(void **state)
     bool is_open = false;
 
     ok(cairn_collection_open(fixture->database.db, "indexed",
-                             CAIRN_OPTIONS(cairn_collection_options, .dim = DIM, .index = "faiss:HNSW16"), &indexed, err));
+                             CAIRN_OPTIONS(cairn_collection_options, .dim = DIM, .index = "faiss:HNSW16"),
+                             &indexed, err));
     for (uint64_t id = 0; id < 300; id++) put(indexed, &fixture->rng, id);
     ok(cairn_optimize(indexed, NULL, NULL, err));
     cairn_collection_close(indexed);
@@ -173,7 +180,8 @@ static void a_view_behind_a_switch_has_all_rows(void **state)
     put(fixture->notes, &fixture->rng, 3);
     delete_id(fixture->notes, 4);
     /* The other handle hears of all of it. It was not asked to follow the switch, and is right without. */
-    ok(crn_space_follow_until(space_of(second.notes), crn_store_sequence(second.database.db->store), &view, err));
+    ok(crn_space_follow_until(space_of(second.notes), crn_store_sequence(second.database.db->store), &view,
+                              err));
     assert_true(crn_view_is_behind(view));
     assert_int_equal(view->part_count, 0);
     assert_ptr_equal(view->tails[0].tail, tail);
@@ -223,7 +231,8 @@ static void a_view_that_followed_is_one_that_was_loaded(void **state)
     open_notes(&second);
     for (int step = 0; step < STEPS; step++) {
         change_something(fixture, crn_rng_below(&fixture->rng, 3) ? fixture->notes : second.notes);
-        if (crn_rng_below(&fixture->rng, 3) == 0) free(describe(second.notes)); /* it is now and then far behind */
+        if (crn_rng_below(&fixture->rng, 3) == 0)
+            free(describe(second.notes)); /* it is now and then far behind */
         if (step % 5 != 4) continue;
         struct fixture fresh = *fixture;
         ok(cairn_open(fixture->database.path, &fixture->options, &fresh.database.db, err));

@@ -355,7 +355,8 @@ static void killing_in_a_copy_leaves_the_original(void **state)
     const size_t size = crn_id_encode(CAIRN_ID_U64, NULL, 0, 9, id);
 
     for (uint32_t i = 0; i < 70; i++)
-        ok(crn_tail_append(view->tails[0].tail, &(struct crn_tail_row){9 + i, (const float[DIM]){1}, id, size, 1}, err));
+        ok(crn_tail_append(view->tails[0].tail,
+                           &(struct crn_tail_row){9 + i, (const float[DIM]){1}, id, size, 1}, err));
     view->tails[0].count = 65; /* the view does not know the newest rows */
     ok(crn_view_kill_local(view, 2, err));
     ok(crn_view_kill_tail(view, 0, 64, err));
