@@ -1,0 +1,191 @@
+/*
+ * The graph index's core: a navigable graph over quantized rows (quant/graph_row.h), searched by following, from a few
+ * entries, the neighbours that seem nearest. Knows nothing of SQLite, segments or files.
+ *
+ *   graph_frame.c   how vectors become rotated codes, and distances squared ones
+ *   graph_walk.h    the search loop, compiled once for each instruction set (graph_walk_*.c)
+ *   graph_insert.c  adding nodes: search, prune, link
+ *   graph_build.c   building a whole graph: insert all, improve, order
+ *   graph_file.c    writing, opening and checking
+ *   index_graph.c   the index backend over all this
+ *
+ * Nodes are numbered 0..count-1. There are no levels: searches begin at the nearest of a sample of nodes.
+ *
+ * Sources: neighbour lists pruned by distance among themselves (Malkov and Yashunin, TPAMI 2018; with alpha as in DiskANN,
+ * Subramanya et al., NeurIPS 2019); codes of neighbours beside the lists (SymphonyQG, SIGMOD 2025; NGT-QG). Ours: codes of
+ * residuals between neighbours, int8 vectors in the row, nodes marked when visited rather than when seen, insertion that
+ * judges reverse links by the same codes.
+ */
+#ifndef CRN_ENGINE_GRAPH_H
+#define CRN_ENGINE_GRAPH_H
+
+#include "quant/graph_row.h"
+#include "quant/kernels.h"
+#include "quant/rotation.h"
+
+#include <cairn/status.h>
+#include <stdatomic.h>
+
+#define CRN_GRAPH_ENTRY_BLOCKS 16u /* of CRN_GRAPH_DEGREE sampled nodes each */
+#define CRN_GRAPH_ENTRIES (CRN_GRAPH_ENTRY_BLOCKS * CRN_GRAPH_DEGREE)
+
+/* ---- frame ---- */
+
+/*
+ * z = rotation((x - mean) * gain). For dot products a node also has a height h = sqrt(R^2 - |gain x|^2), the
+ * dimension that makes all nodes equally long, so that the nearest by Euclidean distance are the largest by dot
+ * product (Bachrach et al., RecSys 2014). Queries have none, and no dimension is spent on it.
+ */
+struct crn_graph_frame {
+    enum crn_op op; /* DOT or L2 */
+    bool heights;   /* DOT over vectors of different lengths */
+    uint32_t dim;
+    uint32_t dims; /* of z */
+    float gain;
+    float radius2;        /* R^2, when heights */
+    float mean_norm2;     /* |gain mean|^2 */
+    const float *mean;    /* [dim] */
+    const float *mean_z;  /* [dims]: gain * mean, rotated */
+    struct crn_rotation rotation;
+};
+
+/* What a vector becomes. */
+struct crn_graph_point {
+    float weight;   /* as graph_row.h has it */
+    float norm2;    /* |z|^2 */
+    float height;   /* 0 without heights */
+    float constant; /* of a query */
+};
+
+/* Bytes of memory for a frame's arrays, aligned to 64. */
+size_t crn_graph_frame_bytes(uint32_t dim);
+/* Lays a frame out in memory: the caller then fills mean, gain, radius2 and calls crn_graph_frame_finish. */
+void crn_graph_frame_init(struct crn_graph_frame *frame, enum crn_op op, uint32_t dim, uint64_t seed, void *memory);
+void crn_graph_frame_finish(struct crn_graph_frame *frame);
+/* Chooses mean, gain and radius from rows[count][dim], of which `sampled` are looked at. */
+void crn_graph_frame_fit(struct crn_graph_frame *frame, const float *rows, size_t count);
+/* z[dims], aligned to 64 bytes. */
+void crn_graph_frame_point(const struct crn_graph_frame *frame, const float *vector, float *z, struct crn_graph_point *out);
+
+/* ---- graph ---- */
+
+struct crn_graph {
+    struct crn_graph_layout layout;
+    struct crn_graph_frame frame;
+    uint8_t *rows;    /* [count][layout.row_bytes] */
+    uint8_t *entries; /* [CRN_GRAPH_ENTRY_BLOCKS] rows of a node at the origin, whose neighbours are the sample */
+    uint32_t entry_blocks;
+    uint32_t count;
+    const float *heights; /* [count], of graphs being built with heights; else NULL */
+    bool live;            /* rows change while they are searched: each is locked for the time of a visit */
+    /* Rows whose bytes are not proven yet are asked for before they are read; NULL: all are. False: damaged. */
+    bool (*prove)(void *ctx, const uint8_t *row);
+    void *prove_ctx;
+};
+
+static inline uint8_t *crn_graph_row(const struct crn_graph *graph, uint32_t node)
+{
+    return graph->rows + (size_t)node * graph->layout.row_bytes;
+}
+
+/* ---- searching ---- */
+
+/* A pool or list key: the bits of a distance that is not negative, above a node's number. Ascending like distances. */
+static inline uint64_t crn_graph_key(float distance, uint32_t node)
+{
+    uint32_t bits;
+
+    distance = distance > 0 ? distance : 0;
+    memcpy(&bits, &distance, sizeof bits);
+    return (uint64_t)bits << 32 | node;
+}
+
+static inline float crn_graph_key_distance(uint64_t key)
+{
+    const uint32_t bits = (uint32_t)(key >> 32);
+    float distance;
+
+    memcpy(&distance, &bits, sizeof distance);
+    return distance;
+}
+
+#define CRN_GRAPH_KEY_NODE 0xffffffu
+#define CRN_GRAPH_KEY_PAD 8u /* keys of UINT64_MAX behind a list: whole vectors are compared */
+
+/* The memory of one search. Confined. */
+struct crn_graph_scratch {
+    struct crn_graph_query query;
+    void *query_memory;
+    uint64_t *pool; /* [effort_max + pad] nodes seen, ascending by estimate */
+    uint64_t *near; /* [near_max + pad] nodes visited, ascending by code distance */
+    uint64_t *seen; /* a bit for each node visited */
+    uint32_t *log;  /* [log_max] nodes whose bit is set */
+    uint32_t pool_max, near_max, log_max, node_max;
+    uint32_t near_count, log_count, hops;
+    bool damaged;
+};
+
+struct crn_graph_ask {
+    uint32_t effort; /* places of the pool */
+    uint32_t keep;   /* places of the list of visited nodes */
+    float height;    /* of the query, in graphs with heights being built */
+    /* Nodes that may be listed: bit positions[node] (or node, when NULL) of allow; NULL: all. */
+    const uint64_t *allow;
+    const uint32_t *positions;
+};
+
+/* Grows what is too small. NO_MEMORY leaves a scratch that can be released or tried again. */
+cairn_status crn_graph_scratch_reserve(struct crn_graph_scratch *scratch, uint32_t dims, uint32_t nodes, uint32_t effort,
+                                       uint32_t keep, cairn_error *err);
+void crn_graph_scratch_release(struct crn_graph_scratch *scratch);
+
+/* Visits nodes, beginning with scratch->query prepared, until the `effort` nearest seen are visited; leaves the nearest of them in
+ * scratch->near[near_count]. */
+void crn_graph_walk(const struct crn_graph *graph, struct crn_graph_scratch *scratch, const struct crn_graph_ask *ask);
+
+/* ---- locks of live rows: readers are counted, a writer is alone ---- */
+
+#define CRN_GRAPH_WRITER 0x80000000u
+
+static inline _Atomic uint32_t *crn_graph_lock_of(const struct crn_graph *graph, uint32_t node)
+{
+    return (_Atomic uint32_t *)(void *)(crn_graph_row(graph, node) + graph->layout.head + offsetof(struct crn_graph_head, lock));
+}
+
+static inline void crn_graph_lock_read(_Atomic uint32_t *lock)
+{
+    /* Acquire: what the last writer wrote is seen. */
+    while (atomic_fetch_add_explicit(lock, 1, memory_order_acquire) >= CRN_GRAPH_WRITER) {
+        atomic_fetch_sub_explicit(lock, 1, memory_order_relaxed);
+        while (atomic_load_explicit(lock, memory_order_relaxed) >= CRN_GRAPH_WRITER) {
+#if defined(__x86_64__)
+            __builtin_ia32_pause();
+#endif
+        }
+    }
+}
+
+static inline void crn_graph_unlock_read(_Atomic uint32_t *lock)
+{
+    atomic_fetch_sub_explicit(lock, 1, memory_order_release);
+}
+
+static inline void crn_graph_lock_write(_Atomic uint32_t *lock)
+{
+    uint32_t free = 0;
+
+    while (!atomic_compare_exchange_weak_explicit(lock, &free, CRN_GRAPH_WRITER, memory_order_acquire, memory_order_relaxed)) {
+        free = 0;
+#if defined(__x86_64__)
+        __builtin_ia32_pause();
+#endif
+    }
+}
+
+static inline void crn_graph_unlock_write(_Atomic uint32_t *lock)
+{
+    /* Readers that are waiting may have counted themselves meanwhile. */
+    atomic_fetch_sub_explicit(lock, CRN_GRAPH_WRITER, memory_order_release);
+}
+
+#endif

@@ -1,0 +1,54 @@
+/*
+ * Growing a graph: nodes are added one by one, by any number of threads at once, while others search. A new node searches
+ * the graph for its neighbours, keeps those that lie in different directions, and offers itself to each of
+ * them. Who is offered a neighbour when its list is full judges by the codes of its row, so that nothing else is read.
+ *
+ * A node that few lists name is hard to find, so lists are asked to take one that has fewer than a few, and do not drop the last
+ * ones of another: what is lost by judging distances alone (orphans of Wang et al., VLDB 2021) is mostly repaired so.
+ *
+ * Memory a node: a row, 128 bytes of link lengths, 4 of its norm, 4 of its in-degree and, with heights, 4 of its height.
+ */
+#ifndef CRN_ENGINE_GRAPH_INSERT_H
+#define CRN_ENGINE_GRAPH_INSERT_H
+
+#include "engine/graph.h"
+
+struct crn_graph_growing {
+    struct crn_graph graph; /* live; count is the capacity */
+    float *norms2;          /* [capacity] |z|^2 */
+    float *heights;         /* [capacity], or NULL */
+    float *lengths;         /* [capacity][CRN_GRAPH_DEGREE] distances to the neighbours */
+    _Atomic uint32_t *in_degrees; /* [capacity] how many lists name a node. Relaxed: a hint */
+    uint32_t entry_count;   /* nodes in the entry blocks; changed by one thread */
+    uint32_t effort;        /* of the searches */
+    float alpha;            /* a kept neighbour hides those that are alpha times nearer to it than to the node */
+    const struct crn_graph_kernels *kernels;
+};
+
+/* A thread's memory for inserting. Confined. */
+struct crn_graph_worker {
+    struct crn_graph_scratch scratch;
+    struct crn_graph_point point;
+    uint64_t *candidates; /* [candidate_max] */
+    uint32_t candidate_max;
+};
+
+/* Lays out a graph of up to `capacity` nodes over a finished frame, which is copied and whose arrays are borrowed. NO_MEMORY. */
+cairn_status crn_graph_growing_init(struct crn_graph_growing *growing, const struct crn_graph_frame *frame, uint32_t capacity,
+                                    uint32_t effort, float alpha, cairn_error *err);
+void crn_graph_growing_release(struct crn_graph_growing *growing);
+
+cairn_status crn_graph_worker_init(struct crn_graph_worker *worker, const struct crn_graph_growing *growing, cairn_error *err);
+void crn_graph_worker_release(struct crn_graph_worker *worker);
+
+/* Adds a node. Each node once; a node whose number is in use is a programmer's mistake. */
+void crn_graph_insert(struct crn_graph_growing *growing, struct crn_graph_worker *worker, uint32_t node, const float *vector);
+
+/* Makes a node one of those that searches begin at, as long as there is room: false when there is none. One thread at a time,
+ * and while nobody searches. */
+bool crn_graph_add_entry(struct crn_graph_growing *growing, uint32_t node);
+
+/* Searches for the neighbours of a node that is in the graph once more, and chooses among them and the present ones. */
+void crn_graph_improve(struct crn_graph_growing *growing, struct crn_graph_worker *worker, uint32_t node, const float *vector);
+
+#endif

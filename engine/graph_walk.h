@@ -1,0 +1,179 @@
+/*
+ * The search loop, included once for each instruction set behind its inline kernels (quant/graph_row_*.h).
+ *
+ * The pool holds the nodes seen, ascending by estimate; the nearest that was not visited yet is next. A node is marked when it is
+ * visited, not when it is seen, so that a bad first estimate can be corrected by a better one: a node may stand in the pool
+ * several times. The node to visit after the present one is chosen and fetched before the present one is worked on: a
+ * visit is mostly waiting for memory.
+ */
+#include "engine/graph.h"
+
+#define VISITED 0x80000000u /* in a pool key: taken out for a visit */
+
+struct walk {
+    const struct crn_graph *graph;
+    struct crn_graph_scratch *scratch;
+    const struct crn_graph_ask *ask;
+    uint64_t *pool;
+    uint32_t count, next; /* places used; the first that may not be visited */
+    float limit;          /* estimates at or above it cannot enter the pool */
+};
+
+/* Inserts into a sorted list of at most `most` keys; the place, or `most` when the key is too large. */
+static inline uint32_t list_insert(uint64_t *keys, uint32_t *count, uint32_t most, uint64_t key)
+{
+    const uint32_t at = crn_pool_rank(keys, *count, key);
+
+    if (at >= most) return most;
+    crn_pool_shift(keys, at, *count < most ? *count : most - 1);
+    keys[at] = key;
+    if (*count < most) ++*count;
+    return at;
+}
+
+static inline bool is_seen(const struct walk *walk, uint32_t node)
+{
+    return walk->scratch->seen[node / 64] >> (node % 64) & 1;
+}
+
+static inline void mark_seen(struct walk *walk, uint32_t node)
+{
+    struct crn_graph_scratch *scratch = walk->scratch;
+
+    scratch->seen[node / 64] |= UINT64_C(1) << (node % 64);
+    if (scratch->log_count < scratch->log_max) scratch->log[scratch->log_count] = node;
+    scratch->log_count++;
+}
+
+static inline void pool_insert(struct walk *walk, float estimate, uint32_t node)
+{
+    const uint32_t at = list_insert(walk->pool, &walk->count, walk->ask->effort, crn_graph_key(estimate, node));
+
+    if (at < walk->next) walk->next = at;
+    if (walk->count == walk->ask->effort) walk->limit = crn_graph_key_distance(walk->pool[walk->count - 1]);
+}
+
+/* Takes the nearest node that was not visited yet out of the pool, or CRN_GRAPH_NO_NODE. */
+static inline uint32_t take_next(struct walk *walk)
+{
+    while (walk->next < walk->count && (walk->pool[walk->next] & VISITED) != 0) walk->next++;
+    if (walk->next == walk->count) return CRN_GRAPH_NO_NODE;
+    const uint32_t node = (uint32_t)walk->pool[walk->next] & CRN_GRAPH_KEY_NODE;
+    walk->pool[walk->next++] |= VISITED;
+    return node;
+}
+
+static void enter(struct walk *walk)
+{
+    const struct crn_graph *graph = walk->graph;
+    const struct crn_graph_query *query = &walk->scratch->query;
+    float distances[CRN_GRAPH_DEGREE + 16];
+    uint32_t ids[CRN_GRAPH_DEGREE + 16];
+    const uint32_t wanted = walk->ask->effort < 2 ? walk->ask->effort : 2;
+    uint64_t best[2 + CRN_GRAPH_KEY_PAD];
+    uint32_t found = 0;
+    float limit = __builtin_inff();
+
+    memset(best, 0xff, sizeof best);
+    for (uint32_t b = 0; b < graph->entry_blocks; b++) {
+        const uint8_t *block = graph->entries + (size_t)b * graph->layout.row_bytes;
+        const unsigned count = crn_row_neighbours(&graph->layout, query, block, query->constant,
+                                                  walk->ask->height != 0 ? __builtin_inff() : limit, distances, ids);
+        for (unsigned i = 0; i < count; i++) {
+            if (ids[i] >= graph->count) continue;
+            if (walk->ask->height != 0) distances[i] -= 2 * walk->ask->height * graph->heights[ids[i]];
+            list_insert(best, &found, wanted, crn_graph_key(distances[i], ids[i]));
+            if (found == wanted) limit = crn_graph_key_distance(best[found - 1]);
+        }
+    }
+    for (uint32_t i = 0; i < found; i++) {
+        const uint32_t node = (uint32_t)best[i] & CRN_GRAPH_KEY_NODE;
+        crn_row_prefetch(&graph->layout, crn_graph_row(graph, node));
+        pool_insert(walk, crn_graph_key_distance(best[i]), node);
+    }
+}
+
+static inline bool may_be_listed(const struct walk *walk, uint32_t node)
+{
+    const struct crn_graph_ask *ask = walk->ask;
+
+    if (ask->allow == NULL) return true;
+    const uint32_t position = ask->positions == NULL ? node : ask->positions[node];
+    return ask->allow[position / 64] >> (position % 64) & 1;
+}
+
+/* Estimates of neighbours in a graph with heights, from a query that has one. */
+static unsigned raise_neighbours(const struct walk *walk, uint32_t node, unsigned count, float *distances, uint32_t *ids)
+{
+    const float *heights = walk->graph->heights;
+    unsigned kept = 0;
+
+    for (unsigned i = 0; i < count; i++) {
+        if (ids[i] >= walk->graph->count) continue;
+        const float raised = distances[i] - 2 * walk->ask->height * (heights[ids[i]] - heights[node]);
+        if (!(raised < walk->limit)) continue;
+        distances[kept] = raised;
+        ids[kept++] = ids[i];
+    }
+    return kept;
+}
+
+static inline void visit(struct walk *walk, uint32_t node)
+{
+    const struct crn_graph *graph = walk->graph;
+    struct crn_graph_scratch *scratch = walk->scratch;
+    const uint8_t *row = crn_graph_row(graph, node);
+    const bool raise = walk->ask->height != 0;
+    float distances[CRN_GRAPH_DEGREE + 16];
+    uint32_t ids[CRN_GRAPH_DEGREE + 16];
+
+    if (graph->live) crn_graph_lock_read(crn_graph_lock_of(graph, node));
+    float distance = crn_row_distance(&graph->layout, &scratch->query, row);
+    if (raise) distance -= 2 * walk->ask->height * graph->heights[node];
+    unsigned count = crn_row_neighbours(&graph->layout, &scratch->query, row, distance, raise ? __builtin_inff() : walk->limit,
+                                        distances, ids);
+    if (graph->live) crn_graph_unlock_read(crn_graph_lock_of(graph, node));
+    if (raise) count = raise_neighbours(walk, node, count, distances, ids);
+    if (may_be_listed(walk, node)) {
+        list_insert(scratch->near, &scratch->near_count, walk->ask->keep, crn_graph_key(distance, node));
+    }
+    for (unsigned i = 0; i < count; i++) {
+        if (ids[i] >= graph->count || is_seen(walk, ids[i]) || !(distances[i] < walk->limit)) continue;
+        mark_seen(walk, ids[i]);
+        pool_insert(walk, distances[i], ids[i]);
+    }
+}
+
+void CRN_GRAPH_WALK(const struct crn_graph *graph, struct crn_graph_scratch *scratch, const struct crn_graph_ask *ask)
+{
+    struct walk walk = {.graph = graph, .scratch = scratch, .ask = ask, .pool = scratch->pool, .limit = __builtin_inff()};
+    uint32_t held = CRN_GRAPH_NO_NODE;
+
+    memset(scratch->pool, 0xff, (ask->effort + CRN_GRAPH_KEY_PAD) * sizeof *scratch->pool);
+    memset(scratch->near, 0xff, (ask->keep + CRN_GRAPH_KEY_PAD) * sizeof *scratch->near);
+    scratch->near_count = scratch->log_count = scratch->hops = 0;
+    scratch->damaged = false;
+    enter(&walk);
+    for (;;) {
+        const uint32_t node = held != CRN_GRAPH_NO_NODE ? held : take_next(&walk);
+        if (node == CRN_GRAPH_NO_NODE) break;
+        held = take_next(&walk);
+        if (held != CRN_GRAPH_NO_NODE) crn_row_prefetch(&graph->layout, crn_graph_row(graph, held));
+        if (graph->prove != NULL && !graph->prove(graph->prove_ctx, crn_graph_row(graph, node))) {
+            scratch->damaged = true;
+            break;
+        }
+        scratch->hops++;
+        visit(&walk, node);
+        /* What has become nearest will be next but one. */
+        while (walk.next < walk.count && (walk.pool[walk.next] & VISITED) != 0) walk.next++;
+        if (walk.next < walk.count) {
+            crn_row_prefetch(&graph->layout, crn_graph_row(graph, (uint32_t)walk.pool[walk.next] & CRN_GRAPH_KEY_NODE));
+        }
+    }
+    if (scratch->log_count > scratch->log_max) {
+        memset(scratch->seen, 0, ((size_t)graph->count + 63) / 64 * sizeof *scratch->seen);
+    } else {
+        for (uint32_t i = 0; i < scratch->log_count; i++) scratch->seen[scratch->log[i] / 64] = 0;
+    }
+}
