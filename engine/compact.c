@@ -9,8 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define AUTO_INDEX "faiss:HNSW32"
-#define AUTO_INDEX_ROWS 20000u /* below, scanning is fast enough */
+#define AUTO_INDEX "graph"
+#define AUTO_INDEX_WIDE "faiss:HNSW32" /* for more dimensions than the graph takes */
+#define AUTO_INDEX_ROWS 4096u          /* below, scanning is fast enough */
 #define INDEX_ROWS_LEAST 256u  /* below, no index is worth its file */
 #define MERGE_RUN 4u           /* segments of like size that are merged together */
 #define PARTS_MAX 16u          /* more segments than this are merged whatever their sizes */
@@ -336,9 +337,9 @@ static const struct crn_index_ops *choose_index(const struct crn_live_space *spa
 
     if (strcmp(index, "flat") == 0 || rows < INDEX_ROWS_LEAST) return NULL;
     if (strcmp(index, "auto") == 0) {
-        /* FAISS has no graph over Manhattan distances of useful recall; scans are exact. */
+        /* No graph over Manhattan distances has a useful recall; scans are exact. */
         if (rows < AUTO_INDEX_ROWS || space->op == CRN_OP_L1) return NULL;
-        index = AUTO_INDEX;
+        index = crn_index_graph.check("", space->info->dim, space->op, NULL) == CAIRN_OK ? AUTO_INDEX : AUTO_INDEX_WIDE;
     }
     return crn_index_find(index, out_spec);
 }

@@ -42,7 +42,7 @@ struct crn_graph_frame {
     uint32_t dim;
     uint32_t dims; /* of z */
     float gain;
-    float radius2;        /* R^2, when heights */
+    float radius2;        /* DOT: R^2, the largest |gain x|^2 */
     float mean_norm2;     /* |gain mean|^2 */
     const float *mean;    /* [dim] */
     const float *mean_z;  /* [dims]: gain * mean, rotated */

@@ -17,6 +17,7 @@ struct crn_index_rows {
     size_t count;
     uint32_t dim;
     enum crn_op op; /* DOT, L2 or L1 */
+    struct crn_derived *file; /* where the vectors lie and are verified before use; NULL: they are verified, or in memory */
 };
 
 struct crn_index_query {
@@ -24,11 +25,13 @@ struct crn_index_query {
     size_t k;
     const uint64_t *allow; /* bit p set: position p may be returned; NULL: all */
     size_t allowed;        /* number of set bits; count when allow is NULL */
-    uint32_t ef, nprobe;   /* 0: the index's default */
+    uint32_t ef, nprobe;   /* 0: what gives the recall */
+    double recall;         /* 0: the index's default */
 };
 
 struct crn_index_ops {
-    const char *name; /* "faiss", later "graph", "ivf" */
+    const char *name; /* "faiss", "graph" */
+    bool opens_at_once; /* opening reads little, and what is searched is verified on the way: the vectors too */
     /* Is the spec (what follows the colon, may be "") one this index can build for these rows? INVALID_OPTION with the reason. */
     cairn_status (*check)(const char *spec, uint32_t dim, enum crn_op op, cairn_error *err);
     /* Builds and writes its sections. `cancelled` is asked now and then (may be NULL): CANCELLED when it says true. */
@@ -38,7 +41,7 @@ struct crn_index_ops {
      * copied; its vectors are borrowed. */
     cairn_status (*open)(const char *spec, const struct crn_index_rows *rows, struct crn_derived *file, struct crn_index **out_index,
                          cairn_error *err);
-    /* Pushes up to k allowed positions into `top` (labels = positions). May return fewer than k where allowed >= k: the caller then
+    /* CORRUPT: what it read does not match its checksum. Pushes up to k allowed positions into `top` (labels = positions). May return fewer than k where allowed >= k: the caller then
      * scans. Shared: any threads at once. */
     cairn_status (*search)(const struct crn_index *index, const struct crn_index_query *query, struct crn_topk *top, cairn_error *err);
     void (*close)(struct crn_index *index);
@@ -52,5 +55,6 @@ const struct crn_index_ops *crn_index_find(const char *name_and_spec, const char
 const struct crn_index_ops *crn_index_backend_at(size_t i);
 
 extern const struct crn_index_ops crn_index_faiss;
+extern const struct crn_index_ops crn_index_graph;
 
 #endif

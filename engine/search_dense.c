@@ -61,7 +61,8 @@ static cairn_status search_once(struct crn_search *search, struct crn_live_space
                                 struct crn_candidates *out, cairn_error *err)
 {
     struct crn_view_query query = {.vector = prepared, .exact = search->query->exact, .ef = search->query->ef,
-                                   .nprobe = search->query->nprobe, .oversampling = search->query->oversampling,
+                                   .nprobe = search->query->nprobe, .recall = search->query->recall,
+                                   .oversampling = search->query->oversampling,
                                    .deadline_ns = search->deadline_ns};
     struct crn_view_answer answer = {0};
     struct crn_view *view = NULL;

@@ -240,12 +240,14 @@ cairn_status crn_segment_id(const struct crn_segment *segment, uint32_t position
 static void open_index(struct crn_segment *segment)
 {
     const struct crn_index_rows rows = {
-        .vectors = segment->vectors, .count = segment->count, .dim = segment->dim, .op = segment->op};
+        .vectors = segment->vectors, .count = segment->count, .dim = segment->dim, .op = segment->op, .file = segment->file};
     struct crn_index *index = NULL;
+    cairn_status status = CAIRN_OK;
     cairn_error err;
 
-    cairn_status status = crn_derived_verify(segment->file, segment->vectors,
-                                             (size_t)segment->count * segment->dim * sizeof(float), &err);
+    if (!segment->index_ops->opens_at_once) {
+        status = crn_derived_verify(segment->file, segment->vectors, (size_t)segment->count * segment->dim * sizeof(float), &err);
+    }
     if (status == CAIRN_OK) status = segment->index_ops->open("", &rows, segment->index_file, &index, &err);
     if (status != CAIRN_OK) {
         crn_log(segment->log, CAIRN_LOG_WARN, "index %s cannot be opened and will be built anew: %s", segment->entry.index_file,
@@ -269,16 +271,23 @@ struct crn_index *crn_segment_index(struct crn_segment *segment, uint64_t about_
 {
     struct crn_index *index = atomic_load_explicit(&segment->index, memory_order_acquire);
 
-    if (index != NULL || segment->index_ops == NULL) return index;
-    if (atomic_load_explicit(&segment->index_failed, memory_order_relaxed)) return NULL;
+    if (segment->index_ops == NULL || atomic_load_explicit(&segment->index_failed, memory_order_relaxed)) return NULL;
+    if (index != NULL) return index;
     const uint64_t scanned =
         atomic_fetch_add_explicit(&segment->scanned_bytes, about_to_scan, memory_order_relaxed) + about_to_scan;
-    if (scanned < segment->open_cost * crn_derived_size(segment->index_file)) return NULL;
+    const bool costly = !segment->index_ops->opens_at_once;
+    if (costly && scanned < segment->open_cost * crn_derived_size(segment->index_file)) return NULL;
     /* One thread opens; the others go on scanning meanwhile. */
     if (pthread_mutex_trylock(&segment->index_mutex) != 0) return NULL;
     open_index_once(segment);
     pthread_mutex_unlock(&segment->index_mutex);
     return atomic_load_explicit(&segment->index, memory_order_acquire);
+}
+
+void crn_segment_distrust_index(struct crn_segment *segment, const char *why)
+{
+    if (atomic_exchange_explicit(&segment->index_failed, true, memory_order_relaxed)) return;
+    crn_log(segment->log, CAIRN_LOG_WARN, "index %s cannot be used and will be built anew: %s", segment->entry.index_file, why);
 }
 
 void crn_segment_open_index(struct crn_segment *segment)

@@ -87,6 +87,9 @@ void crn_segment_open_index(struct crn_segment *segment);
 /* Reads and verifies what searches will read, so that none of them has to. CORRUPT. */
 cairn_status crn_segment_warm(struct crn_segment *segment, cairn_error *err);
 
+/* The index was found damaged while it was searched: it is not used again, and maintenance builds it anew. */
+void crn_segment_distrust_index(struct crn_segment *segment, const char *why);
+
 /* One row to write: where it lies is told by the caller's functions. */
 struct crn_segment_row {
     uint32_t local;

@@ -172,17 +172,27 @@ static cairn_status scan_quantized(struct search *search, const struct crn_segme
 
 /* ---- parts ---- */
 
-static cairn_status search_index(struct search *search, const struct crn_segment *segment, const struct crn_index *index,
+static cairn_status search_index(struct search *search, struct crn_segment *segment, const struct crn_index *index,
                                  const uint64_t *allow, size_t allowed, uint64_t base, bool *out_enough)
 {
     const struct crn_index_query query = {.vector = search->query->vector, .k = search->query->k, .allow = allow, .allowed = allowed,
-                                          .ef = search->query->ef, .nprobe = search->query->nprobe};
+                                          .ef = search->query->ef, .nprobe = search->query->nprobe,
+                                          .recall = search->query->recall};
     struct crn_hit *hits = crn_mem_array(query.k, sizeof *hits);
     struct crn_topk top;
 
     if (hits == NULL) return crn_error_no_memory(search->err, query.k * sizeof *hits);
     crn_topk_init(&top, hits, query.k);
-    const cairn_status status = segment->index_ops->search(index, &query, &top, search->err);
+    cairn_error cause;
+    cairn_status status = segment->index_ops->search(index, &query, &top, &cause);
+    if (status == CAIRN_CORRUPT) {
+        /* Scanning answers meanwhile, and finds out whether it is the rows that are damaged. */
+        crn_segment_distrust_index(segment, cause.message);
+        crn_mem_free(hits);
+        *out_enough = false;
+        return CAIRN_OK;
+    }
+    if (status != CAIRN_OK) crn_error_set(search->err, status, "%s", cause.message);
     *out_enough = top.count >= (allowed < query.k ? allowed : query.k);
     if (status == CAIRN_OK && *out_enough) {
         for (size_t i = 0; i < top.count; i++) crn_topk_push(&search->top, hits[i].distance, base + hits[i].label);

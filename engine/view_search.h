@@ -14,6 +14,7 @@ struct crn_view_query {
     const roaring_bitmap_t *filter; /* locals that may be returned; NULL: all */
     bool exact;
     uint32_t ef, nprobe;
+    double recall; /* 0: the index's default */
     double oversampling;  /* 0: the default */
     uint64_t deadline_ns; /* monotonic; 0: none */
 };

@@ -73,6 +73,15 @@ static inline uint32_t crn_graph_id(const struct crn_graph_layout *layout, const
     return at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16;
 }
 
+static inline void crn_graph_id_set(const struct crn_graph_layout *layout, uint8_t *row, uint32_t slot, uint32_t id)
+{
+    uint8_t *at = row + layout->ids + slot * 3;
+
+    at[0] = (uint8_t)id;
+    at[1] = (uint8_t)(id >> 8);
+    at[2] = (uint8_t)(id >> 16);
+}
+
 /* A rotated query, ready for rows. Tables and planes are the caller's memory, aligned to 64 bytes. */
 struct crn_graph_query {
     uint32_t dims;

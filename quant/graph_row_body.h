@@ -73,10 +73,7 @@ static void row_set(const struct crn_graph_layout *layout, uint8_t *c, uint32_t 
     scale_factors(layout, c, &head.factor_scale, need, only);
     put_half(c + layout->a + slot * 2, a / head.factor_scale);
     put_half(c + layout->b + slot * 2, b / head.factor_scale);
-    uint8_t *id = c + layout->ids + slot * 3;
-    id[0] = (uint8_t)x_id;
-    id[1] = (uint8_t)(x_id >> 8);
-    id[2] = (uint8_t)(x_id >> 16);
+    crn_graph_id_set(layout, c, slot, x_id);
     memcpy(c + layout->head + offsetof(struct crn_graph_head, factor_scale), &head.factor_scale, sizeof head.factor_scale);
 }
 

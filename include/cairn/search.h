@@ -48,6 +48,8 @@ typedef struct cairn_query {
     bool exact;            /* compare with every matching row, at full precision */
     uint32_t ef;           /* effort of a graph index: candidates kept; 0 = the index's default */
     uint32_t nprobe;       /* effort of an inverted-file index: lists visited; 0 = the default */
+    double recall;         /* instead of ef: the share of the true k nearest wanted, 0..1 as measured on the collection's own data when its
+                              index was built; 0 = the default, 0.98. Graph indexes; others have their own default */
     double oversampling;   /* candidates rescored for each of k with quantization; 0 = the default */
     uint32_t timeout_ms;   /* 0 = none; TIMEOUT, never a part of the answer */
     bool with_pattern;     /* fill cairn_hit.pattern */

@@ -1,0 +1,297 @@
+/* Building a whole graph (graph_build.h). */
+#include "engine/graph_build.h"
+
+#include "base/error.h"
+#include "base/mem.h"
+#include "base/rng.h"
+#include "base/thread.h"
+#include "quant/flat_scan.h"
+#include "quant/vector.h"
+
+#include <math.h>
+
+#define SEED 0x636169726eu
+#define INSERT_EFFORT 96u
+#define IMPROVE_EFFORT 128u
+#define ALPHA 1.1f
+#define SLICE 8192u       /* nodes between two questions whether to stop */
+#define GRAIN 64u         /* nodes a thread takes at a time */
+#define HELD_OUT 128u     /* rows to measure with */
+#define HELD_OUT_OF 4096u /* with fewer rows nothing is measured */
+#define MEASURED_K 10u
+
+static const uint32_t efforts[CRN_GRAPH_EFFORTS] = {12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512};
+
+struct job {
+    struct crn_graph_build *build;
+    const struct crn_index_rows *rows;
+    struct crn_graph_worker *workers; /* [threads] */
+    unsigned threads;
+    uint32_t *order; /* [count] nodes in random order */
+    bool (*cancelled)(void *ctx);
+    void *ctx;
+    size_t begin; /* of the slice */
+    bool improve;
+};
+
+static void work(void *ctx, size_t begin, size_t end, unsigned worker)
+{
+    const struct job *job = ctx;
+    struct crn_graph_growing *growing = &job->build->growing;
+
+    for (size_t i = job->begin + begin; i < job->begin + end; i++) {
+        const uint32_t node = job->order[i];
+        const float *vector = job->rows->vectors + (size_t)node * job->rows->dim;
+        if (job->improve) {
+            crn_graph_improve(growing, &job->workers[worker], node, vector);
+        } else {
+            crn_graph_insert(growing, &job->workers[worker], node, vector);
+        }
+    }
+}
+
+/* Inserts or improves the nodes order[begin..end). */
+static cairn_status run(struct job *job, size_t begin, size_t end, bool improve, cairn_error *err)
+{
+    job->improve = improve;
+    for (; begin < end; begin += SLICE) {
+        if (job->cancelled != NULL && job->cancelled(job->ctx)) {
+            return crn_error_set(err, CAIRN_CANCELLED, "the graph was not finished");
+        }
+        job->begin = begin;
+        crn_parallel_for(job->threads, end - begin < SLICE ? end - begin : SLICE, GRAIN, work, job);
+    }
+    return CAIRN_OK;
+}
+
+/* The first nodes alone, each of which becomes an entry: the others need something to begin at. */
+static void run_entries(struct job *job, size_t end)
+{
+    for (size_t i = 0; i < end; i++) {
+        job->begin = 0;
+        job->improve = false;
+        work(job, i, i + 1, 0);
+        crn_graph_add_entry(&job->build->growing, job->order[i]);
+    }
+}
+
+static cairn_status set_effort(struct job *job, uint32_t effort, cairn_error *err)
+{
+    cairn_status status = CAIRN_OK;
+
+    job->build->growing.effort = effort;
+    for (unsigned t = 0; t < job->threads; t++) crn_graph_worker_release(&job->workers[t]);
+    for (unsigned t = 0; status == CAIRN_OK && t < job->threads; t++) {
+        status = crn_graph_worker_init(&job->workers[t], &job->build->growing, err);
+    }
+    return status;
+}
+
+/* ---- measuring ---- */
+
+float crn_graph_distance_of(const struct crn_graph_frame *frame, float query_norm2, float raw)
+{
+    const float gain2 = frame->gain * frame->gain;
+
+    return frame->op == CRN_OP_L2 ? raw * gain2 : query_norm2 * gain2 + frame->radius2 + 2 * gain2 * raw;
+}
+
+struct measure {
+    const struct job *job;
+    const uint32_t *queries; /* [HELD_OUT] */
+    uint64_t *taken;         /* bitmap of the rows in the graph */
+    struct crn_hit truth[HELD_OUT][MEASURED_K];
+    uint32_t hits[HELD_OUT][CRN_GRAPH_EFFORTS];
+    double errors2[HELD_OUT];
+    uint32_t error_counts[HELD_OUT];
+};
+
+static void find_truth(void *ctx, size_t begin, size_t end, unsigned worker)
+{
+    struct measure *measure = ctx;
+    const struct crn_index_rows *rows = measure->job->rows;
+
+    (void)worker;
+    for (size_t i = begin; i < end; i++) {
+        struct crn_topk top;
+        crn_topk_init(&top, measure->truth[i], MEASURED_K);
+        crn_flat_scan_f32(rows->op, rows->vectors + (size_t)measure->queries[i] * rows->dim, rows->vectors, rows->dim, rows->count,
+                          0, measure->taken, &top);
+        crn_topk_sort(&top);
+    }
+}
+
+/* How many of the visited nodes are as near as the k-th; on the way, how far their code distances are off. */
+static uint32_t count_found(struct measure *measure, size_t i, const struct crn_graph_worker *worker, float norm2, bool errors)
+{
+    const struct crn_index_rows *rows = measure->job->rows;
+    const struct crn_graph_frame *frame = &measure->job->build->growing.graph.frame;
+    const float *query = rows->vectors + (size_t)measure->queries[i] * rows->dim;
+    uint32_t found = 0;
+
+    for (uint32_t n = 0; n < worker->scratch.near_count; n++) {
+        const uint32_t node = (uint32_t)worker->scratch.near[n] & CRN_GRAPH_KEY_NODE;
+        float raw;
+        crn_kernels_get()->f32_gather[rows->op](query, rows->vectors, rows->dim, &node, 1, &raw);
+        found += raw <= measure->truth[i][MEASURED_K - 1].distance;
+        if (!errors || n >= 2 * MEASURED_K) continue;
+        const double error = crn_graph_distance_of(frame, norm2, raw) - crn_graph_key_distance(worker->scratch.near[n]);
+        measure->errors2[i] += error * error / fmax(worker->point.norm2, 1e-30);
+        measure->error_counts[i]++;
+    }
+    return found < MEASURED_K ? found : MEASURED_K;
+}
+
+static void measure_queries(void *ctx, size_t begin, size_t end, unsigned number)
+{
+    struct measure *measure = ctx;
+    const struct job *job = measure->job;
+    struct crn_graph_worker *worker = &job->workers[number];
+
+    for (size_t i = begin; i < end; i++) {
+        const float *query = job->rows->vectors + (size_t)measure->queries[i] * job->rows->dim;
+        crn_graph_frame_point(&job->build->growing.graph.frame, query, worker->scratch.query.rotated, &worker->point);
+        job->build->growing.kernels->query_prepare(&worker->scratch.query);
+        worker->scratch.query.constant = worker->point.constant;
+        for (uint32_t e = 0; e < CRN_GRAPH_EFFORTS; e++) {
+            const struct crn_graph_ask ask = {.effort = efforts[e], .keep = efforts[e]};
+            crn_graph_walk(&job->build->growing.graph, &worker->scratch, &ask);
+            measure->hits[i][e] = count_found(measure, i, worker, (float)crn_vector_norm2(query, job->rows->dim),
+                                              e == CRN_GRAPH_EFFORTS / 2);
+        }
+    }
+}
+
+/* Measures with the nodes order[first..count), which are not in the graph yet. */
+static cairn_status calibrate(struct job *job, size_t first, cairn_error *err)
+{
+    struct crn_graph_calibration *calibration = &job->build->calibration;
+    const size_t words = (job->rows->count + 63) / 64;
+    struct measure *measure = crn_mem_calloc(1, sizeof *measure);
+    double errors2 = 0, error_count = 0;
+
+    if (measure != NULL) measure->taken = crn_mem_calloc(words, sizeof *measure->taken);
+    if (measure == NULL || measure->taken == NULL) {
+        crn_mem_free(measure);
+        return crn_error_no_memory(err, words * sizeof *measure->taken);
+    }
+    measure->job = job;
+    measure->queries = job->order + first;
+    for (size_t i = 0; i < first; i++) measure->taken[job->order[i] / 64] |= UINT64_C(1) << (job->order[i] % 64);
+    cairn_status status = set_effort(job, efforts[CRN_GRAPH_EFFORTS - 1], err);
+    if (status == CAIRN_OK) {
+        crn_parallel_for(job->threads, HELD_OUT, 1, find_truth, measure);
+        crn_parallel_for(job->threads, HELD_OUT, 1, measure_queries, measure);
+        for (uint32_t e = 0; e < CRN_GRAPH_EFFORTS; e++) {
+            uint32_t hits = 0;
+            for (size_t i = 0; i < HELD_OUT; i++) hits += measure->hits[i][e];
+            calibration->efforts[e] = efforts[e];
+            calibration->recalls[e] = (float)hits / (HELD_OUT * MEASURED_K);
+        }
+        for (size_t i = 0; i < HELD_OUT; i++) {
+            errors2 += measure->errors2[i];
+            error_count += measure->error_counts[i];
+        }
+        calibration->error = (float)sqrt(errors2 / fmax(error_count, 1));
+        calibration->queries = HELD_OUT;
+    }
+    crn_mem_free(measure->taken);
+    crn_mem_free(measure);
+    return status;
+}
+
+/* ---- order ---- */
+
+static void number_nodes(struct crn_graph_build *build, uint32_t count)
+{
+    const struct crn_graph *graph = &build->growing.graph;
+    uint32_t done = 0;
+
+    memset(build->numbers, 0xff, count * sizeof *build->numbers);
+    for (uint32_t start = 0; start < count; start++) {
+        if (build->numbers[start] != UINT32_MAX) continue;
+        uint32_t next = done;
+        build->numbers[start] = done;
+        build->positions[done++] = start;
+        for (; next < done; next++) {
+            const uint8_t *row = crn_graph_row(graph, build->positions[next]);
+            for (uint32_t v = 0; v < CRN_GRAPH_DEGREE; v++) {
+                const uint32_t id = crn_graph_id(&graph->layout, row, v);
+                if (id == CRN_GRAPH_NO_NODE || build->numbers[id] != UINT32_MAX) continue;
+                build->numbers[id] = done;
+                build->positions[done++] = id;
+            }
+        }
+    }
+}
+
+/* ---- all ---- */
+
+static cairn_status prepare(struct job *job, cairn_error *err)
+{
+    struct crn_graph_build *build = job->build;
+    const uint32_t count = (uint32_t)job->rows->count;
+    struct crn_graph_frame frame;
+    struct crn_rng rng;
+
+    build->seed = SEED;
+    build->frame_memory = crn_mem_aligned(crn_graph_frame_bytes(job->rows->dim));
+    build->positions = crn_mem_array(count, sizeof *build->positions);
+    build->numbers = crn_mem_array(count, sizeof *build->numbers);
+    job->order = crn_mem_array(count, sizeof *job->order);
+    job->workers = crn_mem_calloc(job->threads, sizeof *job->workers);
+    if (build->frame_memory == NULL || build->positions == NULL || build->numbers == NULL || job->order == NULL ||
+        job->workers == NULL) {
+        return crn_error_no_memory(err, count * sizeof *job->order);
+    }
+    crn_graph_frame_init(&frame, job->rows->op, job->rows->dim, build->seed, build->frame_memory);
+    crn_graph_frame_fit(&frame, job->rows->vectors, count);
+    CRN_TRY(crn_graph_growing_init(&build->growing, &frame, count, INSERT_EFFORT, ALPHA, err));
+    crn_rng_init(&rng, count);
+    for (uint32_t i = 0; i < count; i++) {
+        const uint32_t j = (uint32_t)crn_rng_below(&rng, i + 1);
+        job->order[i] = job->order[j];
+        job->order[j] = i;
+    }
+    return set_effort(job, INSERT_EFFORT, err);
+}
+
+static cairn_status insert_all(struct job *job, cairn_error *err)
+{
+    const size_t count = job->rows->count;
+    const size_t most = count < HELD_OUT_OF ? count : count - HELD_OUT;
+    const size_t entries = most < CRN_GRAPH_ENTRIES ? most : CRN_GRAPH_ENTRIES;
+
+    run_entries(job, entries);
+    CRN_TRY(run(job, entries, most, false, err));
+    CRN_TRY(set_effort(job, IMPROVE_EFFORT, err));
+    CRN_TRY(run(job, 0, most, true, err));
+    if (most == count) return CAIRN_OK;
+    CRN_TRY(calibrate(job, most, err));
+    CRN_TRY(set_effort(job, IMPROVE_EFFORT, err));
+    return run(job, most, count, false, err);
+}
+
+cairn_status crn_graph_build(const struct crn_index_rows *rows, unsigned threads, bool (*cancelled)(void *ctx), void *ctx,
+                             struct crn_graph_build *out, cairn_error *err)
+{
+    struct job job = {.build = out, .rows = rows, .threads = threads == 0 ? 1 : threads, .cancelled = cancelled, .ctx = ctx};
+
+    *out = (struct crn_graph_build){0};
+    cairn_status status = prepare(&job, err);
+    if (status == CAIRN_OK) status = insert_all(&job, err);
+    if (status == CAIRN_OK) number_nodes(out, (uint32_t)rows->count);
+    for (unsigned t = 0; job.workers != NULL && t < job.threads; t++) crn_graph_worker_release(&job.workers[t]);
+    crn_mem_free(job.workers);
+    crn_mem_free(job.order);
+    return status;
+}
+
+void crn_graph_build_release(struct crn_graph_build *build)
+{
+    crn_graph_growing_release(&build->growing);
+    crn_mem_free(build->frame_memory);
+    crn_mem_free(build->positions);
+    crn_mem_free(build->numbers);
+    *build = (struct crn_graph_build){0};
+}

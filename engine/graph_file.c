@@ -1,0 +1,219 @@
+/* Writing and opening a graph (graph_file.h). */
+#include "engine/graph_file.h"
+
+#include "base/error.h"
+#include "base/mem.h"
+
+#include <math.h>
+
+#define FORMAT 1u
+
+/* GHED, word by word; floats by their bits. */
+enum {
+    HEAD_FORMAT,
+    HEAD_COUNT,
+    HEAD_DIM,
+    HEAD_DIMS,
+    HEAD_OP,
+    HEAD_HEIGHTS,
+    HEAD_ENTRY_BLOCKS,
+    HEAD_SEED_LOW,
+    HEAD_SEED_HIGH,
+    HEAD_GAIN,
+    HEAD_RADIUS2,
+    HEAD_QUERIES,
+    HEAD_ERROR,
+    HEAD_EFFORTS,
+    HEAD_RECALLS = HEAD_EFFORTS + CRN_GRAPH_EFFORTS,
+    HEAD_WORDS = HEAD_RECALLS + CRN_GRAPH_EFFORTS
+};
+
+static uint32_t word_of(float value)
+{
+    uint32_t word;
+
+    memcpy(&word, &value, sizeof word);
+    return word;
+}
+
+static float float_of(uint32_t word)
+{
+    float value;
+
+    memcpy(&value, &word, sizeof value);
+    return value;
+}
+
+/* ---- writing ---- */
+
+static cairn_status write_head(const struct crn_graph_build *build, struct crn_derived_writer *writer, cairn_error *err)
+{
+    const struct crn_graph *graph = &build->growing.graph;
+    const struct crn_graph_calibration *calibration = &build->calibration;
+    uint32_t head[HEAD_WORDS] = {
+        [HEAD_FORMAT] = FORMAT,
+        [HEAD_COUNT] = graph->count,
+        [HEAD_DIM] = graph->frame.dim,
+        [HEAD_DIMS] = graph->frame.dims,
+        [HEAD_OP] = graph->frame.op,
+        [HEAD_HEIGHTS] = graph->frame.heights,
+        [HEAD_ENTRY_BLOCKS] = graph->entry_blocks,
+        [HEAD_SEED_LOW] = (uint32_t)build->seed,
+        [HEAD_SEED_HIGH] = (uint32_t)(build->seed >> 32),
+        [HEAD_GAIN] = word_of(graph->frame.gain),
+        [HEAD_RADIUS2] = word_of(graph->frame.radius2),
+        [HEAD_QUERIES] = calibration->queries,
+        [HEAD_ERROR] = word_of(calibration->error),
+    };
+
+    for (uint32_t e = 0; e < CRN_GRAPH_EFFORTS; e++) {
+        head[HEAD_EFFORTS + e] = calibration->efforts[e];
+        head[HEAD_RECALLS + e] = word_of(calibration->recalls[e]);
+    }
+    CRN_TRY(crn_derived_section(writer, "GHED", err));
+    return crn_derived_write(writer, head, sizeof head, err);
+}
+
+/* A row as it is but for its neighbours' numbers, and its lock. */
+static cairn_status write_row(const struct crn_graph_build *build, const uint8_t *row, uint8_t *copy,
+                              struct crn_derived_writer *writer, cairn_error *err)
+{
+    const struct crn_graph_layout *layout = &build->growing.graph.layout;
+
+    memcpy(copy, row, layout->row_bytes);
+    crn_graph_head_of(layout, copy)->lock = 0;
+    for (uint32_t v = 0; v < CRN_GRAPH_DEGREE; v++) {
+        const uint32_t id = crn_graph_id(layout, row, v);
+        if (id != CRN_GRAPH_NO_NODE) crn_graph_id_set(layout, copy, v, build->numbers[id]);
+    }
+    return crn_derived_write(writer, copy, layout->row_bytes, err);
+}
+
+static cairn_status write_rows(const struct crn_graph_build *build, struct crn_derived_writer *writer, uint8_t *copy,
+                               cairn_error *err)
+{
+    const struct crn_graph *graph = &build->growing.graph;
+
+    CRN_TRY(crn_derived_section(writer, "GENT", err));
+    for (uint32_t b = 0; b < graph->entry_blocks; b++) {
+        CRN_TRY(write_row(build, graph->entries + (size_t)b * graph->layout.row_bytes, copy, writer, err));
+    }
+    CRN_TRY(crn_derived_section(writer, "GROW", err));
+    for (uint32_t i = 0; i < graph->count; i++) {
+        CRN_TRY(write_row(build, crn_graph_row(graph, build->positions[i]), copy, writer, err));
+    }
+    return CAIRN_OK;
+}
+
+cairn_status crn_graph_write(const struct crn_graph_build *build, struct crn_derived_writer *writer, cairn_error *err)
+{
+    const struct crn_graph *graph = &build->growing.graph;
+    uint8_t *copy = crn_mem_aligned(graph->layout.row_bytes);
+
+    if (copy == NULL) return crn_error_no_memory(err, graph->layout.row_bytes);
+    cairn_status status = write_head(build, writer, err);
+    if (status == CAIRN_OK) status = crn_derived_section(writer, "GMEA", err);
+    if (status == CAIRN_OK) status = crn_derived_write(writer, graph->frame.mean, graph->frame.dim * sizeof(float), err);
+    if (status == CAIRN_OK) status = write_rows(build, writer, copy, err);
+    if (status == CAIRN_OK) status = crn_derived_section(writer, "GPOS", err);
+    if (status == CAIRN_OK) status = crn_derived_write(writer, build->positions, graph->count * sizeof *build->positions, err);
+    crn_mem_free(copy);
+    return status;
+}
+
+/* ---- opening ---- */
+
+static cairn_status damaged(const char *what, cairn_error *err)
+{
+    return crn_error_set(err, CAIRN_CORRUPT, "the graph is damaged: %s", what);
+}
+
+/* A section of exactly `size` bytes. */
+static cairn_status section(struct crn_derived *file, const char tag[4], size_t size, bool verified, const void **out_data,
+                            cairn_error *err)
+{
+    size_t found = 0;
+
+    *out_data = crn_derived_get(file, tag, &found);
+    if (found != size || *out_data == NULL) {
+        return crn_error_set(err, CAIRN_CORRUPT, "the graph is damaged: section %.4s has %zu bytes, not %zu", tag, found, size);
+    }
+    return verified ? crn_derived_verify(file, *out_data, size, err) : CAIRN_OK;
+}
+
+static cairn_status read_head(const struct crn_index_rows *rows, const uint32_t *head, struct crn_graph_opened *out,
+                              cairn_error *err)
+{
+    struct crn_graph_calibration *calibration = &out->calibration;
+    struct crn_graph *graph = &out->graph;
+    const float gain = float_of(head[HEAD_GAIN]), radius2 = float_of(head[HEAD_RADIUS2]);
+
+    if (head[HEAD_FORMAT] != FORMAT) return damaged("a format that is not known", err);
+    if (head[HEAD_COUNT] != rows->count || head[HEAD_DIM] != rows->dim || head[HEAD_OP] != rows->op) {
+        return damaged("it is one over other rows", err);
+    }
+    if (head[HEAD_DIMS] != crn_rotation_padded(rows->dim) || head[HEAD_DIMS] > CRN_GRAPH_DIMS_MAX || head[HEAD_HEIGHTS] > 1 ||
+        head[HEAD_ENTRY_BLOCKS] > CRN_GRAPH_ENTRY_BLOCKS || !(gain > 0) || !isfinite(gain) || !(radius2 >= 0) ||
+        !isfinite(radius2)) {
+        return damaged("its head is not one", err);
+    }
+    out->frame_memory = crn_mem_aligned(crn_graph_frame_bytes(rows->dim));
+    if (out->frame_memory == NULL) return crn_error_no_memory(err, crn_graph_frame_bytes(rows->dim));
+    crn_graph_frame_init(&graph->frame, rows->op, rows->dim, head[HEAD_SEED_LOW] | (uint64_t)head[HEAD_SEED_HIGH] << 32,
+                         out->frame_memory);
+    graph->frame.heights = head[HEAD_HEIGHTS] == 1;
+    graph->frame.gain = gain;
+    graph->frame.radius2 = radius2;
+    graph->layout = crn_graph_layout_of(graph->frame.dims);
+    graph->count = head[HEAD_COUNT];
+    graph->entry_blocks = head[HEAD_ENTRY_BLOCKS];
+    calibration->queries = head[HEAD_QUERIES];
+    calibration->error = float_of(head[HEAD_ERROR]);
+    for (uint32_t e = 0; e < CRN_GRAPH_EFFORTS; e++) {
+        calibration->efforts[e] = head[HEAD_EFFORTS + e];
+        calibration->recalls[e] = float_of(head[HEAD_RECALLS + e]);
+    }
+    return CAIRN_OK;
+}
+
+static bool prove_row(void *ctx, const uint8_t *row)
+{
+    const struct crn_graph_opened *opened = ctx;
+    cairn_error ignored;
+
+    return crn_derived_verify(opened->file, row, opened->graph.layout.row_bytes, &ignored) == CAIRN_OK;
+}
+
+cairn_status crn_graph_open(const struct crn_index_rows *rows, struct crn_derived *file, struct crn_graph_opened *out,
+                            cairn_error *err)
+{
+    struct crn_graph *graph = &out->graph;
+    uint32_t head[HEAD_WORDS];
+    const void *data;
+
+    *out = (struct crn_graph_opened){.file = file};
+    CRN_TRY(section(file, "GHED", sizeof head, true, &data, err));
+    memcpy(head, data, sizeof head);
+    CRN_TRY(read_head(rows, head, out, err));
+    CRN_TRY(section(file, "GMEA", rows->dim * sizeof(float), true, &data, err));
+    memcpy((float *)(uintptr_t)graph->frame.mean, data, rows->dim * sizeof(float));
+    crn_graph_frame_finish(&graph->frame);
+    CRN_TRY(section(file, "GENT", (size_t)graph->entry_blocks * graph->layout.row_bytes, true, &data, err));
+    graph->entries = (uint8_t *)(uintptr_t)data; /* never written: the graph is not live */
+    CRN_TRY(section(file, "GPOS", graph->count * sizeof(uint32_t), true, &data, err));
+    out->positions = data;
+    for (uint32_t i = 0; i < graph->count; i++) {
+        if (out->positions[i] >= graph->count) return damaged("a node of no row", err);
+    }
+    CRN_TRY(section(file, "GROW", (size_t)graph->count * graph->layout.row_bytes, false, &data, err));
+    graph->rows = (uint8_t *)(uintptr_t)data;
+    graph->prove = prove_row;
+    graph->prove_ctx = out;
+    return CAIRN_OK;
+}
+
+void crn_graph_close(struct crn_graph_opened *opened)
+{
+    crn_mem_free(opened->frame_memory);
+    *opened = (struct crn_graph_opened){0};
+}

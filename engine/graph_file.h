@@ -1,0 +1,25 @@
+/*
+ * The graph's derived file. Sections: GHED (below), GMEA f32 [dim] mean, GENT entry rows, GROW rows in breadth-first order, GPOS u32
+ * [count] the position of each row in the segment. The small ones are verified when the file is opened, rows when they are visited.
+ */
+#ifndef CRN_ENGINE_GRAPH_FILE_H
+#define CRN_ENGINE_GRAPH_FILE_H
+
+#include "engine/graph_build.h"
+
+struct crn_graph_opened {
+    struct crn_graph graph;
+    struct crn_graph_calibration calibration;
+    const uint32_t *positions; /* [graph.count] */
+    void *frame_memory;
+    struct crn_derived *file;
+};
+
+cairn_status crn_graph_write(const struct crn_graph_build *build, struct crn_derived_writer *writer, cairn_error *err);
+
+/* CORRUPT: not a graph over these rows. Released by crn_graph_close, also after failing. */
+cairn_status crn_graph_open(const struct crn_index_rows *rows, struct crn_derived *file, struct crn_graph_opened *out,
+                            cairn_error *err);
+void crn_graph_close(struct crn_graph_opened *opened);
+
+#endif

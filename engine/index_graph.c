@@ -1,0 +1,233 @@
+/*
+ * The graph backend: our own graph over quantized rows (graph.h), the default of larger segments.
+ *
+ * The graph chooses candidates by their codes; they are then compared with the segment's rows at full precision, in the order of
+ * their code distances, until those are farther than the k-th best by more than codes err: the distances returned are
+ * those of an exact scan.
+ *
+ * How much is visited follows from the recall that is asked for, by what was measured when the graph was built (graph_build.h).
+ */
+#include "engine/graph_file.h"
+
+#include "base/error.h"
+#include "base/mem.h"
+#include "quant/vector.h"
+
+#include <math.h>
+
+#define RECALL_DEFAULT 0.98
+#define EFFORT_UNMEASURED 64u /* where the segment was too small to measure */
+#define EFFORT_MOST 65536u
+#define ERROR_UNMEASURED 0.005f
+#define ERRORS_ALLOWED 4.0f /* standard deviations by which codes may be off */
+#define BATCH 8u            /* rows compared between two looks at the limit */
+#define IDLE_MOST 8u        /* scratches kept for the next searches */
+
+struct crn_index {
+    struct crn_graph_opened opened;
+    struct crn_index_rows rows;
+    _Atomic(struct crn_graph_scratch *) idle[IDLE_MOST];
+};
+
+static cairn_status check(const char *spec, uint32_t dim, enum crn_op op, cairn_error *err)
+{
+    if (*spec != '\0') return crn_error_set(err, CAIRN_INVALID_OPTION, "index graph:%.80s: graph takes no parameters", spec);
+    if (op == CRN_OP_L1) return crn_error_set(err, CAIRN_INVALID_OPTION, "index graph has no manhattan metric: use flat");
+    if (dim > CRN_GRAPH_DIMS_MAX) {
+        return crn_error_set(err, CAIRN_INVALID_OPTION, "index graph takes up to %u dimensions, not %u: use faiss:HNSW32",
+                             CRN_GRAPH_DIMS_MAX, dim);
+    }
+    return CAIRN_OK;
+}
+
+static cairn_status build(const char *spec, const struct crn_index_rows *rows, unsigned threads, bool (*cancelled)(void *ctx),
+                          void *ctx, struct crn_derived_writer *writer, cairn_error *err)
+{
+    struct crn_graph_build graph;
+
+    CRN_TRY(check(spec, rows->dim, rows->op, err));
+    if (rows->count == 0 || rows->count > CRN_GRAPH_NODES_MAX) {
+        return crn_error_set(err, CAIRN_UNSUPPORTED, "index graph over %zu rows: 1 to %u are possible", rows->count,
+                             CRN_GRAPH_NODES_MAX);
+    }
+    cairn_status status = crn_graph_build(rows, threads, cancelled, ctx, &graph, err);
+    if (status == CAIRN_OK) status = crn_graph_write(&graph, writer, err);
+    crn_graph_build_release(&graph);
+    return status;
+}
+
+static void close_index(struct crn_index *index)
+{
+    if (index == NULL) return;
+    for (uint32_t i = 0; i < IDLE_MOST; i++) {
+        struct crn_graph_scratch *scratch = atomic_load_explicit(&index->idle[i], memory_order_relaxed);
+        if (scratch != NULL) crn_graph_scratch_release(scratch);
+        crn_mem_free(scratch);
+    }
+    crn_graph_close(&index->opened);
+    crn_mem_free(index);
+}
+
+static cairn_status open_index(const char *spec, const struct crn_index_rows *rows, struct crn_derived *file,
+                               struct crn_index **out_index, cairn_error *err)
+{
+    struct crn_index *index = crn_mem_calloc(1, sizeof *index);
+
+    (void)spec;
+    if (index == NULL) return crn_error_no_memory(err, sizeof *index);
+    index->rows = *rows;
+    const cairn_status status = crn_graph_open(rows, file, &index->opened, err);
+    if (status != CAIRN_OK) {
+        close_index(index);
+        return status;
+    }
+    *out_index = index;
+    return CAIRN_OK;
+}
+
+/* ---- scratches ---- */
+
+static struct crn_graph_scratch *take_scratch(struct crn_index *index)
+{
+    for (uint32_t i = 0; i < IDLE_MOST; i++) {
+        if (atomic_load_explicit(&index->idle[i], memory_order_relaxed) == NULL) continue;
+        /* Acquire: what its last user left in it is seen. */
+        struct crn_graph_scratch *scratch = atomic_exchange_explicit(&index->idle[i], NULL, memory_order_acquire);
+        if (scratch != NULL) return scratch;
+    }
+    return crn_mem_calloc(1, sizeof(struct crn_graph_scratch));
+}
+
+static void give_scratch(struct crn_index *index, struct crn_graph_scratch *scratch)
+{
+    for (uint32_t i = 0; i < IDLE_MOST; i++) {
+        struct crn_graph_scratch *none = NULL;
+        if (atomic_compare_exchange_strong_explicit(&index->idle[i], &none, scratch, memory_order_release, memory_order_relaxed)) {
+            return;
+        }
+    }
+    crn_graph_scratch_release(scratch);
+    crn_mem_free(scratch);
+}
+
+/* ---- searching ---- */
+
+/* The effort that gave the recall for k = 10, between the measured ones by the line through them. */
+static double effort_for(const struct crn_graph_calibration *calibration, double recall)
+{
+    if (calibration->queries == 0) return EFFORT_UNMEASURED;
+    if (calibration->recalls[0] >= recall) return calibration->efforts[0];
+    for (uint32_t e = 1; e < CRN_GRAPH_EFFORTS; e++) {
+        const double low = calibration->recalls[e - 1], high = calibration->recalls[e];
+        if (high < recall || high <= low) continue;
+        return calibration->efforts[e - 1] +
+               (recall - low) / (high - low) * (calibration->efforts[e] - calibration->efforts[e - 1]);
+    }
+    return calibration->efforts[CRN_GRAPH_EFFORTS - 1];
+}
+
+static uint32_t effort_of(const struct crn_index *index, const struct crn_index_query *query)
+{
+    const double share = (double)query->allowed / (double)index->rows.count;
+    double effort = query->ef;
+
+    if (query->ef == 0) {
+        effort = effort_for(&index->opened.calibration, query->recall > 0 ? query->recall : RECALL_DEFAULT);
+        if (query->k > 10) effort += 1.5 * (double)(query->k - 10);
+    }
+    if (query->allow != NULL) effort /= share;
+    if (effort < (double)query->k) effort = (double)query->k;
+    if (effort > EFFORT_MOST) effort = EFFORT_MOST;
+    return effort < (double)index->rows.count ? (uint32_t)effort : (uint32_t)index->rows.count;
+}
+
+static cairn_status prove_vector(const struct crn_index_rows *rows, uint32_t position, cairn_error *err)
+{
+    const float *vector = rows->vectors + (size_t)position * rows->dim;
+
+    return rows->file == NULL ? CAIRN_OK : crn_derived_verify(rows->file, vector, rows->dim * sizeof *vector, err);
+}
+
+static void fetch_vectors(const struct crn_index *index, const struct crn_graph_scratch *scratch, uint32_t begin, uint32_t end)
+{
+    const size_t bytes = index->rows.dim * sizeof(float);
+
+    for (uint32_t i = begin; i < end && i < scratch->near_count; i++) {
+        const uint32_t position = index->opened.positions[(uint32_t)scratch->near[i] & CRN_GRAPH_KEY_NODE];
+        const char *vector = (const char *)(index->rows.vectors + (size_t)position * index->rows.dim);
+        for (size_t j = 0; j < bytes; j += 64) __builtin_prefetch(vector + j);
+    }
+}
+
+/* Compares what the walk found at full precision, nearest codes first. */
+static cairn_status rescore(const struct crn_index *index, const struct crn_graph_scratch *scratch,
+                            const struct crn_index_query *query, float margin, struct crn_topk *top, cairn_error *err)
+{
+    const struct crn_index_rows *rows = &index->rows;
+    const float norm2 = rows->op == CRN_OP_DOT ? (float)crn_vector_norm2(query->vector, rows->dim) : 0;
+    uint32_t positions[BATCH];
+    float distances[BATCH];
+
+    fetch_vectors(index, scratch, 0, BATCH);
+    for (uint32_t begin = 0; begin < scratch->near_count; begin += BATCH) {
+        const uint32_t left = scratch->near_count - begin, count = left < BATCH ? left : BATCH;
+        if (top->count == top->k && crn_graph_key_distance(scratch->near[begin]) >
+                                        crn_graph_distance_of(&index->opened.graph.frame, norm2, crn_topk_limit(top)) + margin) {
+            break;
+        }
+        fetch_vectors(index, scratch, begin + BATCH, begin + 2 * BATCH);
+        for (uint32_t i = 0; i < count; i++) {
+            positions[i] = index->opened.positions[(uint32_t)scratch->near[begin + i] & CRN_GRAPH_KEY_NODE];
+            CRN_TRY(prove_vector(rows, positions[i], err));
+        }
+        crn_kernels_get()->f32_gather[rows->op](query->vector, rows->vectors, rows->dim, positions, count, distances);
+        for (uint32_t i = 0; i < count; i++) crn_topk_push(top, distances[i], positions[i]);
+    }
+    return CAIRN_OK;
+}
+
+static cairn_status walk(struct crn_index *index, struct crn_graph_scratch *scratch, const struct crn_index_query *query,
+                         struct crn_topk *top, cairn_error *err)
+{
+    const struct crn_graph *graph = &index->opened.graph;
+    const uint32_t effort = effort_of(index, query);
+    const struct crn_graph_ask ask = {.effort = effort, .keep = effort, .allow = query->allow, .positions = index->opened.positions};
+    const float error = index->opened.calibration.queries == 0 ? ERROR_UNMEASURED : index->opened.calibration.error;
+    struct crn_graph_point point;
+
+    CRN_TRY(crn_graph_scratch_reserve(scratch, graph->layout.dims, graph->count, effort, effort, err));
+    crn_graph_frame_point(&graph->frame, query->vector, scratch->query.rotated, &point);
+    crn_graph_kernels_get()->query_prepare(&scratch->query);
+    scratch->query.constant = point.constant;
+    crn_graph_walk(graph, scratch, &ask);
+    if (scratch->damaged) return crn_error_set(err, CAIRN_CORRUPT, "a row of the graph does not match its checksum");
+    return rescore(index, scratch, query, ERRORS_ALLOWED * error * sqrtf(point.norm2), top, err);
+}
+
+static cairn_status search(const struct crn_index *constant, const struct crn_index_query *query, struct crn_topk *top,
+                           cairn_error *err)
+{
+    struct crn_index *index = (struct crn_index *)(uintptr_t)constant; /* for its scratches, which are atomic */
+    struct crn_graph_scratch *scratch = take_scratch(index);
+
+    if (scratch == NULL) return crn_error_no_memory(err, sizeof *scratch);
+    const cairn_status status = walk(index, scratch, query, top, err);
+    give_scratch(index, scratch);
+    return status;
+}
+
+static size_t memory_bytes(const struct crn_index *index)
+{
+    return sizeof *index + crn_graph_frame_bytes(index->rows.dim);
+}
+
+const struct crn_index_ops crn_index_graph = {
+    .name = "graph",
+    .opens_at_once = true,
+    .check = check,
+    .build = build,
+    .open = open_index,
+    .search = search,
+    .close = close_index,
+    .memory_bytes = memory_bytes,
+};
