@@ -1,0 +1,136 @@
+#!/usr/bin/env bash
+# Runs other vector-search libraries over a data set of bench/data and prints their speed at a recall.
+#
+#   bench/peers/run.sh DATA_DIR NAME [PEER...]
+#
+# PEER is hnswlib, hnswlib-filtered, faiss, usearch, or one configuration as in faiss:hnsw32; all by default.
+# Nothing of theirs is kept in this tree: the libraries come from PyPI into a cache folder, and hnswlib's headers
+# are compiled there for this machine. Built indexes stay in the cache, so that a sweep can be repeated in
+# seconds; remove the folder to start anew.
+#
+# environment:
+#   PEERS_CACHE      libraries, programs and indexes (build/peers)
+#   PEERS_OUT        the results, NAME.jsonl and NAME-filtered.jsonl, a line a point; a curve that is run again
+#                    replaces its lines (PEERS_CACHE/results)
+#   CAIRN_RESULTS    a results file of Cairn's, to print ratios against
+#   BUILD_PREFIX     what is put before each build and each sweep, as in "nice -n 10" or "taskset -c 1". Builds
+#   SEARCH_PREFIX    use all cores, sweeps one thread
+set -euo pipefail
+
+here=$(cd "$(dirname "$0")" && pwd)
+say() { printf '%s\n' "peers: $*" >&2; }
+if [ $# -lt 2 ]; then
+    sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0" >&2
+    exit 2
+fi
+data=$1 name=$2
+shift 2
+cache=${PEERS_CACHE:-$here/../../build/peers}
+out=${PEERS_OUT:-$cache/results}
+hnswlib_version=0.8.0
+read -ra build_prefix <<<"${BUILD_PREFIX:-}"
+read -ra search_prefix <<<"${SEARCH_PREFIX:-}"
+[ -e "$data/$name.json" ] || { say "no data set $name in $data (bench/data makes them)"; exit 1; }
+mkdir -p "$cache" "$out"
+
+# ---- the libraries --------------------------------------------------------------------------------------
+
+venv() {
+    if ! cmp -s "$here/requirements.txt" "$cache/venv/requirements.txt"; then
+        say "installing faiss-cpu, usearch and numpy from PyPI"
+        python3 -m venv "$cache/venv"
+        "$cache/venv/bin/pip" install -q -r "$here/requirements.txt"
+        cp "$here/requirements.txt" "$cache/venv/requirements.txt"
+    fi
+}
+
+hnswlib_program() {
+    local source=$cache/hnswlib-$hnswlib_version program=$cache/bench_hnswlib
+    if [ ! -d "$source" ]; then
+        say "fetching hnswlib's headers from PyPI"
+        "$cache/venv/bin/pip" download -q --no-deps --no-binary hnswlib -d "$cache" \
+            "hnswlib==$hnswlib_version"
+        tar -xzf "$source.tar.gz" -C "$cache"
+    fi
+    if [ "$here/bench_hnswlib.cpp" -nt "$program" ]; then
+        g++ -std=c++17 -O3 -march=native -pthread -isystem "$source" -o "$program" "$here/bench_hnswlib.cpp" \
+            2>"$cache/compiler.log" || { cat "$cache/compiler.log" >&2; return 1; }
+    fi
+}
+
+# ---- one curve ------------------------------------------------------------------------------------------
+
+metric() {
+    "$cache/venv/bin/python" -c 'import json, sys; print(json.load(open(sys.argv[1]))["metric"])' "$data/$name.json"
+}
+
+# Runs a sweep and puts its lines into a results file in the place of the curve's older ones.
+collect() { # file, lib, cfg, command...
+    local file=$1 lib=$2 cfg=$3
+    touch "$file"
+    OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 "${search_prefix[@]}" "${@:4}" >"$cache/points.$$"
+    { grep -vF "{\"lib\": \"$lib\", \"cfg\": \"$cfg\"," "$file" || true; } >"$cache/others.$$"
+    cat "$cache/others.$$" "$cache/points.$$" >"$file"
+    rm "$cache/others.$$" "$cache/points.$$"
+}
+
+index=$cache/$name.hnswlib.M16.index
+
+build_hnswlib() {
+    hnswlib_program
+    if [ ! -e "$index.json" ]; then
+        say "building hnswlib M16"
+        "${build_prefix[@]}" "$cache/bench_hnswlib" build "$data/$name.base.fvecs" "$(metric)" "$index" \
+            "$(nproc)"
+    fi
+}
+
+search_hnswlib() {
+    build_hnswlib
+    say "searching hnswlib M16"
+    collect "$out/$name.jsonl" hnswlib M16 "$cache/bench_hnswlib" search "$index" "$(metric)" \
+        "$data/$name.query.fvecs" "$data/$name.gt.ivecs"
+}
+
+search_hnswlib_filtered() {
+    local percent filter
+    build_hnswlib
+    for percent in 50 10 1 0.1; do
+        filter=$data/$name.filter$percent
+        [ -e "$filter.bits" ] || { say "no filters: run bench/data/filters.py"; return 1; }
+        say "searching hnswlib M16, filter $percent %"
+        collect "$out/$name-filtered.jsonl" hnswlib "M16-filter$percent" "$cache/bench_hnswlib" search "$index" \
+            "$(metric)" "$data/$name.query.fvecs" "$filter.gt.ivecs" "$filter.bits" "$percent"
+    done
+}
+
+search_python() { # faiss or usearch, configurations...
+    local lib=$1 cfg
+    local program=("$cache/venv/bin/python" "$here/bench_$lib.py")
+    for cfg in "${@:2}"; do
+        say "$lib $cfg"
+        "${build_prefix[@]}" "${program[@]}" build "$data" "$name" "$cfg" "$cache"
+        collect "$out/$name.jsonl" "$lib" "$cfg" "${program[@]}" search "$data" "$name" "$cfg" "$cache"
+    done
+}
+
+venv
+[ $# -gt 0 ] || set -- hnswlib hnswlib-filtered faiss usearch
+for peer in "$@"; do
+    case $peer in
+        hnswlib) search_hnswlib ;;
+        hnswlib-filtered) search_hnswlib_filtered ;;
+        faiss | usearch)
+            read -ra configurations <<<"$("$cache/venv/bin/python" "$here/bench_$peer.py" list)"
+            search_python "$peer" "${configurations[@]}"
+            ;;
+        faiss:* | usearch:*) search_python "${peer%%:*}" "${peer#*:}" ;;
+        *) say "unknown peer '$peer'"; exit 2 ;;
+    esac
+done
+
+for results in "$out/$name.jsonl" "$out/$name-filtered.jsonl"; do
+    [ -s "$results" ] || continue
+    echo
+    "$cache/venv/bin/python" "$here/curve.py" "$results" ${CAIRN_RESULTS:+--cairn "$CAIRN_RESULTS"}
+done
