@@ -9,10 +9,15 @@ examples/demo.sh does. Words and word pairs are weighted by TF-IDF, a randomized
 2011) keeps `dim` directions, and rows are normalized: cosine. The SVD is fitted to the base alone; the
 queries are other packages, which it has never seen.
 
+    python3 bench/data/text.py OUT_DIR --name text384 --dim 384 --cairn build/release/libcairn.so
+
+makes the same set with Cairn's built-in embedder, cairn-ngram-1, in place of the analysis.
+
 Needs numpy, scipy and scikit-learn (bench/data/requirements.txt).
 """
 
 import argparse
+import ctypes
 import json
 import os
 import subprocess
@@ -73,6 +78,45 @@ def embed(base_texts, query_texts, dim, seed):
     return vectors.normalize(low), vectors.normalize(svd.transform(words.transform(query_texts))), how
 
 
+class Embedder(ctypes.Structure):
+    """The head of struct cairn_embedder (include/cairn/embed.h)."""
+
+    _fields_ = [
+        ("size", ctypes.c_size_t),
+        ("ctx", ctypes.c_void_p),
+        ("model", ctypes.c_char_p),
+        ("dim", ctypes.c_uint32),
+        (
+            "embed",
+            ctypes.CFUNCTYPE(
+                ctypes.c_int,
+                ctypes.c_void_p,
+                ctypes.POINTER(ctypes.c_char_p),
+                ctypes.c_size_t,
+                ctypes.POINTER(ctypes.c_float),
+                ctypes.c_void_p,
+            ),
+        ),
+    ]
+
+
+def embed_with_cairn(library, texts, dim):
+    """The texts' vectors by Cairn's built-in embedder, normalized, and a line that says so."""
+    cairn = ctypes.CDLL(os.path.abspath(library))
+    made = ctypes.POINTER(Embedder)()
+    if cairn.cairn_embedder_ngram(ctypes.c_uint32(dim), ctypes.byref(made), None) != 0:
+        sys.exit(f"{library}: no built-in embedder of {dim} dims")
+    embedder = made.contents
+    out = np.empty((len(texts), dim), dtype=np.float32)
+    strings = (ctypes.c_char_p * len(texts))(*(text.encode() for text in texts))
+    floats = out.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
+    if embedder.embed(embedder.ctx, strings, len(texts), floats, None) != 0:
+        sys.exit(f"{library}: the embedder failed")
+    how = f"Cairn's built-in embedder {embedder.model.decode()} to {dim}, normalized"
+    cairn.cairn_embedder_free(made)
+    return vectors.normalize(out), how
+
+
 def main():
     parser = argparse.ArgumentParser(
         description="Makes a data set from the descriptions of Debian's packages."
@@ -83,6 +127,9 @@ def main():
     parser.add_argument("--base", type=int, default=60000)
     parser.add_argument("--queries", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--cairn", metavar="LIBCAIRN", help="the shared library to embed with, instead of LSA"
+    )
     parser.add_argument("--cache", default=os.path.expanduser("~/.cache/cairn-bench"))
     args = parser.parse_args()
 
@@ -93,7 +140,11 @@ def main():
         sys.exit(f"the catalogue has {len(packages)} packages, {args.base + args.queries} are asked for")
     order = np.random.default_rng(args.seed).permutation(len(packages))[: args.base + args.queries]
     texts = [packages[i][1] for i in order]
-    base, queries, how = embed(texts[: args.base], texts[args.base :], args.dim, args.seed)
+    if args.cairn:
+        rows, how = embed_with_cairn(args.cairn, texts, args.dim)
+        base, queries = rows[: args.base], rows[args.base :]
+    else:
+        base, queries, how = embed(texts[: args.base], texts[args.base :], args.dim, args.seed)
     for kind, rows in (("base", base), ("query", queries)):
         with open(os.path.join(args.out_dir, f"{args.name}.{kind}.fvecs"), "wb") as file:
             vectors.append_vecs(file, rows)

@@ -16,7 +16,7 @@ import os
 import numpy as np
 
 GT_K = 100
-BLOCK_BYTES = 128 << 20
+BLOCK_BYTES = 32 << 20
 
 
 def open_fvecs(path):

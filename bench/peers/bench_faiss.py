@@ -19,8 +19,7 @@ import measure
 
 EF_CONSTRUCTION = 200
 EFS = (10, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768)
-NPROBES = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
-ENOUGH = 0.995
+NPROBES = (2, 4, 8, 16, 32, 64, 128, 256)
 
 
 def lists(n):
@@ -33,9 +32,9 @@ CONFIGS = {
     "flat": (lambda n, d: "Flat", None),
     "hnsw32": (lambda n, d: "HNSW32,Flat", None),
     "hnsw32-sq8": (lambda n, d: "HNSW32,SQ8", None),
-    "ivfpq-d2": (lambda n, d: f"IVF{lists(n)},PQ{d // 2}x4fs,RFlat", (2, 4, 8)),
-    "ivfpq-d4": (lambda n, d: f"OPQ{d // 4},IVF{lists(n)},PQ{d // 4}x4fs,RFlat", (4, 10, 25)),
-    "rabitq": (lambda n, d: f"RR{d},IVF{lists(n)},RaBitQfs,RFlat", (4, 10, 25)),
+    "ivfpq-d2": (lambda n, d: f"OPQ{d // 2},IVF{lists(n)},PQ{d // 2}x4fs,RFlat", (4, 10, 25)),
+    "ivfpq-d4": (lambda n, d: f"OPQ{d // 4},IVF{lists(n)},PQ{d // 4}x4fs,RFlat", (10, 25, 60)),
+    "rabitq": (lambda n, d: f"RR{d},IVF{lists(n)},RaBitQfs,RFlat", (10, 25, 60)),
     "rabitq4": (lambda n, d: f"RR{d},IVF{lists(n)},RaBitQ4", None),
 }
 
@@ -115,26 +114,25 @@ def settings(cfg):
     return [[{"nprobe": nprobe, "k_factor": factor} for nprobe in NPROBES] for factor in refine]
 
 
-def apply(index, setting):
+def applied(index, line):
+    """Yields each setting of a list, the index being set so."""
     space = faiss.ParameterSpace()
-    for name, value in setting.items():
-        space.set_index_parameter(index, {"ef": "efSearch", "k_factor": "k_factor_rf"}.get(name, name), value)
+    for setting in line:
+        for name, value in setting.items():
+            space.set_index_parameter(
+                index, {"ef": "efSearch", "k_factor": "k_factor_rf"}.get(name, name), value
+            )
+        yield setting
 
 
 def sweep(data, cfg, cache):
     built = measure.Built(cache, data.name, "faiss", cfg)
     index = faiss.read_index(built.path)
     faiss.omp_set_num_threads(1)
+    ask = lambda queries: index.search(queries, measure.K)[1]
     for line in settings(cfg):
-        last = -1.0
-        for setting in line:
-            apply(index, setting)
-            ask = lambda queries: index.search(queries, measure.K)[1]
-            found = measure.search(ask, data.queries, data.truth)
-            measure.report("faiss", cfg, built.facts(), setting, found)
-            if found[0] >= ENOUGH or found[0] < last + 0.0005:
-                break
-            last = found[0]
+        points = applied(index, line)
+        measure.sweep("faiss", cfg, built.facts(), data, data.queries, ask, points)
 
 
 def main():

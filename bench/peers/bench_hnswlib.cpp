@@ -32,7 +32,7 @@ namespace
 
 constexpr size_t kNearest = 10, kM = 16, kEfConstruction = 200;
 constexpr int kPasses = 3;
-constexpr double kPassesS = 0.4, kEnough = 0.995;
+constexpr double kPassesS = 0.4, kEnough = 0.995, kSlowS = 3;
 constexpr size_t kEfs[] = {10, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768};
 
 using Graph = hnswlib::HierarchicalNSW<float>;
@@ -183,7 +183,7 @@ int search(const std::string &index_path, const char *metric, const char *query_
             cfg.c_str(), facts.c_str(), share.c_str(), ef, recall,
             static_cast<double>(queries.count) / taken[taken.size() / 2]);
         fflush(stdout);
-        if (recall >= kEnough) break;
+        if (recall >= kEnough || taken[taken.size() / 2] > kSlowS) break;
     }
     return 0;
 }

@@ -20,7 +20,6 @@ import measure
 
 METRICS = {"l2": "l2sq", "cosine": "cos", "dot": "ip"}
 EFS = (10, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768)
-ENOUGH = 0.995
 
 
 def numbers(data, cfg, rows):
@@ -47,20 +46,19 @@ def build(data, cfg, cache, threads):
     built.record(data.n, cpu_s, kernels=str(index.hardware_acceleration))
 
 
+def applied(index):
+    for ef in EFS:
+        index.expansion_search = ef
+        yield {"ef": ef}
+
+
 def sweep(data, cfg, cache):
     built = measure.Built(cache, data.name, "usearch", cfg)
     index = empty(data, cfg)
     index.load(built.path)
     queries = numbers(data, cfg, data.queries)
-    last = -1.0
-    for ef in EFS:
-        index.expansion_search = ef
-        ask = lambda rows: index.search(rows, measure.K, threads=1).keys.astype(np.int64)
-        found = measure.search(ask, queries, data.truth)
-        measure.report("usearch", cfg, built.facts(), {"ef": ef}, found)
-        if found[0] >= ENOUGH or found[0] < last + 0.0005:
-            break
-        last = found[0]
+    ask = lambda rows: index.search(rows, measure.K, threads=1).keys.astype(np.int64)
+    measure.sweep("usearch", cfg, built.facts(), data, queries, ask, applied(index))
 
 
 def main():

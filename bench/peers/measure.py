@@ -16,6 +16,8 @@ import vectors  # noqa: E402
 K = 10
 PASSES = 3
 PASSES_S = 0.4
+ENOUGH = 0.995
+SLOW_S = 3.0
 
 
 class DataSet:
@@ -72,6 +74,20 @@ def search(ask, queries, truth):
         taken.append(time.perf_counter() - start)
     right = curve.recall(np.asarray(answers).tolist(), truth, K)
     return round(right, 5), round(len(queries) / sorted(taken)[len(taken) // 2], 1)
+
+
+def sweep(lib, cfg, facts, data, queries, ask, settings):
+    """Measures and prints point after point, until one has the recall, gains none, or takes SLOW_S a pass.
+
+    `settings` yields what describes each point, having applied it to the index.
+    """
+    last = -1.0
+    for setting in settings:
+        recall, qps = search(ask, queries, data.truth)
+        report(lib, cfg, facts, setting, (recall, qps))
+        if recall >= ENOUGH or recall < last + 0.0005 or len(queries) / qps > SLOW_S:
+            break
+        last = recall
 
 
 def report(lib, cfg, facts, setting, found):
