@@ -32,9 +32,9 @@ CONFIGS = {
     "flat": (lambda n, d: "Flat", None),
     "hnsw32": (lambda n, d: "HNSW32,Flat", None),
     "hnsw32-sq8": (lambda n, d: "HNSW32,SQ8", None),
-    "ivfpq-d2": (lambda n, d: f"OPQ{d // 2},IVF{lists(n)},PQ{d // 2}x4fs,RFlat", (4, 10, 25)),
-    "ivfpq-d4": (lambda n, d: f"OPQ{d // 4},IVF{lists(n)},PQ{d // 4}x4fs,RFlat", (10, 25, 60)),
-    "rabitq": (lambda n, d: f"RR{d},IVF{lists(n)},RaBitQfs,RFlat", (10, 25, 60)),
+    "ivfpq-d2": (lambda n, d: f"OPQ{d // 2},IVF{lists(n)},PQ{d // 2}x4fs,RFlat", (2, 4, 10, 25)),
+    "ivfpq-d4": (lambda n, d: f"OPQ{d // 4},IVF{lists(n)},PQ{d // 4}x4fs,RFlat", (4, 10, 25, 60)),
+    "rabitq": (lambda n, d: f"RR{d},IVF{lists(n)},RaBitQfs,RFlat", (4, 10, 25, 60)),
     "rabitq4": (lambda n, d: f"RR{d},IVF{lists(n)},RaBitQ4", None),
 }
 
