@@ -1,275 +1,273 @@
-/* cairn bench: a quick measurement on made-up data in a temporary database. */
-#include "base/clock.h"
+/* cairn bench: measures building, searching, recall and memory on data of one's own or on made-up ones. The
+ * stages are in bench_*.c; this is the command line. */
 #include "base/error.h"
-#include "base/mem.h"
-#include "cli/bench_data.h"
+#include "cli/bench.h"
+#include "cli/bench_layout.h"
+#include "cli/bench_report.h"
 #include "cli/command.h"
 #include "cli/exit.h"
 #include "cli/output.h"
-#include "cli/progress.h"
-#include "cli/signals.h"
 #include "cli/store.h"
 
 #include <errno.h>
-#include <ftw.h>
-#include <stdio.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#define BATCH 1000
+#define QUERIES_DEFAULT 200 /* of made-up data, or held back from a file */
+#define DIM_DEFAULT 128
 
-static const char *folder;
-static uint64_t rows = 20000;
-static uint64_t dim = 128;
-static uint64_t queries = 200;
-static uint64_t k = 10;
-static uint64_t ef;
-static uint64_t seed = 1;
+static const char *data, *queries, *truth, *cache, *folder, *plot, *compare;
+static const char *ef, *nprobe, *selectivities;
+static uint64_t rows, k = 10, lid = 24, seed = 1, threads = 1, repeat, churn;
+static unsigned generate, filter_kind;
+static double oversampling, mixed;
 static bool json, keep;
-static const struct crn_cli_option options[] = {
-    CRN_CLI_OPTION_COUNT("rows", "N", 1, 100000000, rows, "vectors (default: 20000)"),
-    CRN_CLI_OPTION_COUNT("dim", "N", 1, CAIRN_DIM_MAX, dim, "components of one (default: 128)"),
-    CRN_CLI_OPTION_COUNT("queries", "N", 1, 1000000, queries,
-                         "searches, of vectors that are not stored (default: 200)"),
+
+static const struct crn_cli_option data_options[] = {
+    CRN_CLI_OPTION_TEXT("data", "FILE", data, "vectors to store: .fvecs, .npy or ann-benchmarks' .hdf5"),
+    CRN_CLI_OPTION_TEXT("queries", "N|FILE", queries,
+                        "searches: of a file, or N made-up or held-back vectors (default: 200)"),
+    CRN_CLI_OPTION_TEXT("truth", "FILE", truth,
+                        "their true neighbors: .ivecs, .npy or .hdf5 (default: computed)"),
+    CRN_CLI_OPTION_TEXT("cache", "FOLDER", cache, "keep computed neighbors there for the next time"),
+    CRN_CLI_OPTION_CHOICE("generate", CRN_CLI_BENCH_GENERATE_WORDS, generate,
+                          "made-up vectors, when there is no --data (default: clustered)"),
+    CRN_CLI_OPTION_COUNT("rows", "N", 1, 1000000000, rows,
+                         "vectors (default: 20000 made-up ones, all of a file)"),
+    CRN_CLI_OPTION_COUNT("lid", "N", 1, 1024, lid, "dimensions that made-up clusters lie on (default: 24)"),
+    CRN_CLI_OPTION_COUNT("seed", "N", 0, UINT64_MAX, seed, "of all that is random (default: 1)"),
+    {0},
+};
+static const struct crn_cli_option search_options[] = {
     CRN_CLI_OPTION_COUNT("k", "N", 1, 10000, k, "results of a search (default: 10)", .letter = 'k'),
-    CRN_CLI_OPTION_COUNT("ef", "N", 1, UINT32_MAX, ef, "candidates a graph index keeps"),
-    CRN_CLI_OPTION_COUNT("seed", "N", 0, UINT64_MAX, seed, "of the made-up data (default: 1)"),
+    CRN_CLI_OPTION_TEXT("ef", "N,N,...", ef, "candidates a graph index keeps (default: doubling from 16)"),
+    CRN_CLI_OPTION_TEXT("nprobe", "N,N,...", nprobe, "lists an inverted-file index visits (default: from 1)"),
+    CRN_CLI_OPTION_NUMBER("oversampling", "X", oversampling,
+                          "candidates rescored for each of k, with quantization"),
+    CRN_CLI_OPTION_COUNT("threads", "N", 1, 1024, threads, "that search at once (default: 1)"),
+    CRN_CLI_OPTION_COUNT("repeat", "N", 1, 1000000, repeat,
+                         "passes over the queries; the one in the middle counts (default: 3)"),
+    {0},
+};
+static const struct crn_cli_option workload_options[] = {
+    CRN_CLI_OPTION_TEXT("filter-selectivity", "S,S,...", selectivities,
+                        "filtered searches: shares of the rows that match, as in 0.5,0.01"),
+    CRN_CLI_OPTION_CHOICE("filter-kind", "random|correlated|anticorrelated|all", filter_kind,
+                          "which rows match: any, near the query, far from it (default: random)"),
+    CRN_CLI_OPTION_NUMBER("mixed", "SECONDS", mixed, "search for so long, then again while a thread inserts"),
+    CRN_CLI_OPTION_COUNT("churn", "ROUNDS", 1, 1000, churn,
+                         "delete half of the rows and insert them again, so many times"),
+    {0},
+};
+static const struct crn_cli_option output_options[] = {
+    CRN_CLI_OPTION_FLAG("json", json, "print JSON lines (docs/BENCH_TOOL.md)"),
+    CRN_CLI_OPTION_TEXT("plot", "FILE", plot, "draw recall, speed and latency into an .svg or .html file"),
+    CRN_CLI_OPTION_TEXT("compare", "FILE", compare,
+                        "compare with JSON lines of other runs or libraries, and draw them too"),
     CRN_CLI_OPTION_TEXT("dir", "FOLDER", folder,
                         "where the database lies meanwhile (default: TMPDIR, or /tmp)"),
     CRN_CLI_OPTION_FLAG("keep", keep, "leave the database there"),
-    CRN_CLI_OPTION_FLAG("json", json, "print the numbers as a JSON object"),
     {0},
 };
-static const struct crn_cli_group group = {"Options", options};
+static const struct crn_cli_group data_group = {"Data", data_options};
+static const struct crn_cli_group search_group = {"Searches", search_options};
+static const struct crn_cli_group workload_group = {"Workloads", workload_options};
+static const struct crn_cli_group output_group = {"Output", output_options};
 
-struct bench {
-    struct crn_cli_store store;
-    struct crn_cli_bench_data data;
-    struct crn_cli_progress progress;
-    char *home;             /* the temporary folder */
-    float *batch, *targets; /* [BATCH][dim], [queries][dim] */
-    uint64_t *truth;        /* [queries][k] ids of the exact results */
-    double *times;          /* [queries] seconds of each search */
-    double insert_seconds, optimize_seconds, search_seconds, exact_seconds;
-    double p50, p99, recall;
-};
-
-static cairn_status insert(struct bench *b, cairn_error *err)
+static cairn_status bad_list(const char *option, const char *text, const char *wanted, cairn_error *err)
 {
-    static cairn_pattern patterns[BATCH];
-    uint64_t started_ns = crn_clock_ns();
+    return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "--%s wants %s, separated by commas, not '%s'", option,
+                         wanted, text);
+}
 
-    for (uint64_t done = 0; done < rows;) {
-        size_t count = rows - done < BATCH ? (size_t)(rows - done) : BATCH;
-        for (size_t i = 0; i < count; i++) {
-            float *vector = b->batch + i * dim;
-            crn_cli_bench_data_next(&b->data, vector);
-            patterns[i] = (cairn_pattern){.size = sizeof patterns[i],
-                                          .id_type = CAIRN_ID_U64,
-                                          .id_u64 = done + i,
-                                          .vector = vector,
-                                          .dim = (uint32_t)dim};
+static cairn_status read_efforts(const char *option, const char *text, struct crn_cli_bench_settings *out,
+                                 cairn_error *err)
+{
+    const char *wanted = "up to 64 integers from 1 on";
+    const char *at = text;
+
+    for (;;) {
+        char *end;
+        errno = 0;
+        unsigned long long value = strtoull(at, &end, 10);
+        if (at[0] < '0' || at[0] > '9' || errno != 0 || value == 0 || value > UINT32_MAX ||
+            (*end != ',' && *end != '\0') || out->effort_count == CRN_CLI_BENCH_LIST_MAX) {
+            return bad_list(option, text, wanted, err);
         }
-        CRN_TRY(cairn_insert(b->store.collection, patterns, count, err));
-        done += count;
-        if (!crn_cli_progress_call(&b->progress, "insert", done, rows))
-            return crn_error_set(err, CAIRN_CANCELLED, "interrupted");
+        out->efforts[out->effort_count++] = (uint32_t)value;
+        if (*end == '\0') return CAIRN_OK;
+        at = end + 1;
     }
-    b->insert_seconds = (double)(crn_clock_ns() - started_ns) / 1e9;
+}
 
-    started_ns = crn_clock_ns();
-    CRN_TRY(cairn_optimize(b->store.collection, crn_cli_progress_call, &b->progress, err));
-    b->optimize_seconds = (double)(crn_clock_ns() - started_ns) / 1e9;
+static cairn_status read_selectivities(struct crn_cli_bench_settings *out, cairn_error *err)
+{
+    const char *wanted = "up to 64 numbers above 0 and up to 1";
+    const char *at = selectivities;
+
+    for (;;) {
+        char *end;
+        double value = strtod(at, &end);
+        if (end == at || !(value > 0 && value <= 1) || (*end != ',' && *end != '\0') ||
+            out->selectivity_count == CRN_CLI_BENCH_LIST_MAX) {
+            return bad_list("filter-selectivity", selectivities, wanted, err);
+        }
+        out->selectivities[out->selectivity_count++] = value;
+        if (*end == '\0') return CAIRN_OK;
+        at = end + 1;
+    }
+}
+
+/* --queries is a number, or a file. */
+static cairn_status read_source(struct crn_cli_bench_source *out, cairn_error *err)
+{
+    cairn_collection_options collection = crn_cli_settings();
+    bool number = queries != NULL && queries[0] != '\0' && queries[strspn(queries, "0123456789")] == '\0';
+    bool own = data != NULL && crn_cli_matrix_is_hdf5(data); /* it has queries of its own */
+
+    *out = (struct crn_cli_bench_source){.data = data,
+                                         .queries = number ? NULL : queries,
+                                         .truth = truth,
+                                         .max_rows = rows,
+                                         .metric = collection.metric};
+    if (number) out->query_count = strtoull(queries, NULL, 10);
+    if (number && (out->query_count == 0 || out->query_count > 10000000)) {
+        return crn_error_set(err, CAIRN_INVALID_ARGUMENT,
+                             "--queries wants a number from 1 to 10000000, or a file, not '%s'", queries);
+    }
+    if (queries == NULL && !own) out->query_count = QUERIES_DEFAULT;
+    if (data != NULL && (generate > 0 || collection.dim > 0)) {
+        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "--data tells what the vectors are; leave out --%s",
+                             generate > 0 ? "generate" : "dim");
+    }
+    if (truth != NULL && out->queries == NULL && !own) {
+        return crn_error_set(err, CAIRN_INVALID_ARGUMENT,
+                             "--truth is of the queries in a file; name it by --queries FILE");
+    }
+    out->generate = (struct crn_cli_bench_generate){.kind = generate > 0 ? (enum crn_cli_bench_kind)generate
+                                                                         : CRN_CLI_BENCH_CLUSTERED,
+                                                    .rows = rows > 0 ? rows : 20000,
+                                                    .dim = collection.dim > 0 ? collection.dim : DIM_DEFAULT,
+                                                    .lid = (uint32_t)lid,
+                                                    .seed = seed};
     return CAIRN_OK;
 }
 
-/* Ids of the results that are among `truth`. */
-static size_t count_found(const cairn_results *results, const uint64_t *truth)
+/* Whether efforts are nprobe: as given, else by the kind of index. */
+static bool is_inverted(const char *index)
 {
-    size_t found = 0;
-
-    for (size_t i = 0; i < cairn_results_count(results); i++) {
-        for (size_t t = 0; t < k; t++) {
-            if (truth[t] != cairn_results_at(results, i)->id.u64) continue;
-            found++;
-            break;
-        }
-    }
-    return found;
+    if (ef != NULL || nprobe != NULL) return nprobe != NULL;
+    return index != NULL && strcasestr(index, "ivf") != NULL;
 }
 
-/* All queries once; exact ones fill the truth, others are compared with it. */
-static cairn_status search(struct bench *b, bool exact, double *out_seconds, cairn_error *err)
+static cairn_status read_settings(struct crn_cli_bench_settings *out, cairn_error *err)
 {
-    size_t found = 0;
-    uint64_t possible = rows < k ? rows : k;
-
-    *out_seconds = 0;
-    for (uint64_t q = 0; q < queries; q++) {
-        cairn_results *results;
-        uint64_t *truth = b->truth + q * k;
-        uint64_t started_ns = crn_clock_ns();
-        CRN_TRY(cairn_search(b->store.collection,
-                             CAIRN_OPTIONS(cairn_query, .vector = b->targets + q * dim, .dim = (uint32_t)dim,
-                                           .k = (uint32_t)k, .exact = exact, .ef = (uint32_t)ef),
-                             &results, err));
-        b->times[q] = (double)(crn_clock_ns() - started_ns) / 1e9;
-        *out_seconds += b->times[q];
-        for (size_t i = 0; exact && i < k; i++) {
-            const cairn_hit *hit = cairn_results_at(results, i);
-            truth[i] = hit != NULL ? hit->id.u64 : UINT64_MAX;
-        }
-        if (!exact) found += count_found(results, truth);
-        cairn_results_free(results);
-        if (crn_cli_interrupted()) return crn_error_set(err, CAIRN_CANCELLED, "interrupted");
-    }
-    b->recall = (double)found / (double)(queries * possible);
-    return CAIRN_OK;
-}
-
-static int compare_times(const void *a, const void *b)
-{
-    double x = *(const double *)a;
-    double y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
-static cairn_status measure(struct bench *b, cairn_error *err)
-{
-    double ignored;
-
-    CRN_TRY(insert(b, err));
-    for (uint64_t q = 0; q < queries; q++) crn_cli_bench_data_next(&b->data, b->targets + q * dim);
-    CRN_TRY(search(b, true, &b->exact_seconds, err));
-    CRN_TRY(search(b, false, &ignored, err)); /* once to warm up */
-    CRN_TRY(search(b, false, &b->search_seconds, err));
-    qsort(b->times, queries, sizeof *b->times, compare_times);
-    b->p50 = b->times[queries / 2];
-    b->p99 = b->times[queries * 99 / 100];
-    return CAIRN_OK;
-}
-
-static cairn_status open_all(struct bench *b, cairn_error *err)
-{
-    char path[4096];
     const char *temporary = getenv("TMPDIR");
+    unsigned kinds = filter_kind == 4 ? 7 : filter_kind > 0 ? 1u << (filter_kind - 1) : 1;
 
     if (folder == NULL) folder = temporary != NULL && temporary[0] != '\0' ? temporary : "/tmp";
-    snprintf(path, sizeof path, "%s/cairn-bench-XXXXXX", folder);
-    if (mkdtemp(path) == NULL) return crn_error_errno(err, errno, "cannot make a folder in", folder);
-    b->home = crn_mem_strdup(path);
-    b->batch = crn_mem_array(BATCH * dim, sizeof *b->batch);
-    b->targets = crn_mem_array(queries * dim, sizeof *b->targets);
-    b->truth = crn_mem_array(queries * k, sizeof *b->truth);
-    b->times = crn_mem_array(queries, sizeof *b->times);
-    if (b->home == NULL || b->batch == NULL || b->targets == NULL || b->truth == NULL || b->times == NULL ||
-        !crn_cli_bench_data_init(&b->data, (uint32_t)dim, seed)) {
-        return crn_error_no_memory(err, queries * dim * sizeof *b->targets);
+    *out = (struct crn_cli_bench_settings){.folder = folder,
+                                           .cache = cache,
+                                           .keep = keep,
+                                           .k = (uint32_t)k,
+                                           .threads = (unsigned)threads,
+                                           .repeat = repeat,
+                                           .oversampling = oversampling,
+                                           .filter_kinds = kinds,
+                                           .mixed_seconds = mixed,
+                                           .churn_rounds = churn,
+                                           .seed = seed,
+                                           .collection = crn_cli_settings()};
+    out->nprobe = is_inverted(out->collection.index);
+    if (ef != NULL && nprobe != NULL) {
+        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "give --ef or --nprobe, not both");
     }
-    strncat(path, "/bench.cairn", sizeof path - strlen(path) - 1);
-    CRN_TRY(crn_cli_store_open_db(&b->store, path, CRN_CLI_CREATE, err));
-    return cairn_collection_open(b->store.db, "bench",
-                                 CAIRN_OPTIONS(cairn_collection_options, .dim = (uint32_t)dim),
-                                 &b->store.collection, err);
+    if (ef != NULL) CRN_TRY(read_efforts("ef", ef, out, err));
+    if (nprobe != NULL) CRN_TRY(read_efforts("nprobe", nprobe, out, err));
+    if (selectivities != NULL) CRN_TRY(read_selectivities(out, err));
+    if (filter_kind > 0 && selectivities == NULL) {
+        return crn_error_set(err, CAIRN_INVALID_ARGUMENT,
+                             "--filter-kind goes with --filter-selectivity S,S,...");
+    }
+    if (mixed < 0 || mixed > 86400) {
+        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "--mixed wants seconds, not %g", mixed);
+    }
+    if (plot != NULL && !crn_cli_bench_plot_named(plot)) {
+        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "--plot wants a file named .svg or .html, not '%s'",
+                             plot);
+    }
+    return CAIRN_OK;
 }
 
-static int remove_entry(const char *path, const struct stat *about, int kind, struct FTW *place)
+static cairn_status measure(struct crn_cli_bench *b, const struct crn_cli_bench_source *source,
+                            cairn_error *err)
 {
-    (void)about;
-    (void)kind;
-    (void)place;
-    return remove(path);
+    CRN_TRY(crn_cli_bench_data_load(&b->data, source, (uint32_t)k, &b->progress, err));
+    CRN_TRY(crn_cli_bench_data_lid(&b->data, &b->progress, &b->lid, err));
+    CRN_TRY(crn_cli_bench_truth_make(&b->truth, &b->data, (uint32_t)k, cache, &b->progress, &b->truth_cached,
+                                     err));
+    if (selectivities != NULL)
+        CRN_TRY(crn_cli_bench_layout_make(&b->data.rows, seed, &b->progress, &b->layout, err));
+    CRN_TRY(crn_cli_bench_create(b, err));
+    CRN_TRY(crn_cli_bench_fill(b, err));
+    CRN_TRY(crn_cli_bench_sweep(b, err));
+    CRN_TRY(crn_cli_bench_filter_run(b, err));
+    CRN_TRY(crn_cli_bench_churn_run(b, err));
+    return crn_cli_bench_mixed_run(b, err);
 }
 
-static void close_all(struct bench *b)
+static cairn_status report(const struct crn_cli_bench *b, struct crn_cli_bench_set *set, cairn_error *err)
 {
-    crn_cli_store_close(&b->store);
-    if (b->home != NULL && !keep) nftw(b->home, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
-    if (b->home != NULL && keep) crn_cli_note("the database is %s/bench.cairn", b->home);
-    crn_mem_free(b->home);
-    crn_mem_free(b->batch);
-    crn_mem_free(b->targets);
-    crn_mem_free(b->truth);
-    crn_mem_free(b->times);
-    crn_cli_bench_data_release(&b->data);
-}
-
-static void print_json(const struct bench *b)
-{
-    printf("{\"rows\":%llu,\"dim\":%llu,\"queries\":%llu,\"k\":%llu,\"seed\":%llu,\"insert_seconds\":%.6f,"
-           "\"insert_rate\":%.1f,\"optimize_seconds\":%.6f,\"search_qps\":%.1f,\"search_p50_ms\":%.6f,"
-           "\"search_p99_ms\":%.6f,\"exact_qps\":%.1f,\"recall\":%.6f}\n",
-           (unsigned long long)rows, (unsigned long long)dim, (unsigned long long)queries,
-           (unsigned long long)k, (unsigned long long)seed, b->insert_seconds,
-           (double)rows / b->insert_seconds, b->optimize_seconds, (double)queries / b->search_seconds,
-           b->p50 * 1e3, b->p99 * 1e3, (double)queries / b->exact_seconds, b->recall);
-}
-
-static void put_rate(struct crn_cli_table *table, const char *name, double rate, const char *unit)
-{
-    struct crn_cli_number number;
-
-    crn_cli_table_text(table, name);
-    crn_cli_table_cell(table, "%s %s", crn_cli_count((uint64_t)rate, &number), unit);
-}
-
-static void put_time(struct crn_cli_table *table, const char *name, double seconds)
-{
-    struct crn_cli_number number;
-
-    crn_cli_table_text(table, name);
-    crn_cli_table_text(table, crn_cli_duration(seconds, &number));
-}
-
-static cairn_status print_table(const struct bench *b, cairn_error *err)
-{
-    static const struct crn_cli_column columns[] = {{.title = "", .style = CRN_CLI_FAINT},
-                                                    {.title = "", .right = true}};
-    struct crn_cli_table table;
-
-    printf("%llu clustered vectors of %llu components, %llu searches for %llu, one thread\n",
-           (unsigned long long)rows, (unsigned long long)dim, (unsigned long long)queries,
-           (unsigned long long)k);
-    crn_cli_table_init(&table, columns, 2);
-    put_rate(&table, "insert, durable, 1000 a transaction", (double)rows / b->insert_seconds, "rows/s");
-    put_time(&table, "building the index", b->optimize_seconds);
-    put_rate(&table, "search", (double)queries / b->search_seconds, "/s");
-    put_time(&table, "search, median", b->p50);
-    put_time(&table, "search, 99 of 100 below", b->p99);
-    put_rate(&table, "exact search", (double)queries / b->exact_seconds, "/s");
-    crn_cli_table_cell(&table, "recall@%llu against exact", (unsigned long long)k);
-    crn_cli_table_cell(&table, "%.4f", b->recall);
-    cairn_status status = crn_cli_table_print(&table, err);
-    crn_cli_table_release(&table);
-    return status;
+    CRN_TRY(crn_cli_bench_set_add_run(set, b, err));
+    crn_cli_bench_set_sort(set);
+    CRN_TRY(json ? crn_cli_bench_print_json(b, err) : crn_cli_bench_print_table(b, err));
+    if (compare != NULL) {
+        CRN_TRY(json ? crn_cli_bench_compare_json(set, err) : crn_cli_bench_compare_table(set, err));
+    }
+    if (b->exact.recall < 0.999) {
+        crn_cli_note(
+            "exact searches agree with the truth%s%s to %.4f only: is it of these data and this metric?",
+            b->data.truth_path != NULL ? " of " : "", b->data.truth_path != NULL ? b->data.truth_path : "",
+            b->exact.recall);
+    }
+    return plot != NULL ? crn_cli_bench_plot(b, set, plot, err) : CAIRN_OK;
 }
 
 static int run(void)
 {
-    struct bench b = {0};
+    struct crn_cli_bench_settings settings;
+    struct crn_cli_bench_source source;
+    struct crn_cli_bench b = {.settings = &settings};
+    struct crn_cli_bench_set set = {0};
     cairn_error err;
 
+    cairn_status status = read_settings(&settings, &err);
+    if (status == CAIRN_OK) status = read_source(&source, &err);
+    if (status != CAIRN_OK) return crn_cli_usage("%s", err.message);
+    if (compare != NULL) status = crn_cli_bench_set_add_file(&set, compare, &err); /* before hours of work */
     crn_cli_progress_begin(&b.progress, "rows");
-    cairn_status status = open_all(&b, &err);
-    if (status == CAIRN_OK) status = measure(&b, &err);
+    if (status == CAIRN_OK) status = measure(&b, &source, &err);
     crn_cli_progress_end(&b.progress);
-    if (status == CAIRN_OK && json) print_json(&b);
-    if (status == CAIRN_OK && !json) status = print_table(&b, &err);
-    close_all(&b);
+    if (status == CAIRN_OK) status = report(&b, &set, &err);
+    crn_cli_bench_close(&b);
+    crn_cli_bench_set_release(&set);
     return status == CAIRN_OK ? CRN_CLI_EXIT_OK : crn_cli_fail(&err);
 }
 
 const struct crn_cli_command crn_cli_command_bench = {
     .name = "bench",
-    .summary = "Measures insertion, search and recall on made-up data",
+    .summary = "Measures building, searching, recall and memory, on your data or made-up ones",
     .detail =
-        "The data are clusters of an intrinsic dimension like that of text embeddings; the queries are\n"
-        "drawn from the same ones and are not stored. Numbers of one machine compare with each other,\n"
-        "not with those of other data.",
-    .examples = "cairn bench\n"
-                "cairn bench --rows 100000 --dim 384 --json",
-    .groups = CRN_CLI_GROUPS(&group, &crn_cli_progress_group),
+        "Fills a temporary database, builds its index, and searches it with more and more effort: recall\n"
+        "against exact neighbors, searches a second, latency. Made-up vectors are clusters of an intrinsic\n"
+        "dimension like that of embeddings, which is measured and told. Results at the distance of the\n"
+        "k-th true neighbor count as right. How all is measured: docs/BENCH_TOOL.md.",
+    .examples = "cairn bench --rows 100000 --dim 384 --plot curve.html\n"
+                "cairn bench --data sift-128-euclidean.hdf5 --cache /tmp --ef 16,32,64,128 --json\n"
+                "cairn bench --data base.fvecs --queries query.fvecs --truth truth.ivecs --metric l2\n"
+                "cairn bench --filter-selectivity 0.1,0.01 --filter-kind all --mixed 10 --churn 2",
+    .groups = CRN_CLI_GROUPS(&data_group, &crn_cli_settings_group, &search_group, &workload_group,
+                             &output_group, &crn_cli_progress_group),
     .run = run,
 };

@@ -5,10 +5,11 @@
  * The header's dictionary is written by NumPy with repr(); it is read by looking for its three keys, in
  * any order, and for nothing else.
  */
-#include "cli/reader.h"
+#include "cli/npy.h"
 
 #include "base/error.h"
 #include "base/mem.h"
+#include "cli/reader.h"
 
 #include <endian.h>
 #include <math.h>
@@ -17,17 +18,11 @@
 
 #define HEADER_MAX ((size_t)1 << 16)
 
-struct npy {
-    uint64_t rows;
-    uint32_t dim;
-    unsigned width; /* bytes of a component: 2, 4 or 8 */
-};
-
 static cairn_status not_npy(cairn_error *err, const char *what)
 {
     return crn_error_set(err, CAIRN_UNSUPPORTED,
-                         "%s; a .npy file for import is a 2-dimensional C-order array of <f2, "
-                         "<f4 or <f8",
+                         "%s; a .npy file of vectors is a 2-dimensional C-order array of <f2, <f4 or "
+                         "<f8, one of row numbers of <i4, <u4, <i8 or <u8",
                          what);
 }
 
@@ -42,7 +37,7 @@ static const char *value_of(const char *header, const char *key)
     return at;
 }
 
-static cairn_status read_shape(const char *text, struct npy *npy, cairn_error *err)
+static cairn_status read_shape(const char *text, struct crn_cli_npy *npy, cairn_error *err)
 {
     char *end;
 
@@ -63,23 +58,26 @@ static cairn_status read_shape(const char *text, struct npy *npy, cairn_error *e
     return CAIRN_OK;
 }
 
-static cairn_status read_header(const char *header, struct npy *npy, cairn_error *err)
+static cairn_status read_header(const char *header, const char *kinds, struct crn_cli_npy *npy,
+                                cairn_error *err)
 {
     const char *descr = value_of(header, "'descr'");
     const char *order = value_of(header, "'fortran_order'");
 
     if (descr == NULL || order == NULL) return not_npy(err, "the header lacks 'descr' or 'fortran_order'");
     if (strncmp(order, "False", 5) != 0) return not_npy(err, "the array is in Fortran order");
-    if (strncmp(descr, "'<f", 3) != 0 || strspn(descr + 3, "248") != 1 || descr[4] != '\'') {
+    if (strncmp(descr, "'<", 2) != 0 || descr[2] == '\0' || strchr(kinds, descr[2]) == NULL ||
+        strspn(descr + 3, descr[2] == 'f' ? "248" : "48") != 1 || descr[4] != '\'') {
         return not_npy(err, "the components are of another type");
     }
+    npy->kind = descr[2];
     npy->width = (unsigned)(descr[3] - '0');
     return read_shape(value_of(header, "'shape'"), npy, err);
 }
 
-static cairn_status begin(struct crn_cli_reader *reader, cairn_error *err)
+cairn_status crn_cli_npy_begin(struct crn_cli_input *input, const char *kinds, struct crn_cli_npy *out,
+                               cairn_error *err)
 {
-    struct crn_cli_input *input = reader->input;
     unsigned char head[12] = {0};
 
     CRN_TRY(crn_cli_input_need(input, sizeof head, err));
@@ -96,14 +94,21 @@ static cairn_status begin(struct crn_cli_reader *reader, cairn_error *err)
     CRN_TRY(crn_cli_input_need(input, prefix + len, err));
     if (crn_cli_input_available(input) < prefix + len) return not_npy(err, "the file ends inside the header");
 
-    struct npy *npy = crn_mem_calloc(1, sizeof *npy);
     char *header = crn_mem_strndup(crn_cli_input_at(input) + prefix, len);
-    reader->state = npy;
     cairn_status status =
-        npy != NULL && header != NULL ? read_header(header, npy, err) : crn_error_no_memory(err, len);
+        header != NULL ? read_header(header, kinds, out, err) : crn_error_no_memory(err, len);
     crn_mem_free(header);
     crn_cli_input_skip(input, prefix + len);
     return status;
+}
+
+static cairn_status begin(struct crn_cli_reader *reader, cairn_error *err)
+{
+    struct crn_cli_npy *npy = crn_mem_calloc(1, sizeof *npy);
+
+    reader->state = npy;
+    return npy != NULL ? crn_cli_npy_begin(reader->input, "f", npy, err)
+                       : crn_error_no_memory(err, sizeof *npy);
 }
 
 /* IEEE 754 binary16 to binary32. */
@@ -123,7 +128,7 @@ static float half_to_float(uint16_t half)
     return half & 0x8000 ? -value : value;
 }
 
-static void convert(const char *from, const struct npy *npy, float *out)
+static void convert(const char *from, const struct crn_cli_npy *npy, float *out)
 {
     if (npy->width == 4) crn_cli_reader_f32(from, npy->dim, out);
     for (uint32_t i = 0; npy->width == 2 && i < npy->dim; i++) {
@@ -144,7 +149,7 @@ static void convert(const char *from, const struct npy *npy, float *out)
 static enum crn_cli_read next(struct crn_cli_reader *reader, struct crn_cli_arena *arena, cairn_pattern *out,
                               cairn_error *err)
 {
-    const struct npy *npy = reader->state;
+    const struct crn_cli_npy *npy = reader->state;
     size_t size = (size_t)npy->dim * npy->width;
 
     if (reader->line >= npy->rows) return CRN_CLI_READ_END;

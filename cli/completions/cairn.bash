@@ -145,8 +145,12 @@ _cairn() {
             esac
             ;;
         "bench")
-            options="--help --rows --dim --queries --k --ef --seed --dir --keep --json --progress"
+            options="--help --data --queries --truth --cache --generate --rows --lid --seed --dim --metric --quantization --index --model --lexical --k --ef --nprobe --oversampling --threads --repeat --filter-selectivity --filter-kind --mixed --churn --json --plot --compare --dir --keep --progress"
             case "$before" in
+                --generate) words="clustered gaussian" ;;
+                --metric) words="cosine l2 dot manhattan" ;;
+                --quantization) words="none scalar" ;;
+                --filter-kind) words="random correlated anticorrelated all" ;;
             esac
             ;;
         "version")
