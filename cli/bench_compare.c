@@ -233,9 +233,9 @@ static void put_speed(struct crn_cli_table *table, const struct crn_cli_bench_se
     if (qps <= 0) {
         crn_cli_table_text(table, "-");
     } else if (series == ours || our_qps <= 0) {
-        crn_cli_table_cell(table, "%s%s", beyond ? ">= " : "", crn_cli_count((uint64_t)qps, &number));
+        crn_cli_table_cell(table, "%s%s", beyond ? ">= " : "", crn_cli_count((uint64_t)llround(qps), &number));
     } else {
-        crn_cli_table_cell(table, "%s%s (%.2f x)", beyond ? ">= " : "", crn_cli_count((uint64_t)qps, &number),
+        crn_cli_table_cell(table, "%s%s (%.2f x)", beyond ? ">= " : "", crn_cli_count((uint64_t)llround(qps), &number),
                            our_qps / qps);
     }
 }
@@ -263,7 +263,7 @@ cairn_status crn_cli_bench_compare_table(const struct crn_cli_bench_set *set, ca
         crn_cli_table_text(
             &table, series->build_seconds > 0 ? crn_cli_duration(series->build_seconds, &number) : "-");
         crn_cli_table_text(&table, series->bytes_per_vector > 0
-                                       ? crn_cli_count((uint64_t)series->bytes_per_vector, &number)
+                                       ? crn_cli_count((uint64_t)llround(series->bytes_per_vector), &number)
                                        : "-");
     }
     cairn_status status = crn_cli_table_print(&table, err);

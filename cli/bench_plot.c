@@ -26,7 +26,6 @@
 #define LEGEND_TOP 62
 #define LEGEND_LINE 20
 #define COLORS 8
-#define TICKS_MAX 16
 #define LABEL_GAP 26 /* between two labels of effort */
 
 /* Paper, ink, faint ink, grid; then the series. */
@@ -48,8 +47,8 @@ static const char common_style[] =
     ".line{fill:none;stroke-width:2;stroke-linejoin:round}.dash{stroke-dasharray:6 4}";
 
 struct scale {
-    double min, max; /* of values; logarithms where `log` */
-    bool log;
+    double min, max; /* of values, as they are bent */
+    double (*bend)(double value);
     double from, to; /* of the drawing */
 };
 
@@ -69,11 +68,15 @@ bool crn_cli_bench_plot_named(const char *path)
     return dot != NULL && (strcasecmp(dot, ".svg") == 0 || strcasecmp(dot, ".html") == 0);
 }
 
+/* By nines, so that .99 and .999 are as far apart as 0 and .9 are; but 1 is not infinitely far. */
+static double bend_recall(double recall)
+{
+    return -log10(1 - recall + 0.0005);
+}
+
 static double place(const struct scale *scale, double value)
 {
-    double at = scale->log ? log10(value) : value;
-
-    return scale->from + (at - scale->min) / (scale->max - scale->min) * (scale->to - scale->from);
+    return scale->from + (scale->bend(value) - scale->min) / (scale->max - scale->min) * (scale->to - scale->from);
 }
 
 static void put_escaped(struct crn_buf *buf, const char *text)
@@ -130,7 +133,7 @@ static void fit_log(struct scale *scale, double min, double max)
         if (high * steps[3 - i] >= max * 0.9999) to = high * steps[3 - i];
     }
     if (to <= from) to = from * 10;
-    scale->log = true;
+    scale->bend = log10;
     scale->min = log10(from);
     scale->max = log10(to);
 }
@@ -150,36 +153,39 @@ static bool extent(const struct plot *p, enum value low, enum value high, double
     return *max > 0 && isfinite(*min);
 }
 
-/* Recall from the step below the least one to 1. */
-static struct scale recall_scale(const struct plot *p, double left, double *out_step)
+static const double recall_ticks[] = {0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 1};
+#define RECALL_TICKS (sizeof recall_ticks / sizeof recall_ticks[0])
+
+/* Recall from the tick below the least one to 1. */
+static struct scale recall_scale(const struct plot *p, double left)
 {
-    static const double steps[] = {0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2};
-    double least = 1;
-    size_t s = 0;
+    double least = 0.95;
+    double from = 0;
 
     for (size_t i = 0; i < p->set->count; i++) {
         if (p->set->series[i].dot_count > 0) least = fmin(least, p->set->series[i].dots[0].recall);
     }
-    while (s + 1 < sizeof steps / sizeof steps[0] && (1 - least) / steps[s] > 6) s++;
-    *out_step = steps[s];
-    double min = floor((least + 1e-9) / steps[s]) * steps[s];
-    if (least - min < steps[s] * 0.1 && min > 0) min -= steps[s]; /* room beside the first point */
-    if (min > 1 - 2 * steps[s]) min = 1 - 2 * steps[s];
-    return (struct scale){.min = fmax(min, 0), .max = 1, .from = left, .to = left + PANEL_WIDTH};
+    for (size_t i = 0; i < RECALL_TICKS && recall_ticks[i] < least; i++) from = recall_ticks[i];
+    return (struct scale){.bend = bend_recall,
+                          .min = bend_recall(from),
+                          .max = bend_recall(1),
+                          .from = left,
+                          .to = left + PANEL_WIDTH};
 }
 
-static void put_x_axis(struct plot *p, const struct scale *x, double step)
+static void put_x_axis(struct plot *p, const struct scale *x)
 {
     char label[64];
     double bottom = p->top + PANEL_HEIGHT;
 
-    for (double at = x->min; at < x->max + step / 2; at += step) {
-        double where = place(x, at);
+    for (size_t i = 0; i < RECALL_TICKS; i++) {
+        double where = place(x, recall_ticks[i]);
+        if (where < x->from - 0.1) continue;
         crn_buf_printf(&p->buf, "<path class=\"grid\" d=\"M%.1f %.1fV%.1f\"/>\n", where, p->top, bottom);
-        snprintf(label, sizeof label, step < 0.01 ? "%.3f" : step < 0.1 ? "%.2f" : "%.1f", at);
+        snprintf(label, sizeof label, "%g", recall_ticks[i]);
         put_text(p, where, bottom + 18, "faint", "middle", label);
     }
-    snprintf(label, sizeof label, "recall@%u", p->bench->settings->k);
+    snprintf(label, sizeof label, "recall@%u, stretched towards 1", p->bench->settings->k);
     put_text(p, (x->from + x->to) / 2, bottom + 40, "ink", "middle", label);
 }
 
@@ -261,15 +267,17 @@ static void put_series(struct plot *p, size_t s, enum value value, const struct 
         put_marker(p, s, at_x, at_y, title);
         if (s > 0 || value == P99_MS || fabs(at_x - labelled) < LABEL_GAP) continue;
         snprintf(title, sizeof title, "%u", dot->effort);
-        put_text(p, at_x, at_y - 9, "faint small", "middle", dot->effort > 0 ? title : "default");
+        bool falling = value == SPEED; /* labels stand where the curve is not */
+        put_text(p, at_x + (falling ? 7 : -7), at_y - 5, "faint small", falling ? "start" : "end",
+                 dot->effort > 0 ? title : "default");
         labelled = at_x;
     }
 }
 
 static void put_panel(struct plot *p, double left, enum value low, enum value high, const char *head)
 {
-    double min, max, step;
-    struct scale x = recall_scale(p, left, &step);
+    double min, max;
+    struct scale x = recall_scale(p, left);
     struct scale y = {.from = p->top + PANEL_HEIGHT, .to = p->top};
 
     put_text(p, left, p->top - 14, "head ink", "start", head);
@@ -279,7 +287,7 @@ static void put_panel(struct plot *p, double left, enum value low, enum value hi
         return;
     }
     fit_log(&y, min, max);
-    put_x_axis(p, &x, step);
+    put_x_axis(p, &x);
     put_y_axis(p, &x, &y);
     for (size_t s = p->set->count; s-- > 0;) { /* this run last, above the others */
         put_series(p, s, low, &x, &y);

@@ -17,7 +17,7 @@ static void put_rate(struct crn_cli_table *table, const char *name, double rate,
     struct crn_cli_number number;
 
     crn_cli_table_text(table, name);
-    crn_cli_table_cell(table, "%s %s", crn_cli_count((uint64_t)rate, &number), unit);
+    crn_cli_table_cell(table, "%s %s", crn_cli_count((uint64_t)llround(rate), &number), unit);
 }
 
 static void put_bytes(struct crn_cli_table *table, const char *name, uint64_t bytes)
@@ -38,7 +38,7 @@ static void put_count(struct crn_cli_table *table, double count)
 {
     struct crn_cli_number number;
 
-    crn_cli_table_text(table, crn_cli_count((uint64_t)count, &number));
+    crn_cli_table_text(table, crn_cli_count((uint64_t)llround(count), &number));
 }
 
 static cairn_status finish(struct crn_cli_table *table, cairn_error *err)
