@@ -23,7 +23,8 @@ struct crn_cli_bench_settings {
     bool keep;
     uint32_t k;
     unsigned threads; /* of searches */
-    uint64_t repeat;  /* passes at least */
+    uint64_t repeat;  /* passes at least; 0 = 3 */
+    double seconds;   /* of passes at least */
     double oversampling;
     uint32_t efforts[CRN_CLI_BENCH_LIST_MAX]; /* as given; none: the default sweep */
     size_t effort_count;
@@ -142,7 +143,7 @@ struct crn_cli_bench_pass {
     double seconds;                          /* passes go on for so long; 0 = by the rule of bench_search.c */
 };
 
-/* One warm pass, then passes until there are settings->repeat (3 at least) and 0.4 seconds of them. QPS is of
+/* One warm pass, then passes until there are settings->repeat and settings->seconds of them. QPS is of
  * the pass in the middle, percentiles are over all of them, recall is of the last one. */
 cairn_status crn_cli_bench_search(struct crn_cli_bench *b, const struct crn_cli_bench_pass *pass,
                                   struct crn_cli_bench_point *out, cairn_error *err);

@@ -233,10 +233,11 @@ static void put_speed(struct crn_cli_table *table, const struct crn_cli_bench_se
     if (qps <= 0) {
         crn_cli_table_text(table, "-");
     } else if (series == ours || our_qps <= 0) {
-        crn_cli_table_cell(table, "%s%s", beyond ? ">= " : "", crn_cli_count((uint64_t)llround(qps), &number));
+        crn_cli_table_cell(table, "%s%s", beyond ? ">= " : "",
+                           crn_cli_count((uint64_t)llround(qps), &number));
     } else {
-        crn_cli_table_cell(table, "%s%s (%.2f x)", beyond ? ">= " : "", crn_cli_count((uint64_t)llround(qps), &number),
-                           our_qps / qps);
+        crn_cli_table_cell(table, "%s%s (%.2f x)", beyond ? ">= " : "",
+                           crn_cli_count((uint64_t)llround(qps), &number), our_qps / qps);
     }
 }
 

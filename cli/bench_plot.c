@@ -76,7 +76,8 @@ static double bend_recall(double recall)
 
 static double place(const struct scale *scale, double value)
 {
-    return scale->from + (scale->bend(value) - scale->min) / (scale->max - scale->min) * (scale->to - scale->from);
+    return scale->from +
+           (scale->bend(value) - scale->min) / (scale->max - scale->min) * (scale->to - scale->from);
 }
 
 static void put_escaped(struct crn_buf *buf, const char *text)

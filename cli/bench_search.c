@@ -1,6 +1,6 @@
 /*
  * Passes of all queries, one query a call of cairn_search, external ids and scores read from the results. The
- * rule: one warm pass; then passes until there are three (or --repeat) and 0.4 seconds of them; the speed is
+ * rule: one warm pass; then passes until there are three (or --repeat) and 0.4 seconds (or --seconds) of them; the speed is
  * that of the pass in the middle by its time.
  */
 #include "base/clock.h"
@@ -16,7 +16,6 @@
 #include <string.h>
 
 #define PASSES_MIN 3
-#define SECONDS_MIN 0.4
 #define SAMPLES_MAX ((uint64_t)1 << 26)
 #define GRAIN 4             /* queries that a thread takes at once */
 #define SHOW_NS 1000000u    /* a search that took longer shows progress */
@@ -175,7 +174,7 @@ static cairn_status measure(struct pass *p, struct record *r, struct crn_cli_ben
 {
     const struct crn_cli_bench_settings *s = p->b->settings;
     const uint64_t passes_min = s->repeat > 0 ? s->repeat : PASSES_MIN;
-    const double seconds_min = p->what->seconds > 0 ? p->what->seconds : SECONDS_MIN;
+    const double seconds_min = p->what->seconds > 0 ? p->what->seconds : s->seconds;
     double warm, total = 0;
     uint64_t passes = 0;
 

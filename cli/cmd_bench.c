@@ -22,6 +22,7 @@ static const char *ef, *nprobe, *selectivities;
 static uint64_t rows, k = 10, lid = 24, seed = 1, threads = 1, repeat, churn;
 static unsigned generate, filter_kind;
 static double oversampling, mixed;
+static double seconds = 0.4;
 static bool json, keep;
 
 static const struct crn_cli_option data_options[] = {
@@ -47,7 +48,8 @@ static const struct crn_cli_option search_options[] = {
                           "candidates rescored for each of k, with quantization"),
     CRN_CLI_OPTION_COUNT("threads", "N", 1, 1024, threads, "that search at once (default: 1)"),
     CRN_CLI_OPTION_COUNT("repeat", "N", 1, 1000000, repeat,
-                         "passes over the queries; the one in the middle counts (default: 3)"),
+                         "passes over the queries at least; the one in the middle counts (default: 3)"),
+    CRN_CLI_OPTION_NUMBER("seconds", "S", seconds, "of passes at least (default: 0.4)"),
     {0},
 };
 static const struct crn_cli_option workload_options[] = {
@@ -173,6 +175,7 @@ static cairn_status read_settings(struct crn_cli_bench_settings *out, cairn_erro
                                            .k = (uint32_t)k,
                                            .threads = (unsigned)threads,
                                            .repeat = repeat,
+                                           .seconds = seconds,
                                            .oversampling = oversampling,
                                            .filter_kinds = kinds,
                                            .mixed_seconds = mixed,
@@ -192,6 +195,9 @@ static cairn_status read_settings(struct crn_cli_bench_settings *out, cairn_erro
     }
     if (mixed < 0 || mixed > 86400) {
         return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "--mixed wants seconds, not %g", mixed);
+    }
+    if (seconds < 0 || seconds > 86400) {
+        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "--seconds wants seconds, not %g", seconds);
     }
     if (plot != NULL && !crn_cli_bench_plot_named(plot)) {
         return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "--plot wants a file named .svg or .html, not '%s'",

@@ -145,7 +145,7 @@ _cairn() {
             esac
             ;;
         "bench")
-            options="--help --data --queries --truth --cache --generate --rows --lid --seed --dim --metric --quantization --index --model --lexical --k --ef --nprobe --oversampling --threads --repeat --filter-selectivity --filter-kind --mixed --churn --json --plot --compare --dir --keep --progress"
+            options="--help --data --queries --truth --cache --generate --rows --lid --seed --dim --metric --quantization --index --model --lexical --k --ef --nprobe --oversampling --threads --repeat --seconds --filter-selectivity --filter-kind --mixed --churn --json --plot --compare --dir --keep --progress"
             case "$before" in
                 --generate) words="clustered gaussian" ;;
                 --metric) words="cosine l2 dot manhattan" ;;

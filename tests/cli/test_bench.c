@@ -65,7 +65,8 @@ static void recall_is_what_a_hand_computes(void **state)
     assert_int_equal(count(&truth, &data, (uint64_t[]){0, 1, 2, 3}, 4, &of), 4);
     assert_int_equal(of, 4);
     assert_int_equal(count(&truth, &data, (uint64_t[]){4, 2, 1, 0}, 4, &of), 4); /* row 4 ties with row 3 */
-    assert_int_equal(count(&truth, &data, (uint64_t[]){0, 1, 3, 4}, 4, &of), 4); /* as many as there could be */
+    assert_int_equal(count(&truth, &data, (uint64_t[]){0, 1, 3, 4}, 4, &of),
+                     4); /* as many as there could be */
     assert_int_equal(count(&truth, &data, (uint64_t[]){0, 1, 2, 5}, 4, &of), 3);
     assert_int_equal(count(&truth, &data, (uint64_t[]){5, 5, 5, 5}, 4, &of), 0);
     assert_int_equal(count(&truth, &data, (uint64_t[]){0, 0, 0, 0}, 4, &of), 1); /* once each */
@@ -96,8 +97,9 @@ static void a_truth_of_other_data_is_refused(void **state)
     crn_cli_progress_begin(&progress, "rows");
     assert_int_equal(crn_cli_bench_truth_make(&truth, &data, 4, NULL, &progress, &cached, &err),
                      CAIRN_INVALID_ARGUMENT);
-    assert_string_equal(err.message, "wrong.ivecs is no truth of these rows by l2: of query 0 neighbor 1, row 1, is "
-                                     "nearer (1) than the one before it (3)");
+    assert_string_equal(err.message,
+                        "wrong.ivecs is no truth of these rows by l2: of query 0 neighbor 1, row 1, is "
+                        "nearer (1) than the one before it (3)");
     crn_cli_bench_truth_release(&truth);
 }
 
@@ -196,9 +198,10 @@ static void every_instruction_set_measures_alike(void **state)
     crn_rng_init(&rng, seed);
     fill(&rng, vectors, 2 * COUNT * DIM);
     for (int op = CRN_CLI_TILE_L2; op <= CRN_CLI_TILE_DOT; op++) {
-        crn_cli_tile_distances_portable((enum crn_cli_tile_op)op, vectors, COUNT, vectors + COUNT * DIM, COUNT, DIM,
-                                        expected);
-        crn_cli_tile_distances()((enum crn_cli_tile_op)op, vectors, COUNT, vectors + COUNT * DIM, COUNT, DIM, got);
+        crn_cli_tile_distances_portable((enum crn_cli_tile_op)op, vectors, COUNT, vectors + COUNT * DIM,
+                                        COUNT, DIM, expected);
+        crn_cli_tile_distances()((enum crn_cli_tile_op)op, vectors, COUNT, vectors + COUNT * DIM, COUNT, DIM,
+                                 got);
         for (size_t i = 0; i < COUNT * COUNT; i++) assert_true(fabsf(got[i] - expected[i]) < 1e-3f);
         double sum = 0; /* of row 3 and query 5 */
         for (size_t i = 0; i < DIM; i++) {
@@ -294,12 +297,14 @@ static void layouts_are_permutations_and_regions_are_near(void **state)
         const uint32_t *order = layout->order;
         const uint32_t *shuffled = layout->shuffled;
         uint32_t next = (i + 1) % ROWS;
-        near += crn_cli_knn_distance(CAIRN_METRIC_L2, rows.floats + order[i] * DIM, rows.floats + order[next] * DIM, DIM);
+        near += crn_cli_knn_distance(CAIRN_METRIC_L2, rows.floats + order[i] * DIM,
+                                     rows.floats + order[next] * DIM, DIM);
         far += crn_cli_knn_distance(CAIRN_METRIC_L2, rows.floats + shuffled[i] * DIM,
                                     rows.floats + shuffled[next] * DIM, DIM);
     }
-    if (near * 3 > far) fail_msg("seed %llu: neighbors by place are %g apart, any two %g", (unsigned long long)seed,
-                                 near / ROWS, far / ROWS);
+    if (near * 3 > far)
+        fail_msg("seed %llu: neighbors by place are %g apart, any two %g", (unsigned long long)seed,
+                 near / ROWS, far / ROWS);
     crn_cli_bench_layout_free(layout);
     crn_mem_free(rows.floats);
 }
@@ -315,7 +320,8 @@ static void ids_are_read(void **state)
     cairn_error err;
 
     (void)state;
-    assert_int_equal(crn_cli_matrix_read_ids(file_of("a.ivecs", ivecs, sizeof ivecs), "", 9, &m, &err), CAIRN_OK);
+    assert_int_equal(crn_cli_matrix_read_ids(file_of("a.ivecs", ivecs, sizeof ivecs), "", 9, &m, &err),
+                     CAIRN_OK);
     assert_int_equal(m.rows, 2);
     assert_int_equal(m.columns, 2);
     assert_int_equal(m.ids[0], 7);
@@ -333,7 +339,8 @@ static void ids_are_read(void **state)
     assert_int_equal(crn_cli_matrix_read_ids(file_of("a.npy", npy, size), "", 9, &m, &err), CAIRN_LIMIT);
     assert_non_null(strstr(err.message, "a.npy: row 0 names the neighbor 72057594037927942"));
     assert_int_equal(crn_cli_matrix_read_ids(file_of("a.npy", npy, size - 1), "", 9, &m, &err), CAIRN_IO);
-    assert_int_equal(crn_cli_matrix_read_floats(file_of("a.npy", npy, size), "", 9, &m, &err), CAIRN_UNSUPPORTED);
+    assert_int_equal(crn_cli_matrix_read_floats(file_of("a.npy", npy, size), "", 9, &m, &err),
+                     CAIRN_UNSUPPORTED);
 }
 
 static void damaged_files_are_refused(void **state)
@@ -344,10 +351,8 @@ static void damaged_files_are_refused(void **state)
         cairn_status status;
         const char *message;
     } bad[] = {
-        {{1, 0, 2, 0}, 16, CAIRN_IO, "inside row 1"},
-        {{1, 0, 1, 0}, 14, CAIRN_IO, "inside row 1"},
-        {{0}, 4, CAIRN_IO, "row 0 claims 0 components"},
-        {{-1}, 4, CAIRN_IO, "row 0 claims -1 components"},
+        {{1, 0, 2, 0}, 16, CAIRN_IO, "inside row 1"},    {{1, 0, 1, 0}, 14, CAIRN_IO, "inside row 1"},
+        {{0}, 4, CAIRN_IO, "row 0 claims 0 components"}, {{-1}, 4, CAIRN_IO, "row 0 claims -1 components"},
         {{0}, 0, CAIRN_INVALID_ARGUMENT, "no rows"},
     };
     static const int32_t ragged[] = {1, 0, 2, 0, 0};
@@ -376,8 +381,10 @@ static void damaged_files_are_refused(void **state)
 
 static void speed_at_a_recall_is_interpolated(void **state)
 {
-    struct crn_cli_bench_dot dots[] = {
-        {.recall = 0.5, .qps = 50}, {.recall = 0.8, .qps = 1000}, {.recall = 0.9, .qps = 400}, {.recall = 1, .qps = 100}};
+    struct crn_cli_bench_dot dots[] = {{.recall = 0.5, .qps = 50},
+                                       {.recall = 0.8, .qps = 1000},
+                                       {.recall = 0.9, .qps = 400},
+                                       {.recall = 1, .qps = 100}};
     struct crn_cli_bench_series series = {.name = "a", .dots = dots, .dot_count = 4};
     bool beyond;
 
@@ -385,7 +392,8 @@ static void speed_at_a_recall_is_interpolated(void **state)
     assert_true(fabs(crn_cli_bench_qps_at(&series, 0.95, &beyond) - 200) < 1e-6); /* sqrt(400 * 100) */
     assert_false(beyond);
     assert_true(fabs(crn_cli_bench_qps_at(&series, 0.9, &beyond) - 400) < 1e-6);
-    assert_true(crn_cli_bench_qps_at(&series, 0.7, &beyond) == 1000); /* the slow point before it is no edge */
+    assert_true(crn_cli_bench_qps_at(&series, 0.7, &beyond) ==
+                1000); /* the slow point before it is no edge */
     series.dot_count = 3;
     assert_true(crn_cli_bench_qps_at(&series, 0.95, &beyond) == 0); /* it does not get there */
     series.dots = dots + 1;
@@ -396,11 +404,12 @@ static void speed_at_a_recall_is_interpolated(void **state)
 
 static void lines_of_others_are_read(void **state)
 {
-    static const char good[] = "{\"kind\":\"run\",\"rows\":3}\n"
-                               "{\"lib\":\"x\",\"cfg\":\"a\",\"ef\":null,\"recall\":0.9,\"qps\":10,\"build_s\":2}\n\n"
-                               "{\"lib\":\"x\",\"cfg\":\"a\",\"recall\":0.8,\"qps\":20}\n"
-                               "{\"lib\":\"y\",\"recall\":1,\"qps\":5}\n"
-                               "{\"lib\":\"z\",\"note\":\"neither\"}\n";
+    static const char good[] =
+        "{\"kind\":\"run\",\"rows\":3}\n"
+        "{\"lib\":\"x\",\"cfg\":\"a\",\"ef\":null,\"recall\":0.9,\"qps\":10,\"build_s\":2}\n\n"
+        "{\"lib\":\"x\",\"cfg\":\"a\",\"recall\":0.8,\"qps\":20}\n"
+        "{\"lib\":\"y\",\"recall\":1,\"qps\":5}\n"
+        "{\"lib\":\"z\",\"note\":\"neither\"}\n";
     static const char *const bad[][2] = {
         {"{\"lib\":\"x\",\"recall\":1.5,\"qps\":1}\n", "line 1: recall 1.5"},
         {"\n{\"lib\":\"x\",\"recall\":1,\"qps\":\"fast\"}\n", "line 2: \"qps\" is string"},
@@ -412,7 +421,8 @@ static void lines_of_others_are_read(void **state)
     cairn_error err;
 
     (void)state;
-    assert_int_equal(crn_cli_bench_set_add_file(&set, file_of("c.jsonl", good, strlen(good)), &err), CAIRN_OK);
+    assert_int_equal(crn_cli_bench_set_add_file(&set, file_of("c.jsonl", good, strlen(good)), &err),
+                     CAIRN_OK);
     crn_cli_bench_set_sort(&set);
     assert_int_equal(set.count, 2);
     assert_string_equal(set.series[0].name, "x a");
