@@ -81,7 +81,7 @@ static cairn_status load_queries(struct crn_cli_bench_data *data, const struct c
 
     if (path == NULL && source->data != NULL && crn_cli_matrix_is_hdf5(source->data)) path = source->data;
     if (path == NULL) return hold_back(data, source->query_count, err);
-    CRN_TRY(crn_cli_matrix_read_floats(path, "test", max, &data->queries, err));
+    CRN_TRY(crn_cli_matrix_read_floats(path, "test", max, NULL, &data->queries, err));
     if (data->queries.columns == data->rows.columns) return CAIRN_OK;
     return crn_error_set(err, CAIRN_DIM_MISMATCH, "the queries of %s have %u components, the rows of %s %u",
                          path, data->queries.columns, source->data != NULL ? source->data : "--generate",
@@ -164,16 +164,20 @@ cairn_status crn_cli_bench_data_load(struct crn_cli_bench_data *data,
                                      struct crn_cli_progress *progress, cairn_error *err)
 {
     cairn_metric of_file = CAIRN_METRIC_DEFAULT;
+    bool foreign = false; /* the file's truth is by a distance that is none of ours */
     uint64_t max_rows = source->max_rows > 0 ? source->max_rows : ROWS_MAX;
 
     *data = (struct crn_cli_bench_data){0};
     if (source->data != NULL) {
-        crn_cli_progress_show(progress, "read", 0, 0, 0);
-        if (crn_cli_matrix_is_hdf5(source->data)) CRN_TRY(metric_of(source->data, &of_file, err));
+        if (crn_cli_matrix_is_hdf5(source->data)) {
+            cairn_status status = metric_of(source->data, &of_file, err);
+            foreign = status == CAIRN_UNSUPPORTED && source->metric != CAIRN_METRIC_DEFAULT;
+            if (status != CAIRN_OK && !foreign) return status;
+        }
         /* One more row tells whether there are more. */
         bool hold = source->queries == NULL && !crn_cli_matrix_is_hdf5(source->data);
         uint64_t limit = max_rows + (hold ? source->query_count : 0);
-        CRN_TRY(crn_cli_matrix_read_floats(source->data, "train", limit + 1, &data->rows, err));
+        CRN_TRY(crn_cli_matrix_read_floats(source->data, "train", limit + 1, progress, &data->rows, err));
     } else {
         struct crn_cli_bench_generate what = source->generate;
         if (source->queries == NULL) what.rows += source->query_count;
@@ -189,7 +193,7 @@ cairn_status crn_cli_bench_data_load(struct crn_cli_bench_data *data,
     CRN_TRY(check_values(&data->rows, data->metric, source->data != NULL ? source->data : "--generate", err));
     CRN_TRY(check_values(&data->queries, data->metric,
                          source->queries != NULL ? source->queries : "the queries", err));
-    return load_truth(data, source, whole, of_file, k, err);
+    return load_truth(data, source, whole && !foreign, of_file, k, err);
 }
 
 void crn_cli_bench_data_release(struct crn_cli_bench_data *data)

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <strings.h>
 
+#define SHOW_ROWS 256   /* between two looks at the progress */
 #define FIRST_ROWS 1024 /* memory for the first rows; then it doubles */
 
 static const char *suffix_of(const char *path)
@@ -61,7 +62,8 @@ static cairn_status append(struct crn_cli_matrix *matrix, uint64_t *cap, const f
 
 /* All rows by one of import's readers. */
 static cairn_status read_rows(const struct crn_cli_format *format, struct crn_cli_input *input,
-                              uint64_t max_rows, struct crn_cli_matrix *out, cairn_error *err)
+                              uint64_t max_rows, struct crn_cli_progress *progress,
+                              struct crn_cli_matrix *out, cairn_error *err)
 {
     struct crn_cli_reader reader = {0};
     struct crn_cli_arena arena = {0};
@@ -79,6 +81,8 @@ static cairn_status read_rows(const struct crn_cli_format *format, struct crn_cl
         } else {
             status = append(out, &cap, row.vector, row.dim, err);
         }
+        if (progress != NULL && out->rows % SHOW_ROWS == 0)
+            crn_cli_progress_show(progress, "read", out->rows, input->offset, input->size);
         if (crn_cli_interrupted()) status = crn_error_set(err, CAIRN_CANCELLED, "interrupted");
     }
     crn_cli_reader_end(&reader);
@@ -128,7 +132,7 @@ static cairn_status read_npy_ids(struct crn_cli_input *input, uint64_t max_rows,
 static cairn_status read_ivecs(struct crn_cli_input *input, uint64_t max_rows, struct crn_cli_matrix *out,
                                cairn_error *err)
 {
-    CRN_TRY(read_rows(&crn_cli_format_fvecs, input, max_rows, out, err));
+    CRN_TRY(read_rows(&crn_cli_format_fvecs, input, max_rows, NULL, out, err));
     size_t count = (size_t)out->rows * out->columns;
     out->ids = crn_mem_array(count, sizeof *out->ids);
     if (out->ids == NULL) return crn_error_no_memory(err, count * sizeof *out->ids);
@@ -138,7 +142,8 @@ static cairn_status read_ivecs(struct crn_cli_input *input, uint64_t max_rows, s
     return CAIRN_OK;
 }
 
-static cairn_status read_stream(const char *path, bool ids, uint64_t max_rows, struct crn_cli_matrix *out,
+static cairn_status read_stream(const char *path, bool ids, uint64_t max_rows,
+                                struct crn_cli_progress *progress, struct crn_cli_matrix *out,
                                 cairn_error *err)
 {
     struct crn_cli_input input;
@@ -154,7 +159,8 @@ static cairn_status read_stream(const char *path, bool ids, uint64_t max_rows, s
     if (ids) {
         status = npy ? read_npy_ids(&input, max_rows, out, err) : read_ivecs(&input, max_rows, out, err);
     } else {
-        status = read_rows(npy ? &crn_cli_format_npy : &crn_cli_format_fvecs, &input, max_rows, out, err);
+        status = read_rows(npy ? &crn_cli_format_npy : &crn_cli_format_fvecs, &input, max_rows, progress, out,
+                           err);
     }
     crn_cli_input_close(&input);
     if (status == CAIRN_OK && out->rows == 0)
@@ -163,23 +169,26 @@ static cairn_status read_stream(const char *path, bool ids, uint64_t max_rows, s
 }
 
 static cairn_status read_matrix(const char *path, const char *dataset, bool ids, uint64_t max_rows,
-                                struct crn_cli_matrix *out, cairn_error *err)
+                                struct crn_cli_progress *progress, struct crn_cli_matrix *out,
+                                cairn_error *err)
 {
     *out = (struct crn_cli_matrix){0};
-    if (crn_cli_matrix_is_hdf5(path)) return crn_cli_hdf5_read(path, dataset, ids, max_rows, out, err);
-    cairn_status status = read_stream(path, ids, max_rows, out, err);
+    if (crn_cli_matrix_is_hdf5(path))
+        return crn_cli_hdf5_read(path, dataset, ids, max_rows, progress, out, err);
+    cairn_status status = read_stream(path, ids, max_rows, progress, out, err);
     if (status != CAIRN_OK) crn_cli_matrix_release(out);
     return status;
 }
 
 cairn_status crn_cli_matrix_read_floats(const char *path, const char *dataset, uint64_t max_rows,
-                                        struct crn_cli_matrix *out, cairn_error *err)
+                                        struct crn_cli_progress *progress, struct crn_cli_matrix *out,
+                                        cairn_error *err)
 {
-    return read_matrix(path, dataset, false, max_rows, out, err);
+    return read_matrix(path, dataset, false, max_rows, progress, out, err);
 }
 
 cairn_status crn_cli_matrix_read_ids(const char *path, const char *dataset, uint64_t max_rows,
                                      struct crn_cli_matrix *out, cairn_error *err)
 {
-    return read_matrix(path, dataset, true, max_rows, out, err);
+    return read_matrix(path, dataset, true, max_rows, NULL, out, err);
 }

@@ -6,6 +6,8 @@
 #ifndef CRN_CLI_MATRIX_H
 #define CRN_CLI_MATRIX_H
 
+#include "cli/progress.h"
+
 #include <cairn/db.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -20,10 +22,12 @@ struct crn_cli_matrix {
 
 bool crn_cli_matrix_is_hdf5(const char *path); /* by its name */
 
-/* Reads vectors; of an HDF5 file the dataset. At most max_rows. Errors name the file. NO_FILE, IO, UNSUPPORTED,
+/* Reads vectors; of an HDF5 file the dataset. At most max_rows; progress
+ * may be NULL. Errors name the file. NO_FILE, IO, UNSUPPORTED,
  * DIM_MISMATCH (rows of several lengths), INVALID_ARGUMENT (no rows, a name of no known format), LIMIT. */
 cairn_status crn_cli_matrix_read_floats(const char *path, const char *dataset, uint64_t max_rows,
-                                        struct crn_cli_matrix *out, cairn_error *err);
+                                        struct crn_cli_progress *progress, struct crn_cli_matrix *out,
+                                        cairn_error *err);
 /* Reads numbers of rows: .ivecs, .npy of integers, HDF5. The ids are the bits of an int32: negative ones are
  * above INT32_MAX. */
 cairn_status crn_cli_matrix_read_ids(const char *path, const char *dataset, uint64_t max_rows,

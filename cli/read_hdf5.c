@@ -27,95 +27,101 @@ static cairn_status open_file(const char *path, hid_t *out, cairn_error *err)
     return CAIRN_OK;
 }
 
-/* Reads all of the pieces from `set` into memory of native type `type`. */
-static cairn_status read_rows(const char *path, hid_t set, hid_t space, hid_t type,
-                              struct crn_cli_matrix *matrix, cairn_error *err)
+/* A dataset that is being read. */
+struct dataset {
+    const char *path, *name;
+    bool ids;
+    uint64_t max_rows;
+    struct crn_cli_progress *progress;
+    hid_t set, space, type; /* -1: not open */
+};
+
+/* Reads all pieces. Ids are read as signed, so that a negative one stays what it is, and is refused later. */
+static cairn_status read_rows(const struct dataset *d, struct crn_cli_matrix *matrix, cairn_error *err)
 {
     const size_t width = 4; /* of both types */
-    char *to = matrix->floats != NULL ? (char *)matrix->floats : (char *)matrix->ids;
+    const hid_t type = d->ids ? H5T_NATIVE_INT32 : H5T_NATIVE_FLOAT;
+    char *to = d->ids ? (char *)matrix->ids : (char *)matrix->floats;
     hsize_t piece = PIECE_BYTES / (matrix->columns * width) + 1;
 
     for (hsize_t row = 0; row < matrix->rows; row += piece) {
         hsize_t count[2] = {matrix->rows - row < piece ? matrix->rows - row : piece, matrix->columns};
         hsize_t start[2] = {row, 0};
         hid_t memory = H5Screate_simple(2, count, NULL);
-        herr_t done = memory < 0 ? -1 : H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL);
+        herr_t done =
+            memory < 0 ? -1 : H5Sselect_hyperslab(d->space, H5S_SELECT_SET, start, NULL, count, NULL);
         if (done >= 0)
-            done = H5Dread(set, type, memory, space, H5P_DEFAULT, to + row * matrix->columns * width);
+            done = H5Dread(d->set, type, memory, d->space, H5P_DEFAULT, to + row * matrix->columns * width);
         if (memory >= 0) H5Sclose(memory);
         if (done < 0) {
-            return crn_error_set(err, CAIRN_IO, "%s: cannot read rows from %llu on", path,
+            return crn_error_set(err, CAIRN_IO, "%s: cannot read rows of %s from %llu on", d->path, d->name,
                                  (unsigned long long)row);
         }
+        if (d->progress != NULL)
+            crn_cli_progress_show(d->progress, "read", row + count[0], row + count[0], matrix->rows);
         if (crn_cli_interrupted()) return crn_error_set(err, CAIRN_CANCELLED, "interrupted");
     }
     return CAIRN_OK;
 }
 
-static cairn_status read_shape(const char *path, const char *dataset, hid_t space, uint64_t max_rows,
-                               struct crn_cli_matrix *out, cairn_error *err)
+static cairn_status read_shape(const struct dataset *d, struct crn_cli_matrix *out, cairn_error *err)
 {
     hsize_t dims[2];
 
-    if (H5Sget_simple_extent_ndims(space) != 2 || H5Sget_simple_extent_dims(space, dims, NULL) != 2) {
-        return crn_error_set(err, CAIRN_UNSUPPORTED, "%s: the dataset %s is not two-dimensional", path,
-                             dataset);
+    if (H5Sget_simple_extent_ndims(d->space) != 2 || H5Sget_simple_extent_dims(d->space, dims, NULL) != 2) {
+        return crn_error_set(err, CAIRN_UNSUPPORTED, "%s: the dataset %s is not two-dimensional", d->path,
+                             d->name);
     }
     if (dims[1] == 0 || dims[1] > CAIRN_DIM_MAX) {
         return crn_error_set(err, CAIRN_LIMIT,
-                             "%s: the rows of %s have %llu components; 1 to %u are possible", path, dataset,
-                             (unsigned long long)dims[1], CAIRN_DIM_MAX);
+                             "%s: the rows of %s have %llu components; 1 to %u are possible", d->path,
+                             d->name, (unsigned long long)dims[1], CAIRN_DIM_MAX);
     }
-    out->rows = dims[0] < max_rows ? dims[0] : max_rows;
+    out->rows = dims[0] < d->max_rows ? dims[0] : d->max_rows;
     out->columns = (uint32_t)dims[1];
-    if (out->rows == 0) {
-        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "%s: the dataset %s has no rows", path, dataset);
-    }
-    return CAIRN_OK;
+    if (out->rows > 0) return CAIRN_OK;
+    return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "%s: the dataset %s has no rows", d->path, d->name);
 }
 
-static cairn_status read_dataset(const char *path, const char *dataset, bool ids, hid_t set, hid_t space,
-                                 hid_t type, uint64_t max_rows, struct crn_cli_matrix *out, cairn_error *err)
+static cairn_status read_dataset(const struct dataset *d, struct crn_cli_matrix *out, cairn_error *err)
 {
-    H5T_class_t class = H5Tget_class(type);
-
-    if (class != H5T_INTEGER && (ids || class != H5T_FLOAT)) {
-        return crn_error_set(err, CAIRN_UNSUPPORTED, "%s: the dataset %s holds no %s", path, dataset,
-                             ids ? "integers" : "numbers");
+    if (d->set < 0) return crn_error_set(err, CAIRN_NOT_FOUND, "%s has no dataset %s", d->path, d->name);
+    if (d->space < 0 || d->type < 0) {
+        return crn_error_set(err, CAIRN_IO, "%s: the dataset %s is damaged", d->path, d->name);
     }
-    CRN_TRY(read_shape(path, dataset, space, max_rows, out, err));
+    H5T_class_t class = H5Tget_class(d->type);
+    if (class != H5T_INTEGER && (d->ids || class != H5T_FLOAT)) {
+        return crn_error_set(err, CAIRN_UNSUPPORTED, "%s: the dataset %s holds no %s", d->path, d->name,
+                             d->ids ? "integers" : "numbers");
+    }
+    CRN_TRY(read_shape(d, out, err));
     size_t count;
     void *memory = crn_mem_mul((size_t)out->rows, out->columns, &count)
-                       ? crn_mem_array(count, ids ? sizeof *out->ids : sizeof *out->floats)
+                       ? crn_mem_array(count, d->ids ? sizeof *out->ids : sizeof *out->floats)
                        : NULL;
     if (memory == NULL) return crn_error_no_memory(err, (size_t)out->rows * out->columns * 4);
-    if (ids) out->ids = memory;
-    if (!ids) out->floats = memory;
-    /* Signed, so that a negative id stays what it is, which is refused as out of range. */
-    return read_rows(path, set, space, ids ? H5T_NATIVE_INT32 : H5T_NATIVE_FLOAT, out, err);
+    if (d->ids) out->ids = memory;
+    if (!d->ids) out->floats = memory;
+    return read_rows(d, out, err);
 }
 
 cairn_status crn_cli_hdf5_read(const char *path, const char *dataset, bool ids, uint64_t max_rows,
-                               struct crn_cli_matrix *out, cairn_error *err)
+                               struct crn_cli_progress *progress, struct crn_cli_matrix *out,
+                               cairn_error *err)
 {
+    struct dataset d = {
+        .path = path, .name = dataset, .ids = ids, .max_rows = max_rows, .progress = progress};
     hid_t file;
 
     *out = (struct crn_cli_matrix){0};
     CRN_TRY(open_file(path, &file, err));
-    cairn_status status = CAIRN_OK;
-    hid_t set = H5Lexists(file, dataset, H5P_DEFAULT) > 0 ? H5Dopen2(file, dataset, H5P_DEFAULT) : -1;
-    hid_t space = set >= 0 ? H5Dget_space(set) : -1;
-    hid_t type = set >= 0 ? H5Dget_type(set) : -1;
-    if (set < 0) {
-        status = crn_error_set(err, CAIRN_NOT_FOUND, "%s has no dataset %s", path, dataset);
-    } else if (space < 0 || type < 0) {
-        status = crn_error_set(err, CAIRN_IO, "%s: the dataset %s is damaged", path, dataset);
-    } else {
-        status = read_dataset(path, dataset, ids, set, space, type, max_rows, out, err);
-    }
-    if (type >= 0) H5Tclose(type);
-    if (space >= 0) H5Sclose(space);
-    if (set >= 0) H5Dclose(set);
+    d.set = H5Lexists(file, dataset, H5P_DEFAULT) > 0 ? H5Dopen2(file, dataset, H5P_DEFAULT) : -1;
+    d.space = d.set >= 0 ? H5Dget_space(d.set) : -1;
+    d.type = d.set >= 0 ? H5Dget_type(d.set) : -1;
+    cairn_status status = read_dataset(&d, out, err);
+    if (d.type >= 0) H5Tclose(d.type);
+    if (d.space >= 0) H5Sclose(d.space);
+    if (d.set >= 0) H5Dclose(d.set);
     H5Fclose(file);
     if (status != CAIRN_OK) crn_cli_matrix_release(out);
     return status;
@@ -172,11 +178,13 @@ static cairn_status unsupported(const char *path, cairn_error *err)
 }
 
 cairn_status crn_cli_hdf5_read(const char *path, const char *dataset, bool ids, uint64_t max_rows,
-                               struct crn_cli_matrix *out, cairn_error *err)
+                               struct crn_cli_progress *progress, struct crn_cli_matrix *out,
+                               cairn_error *err)
 {
     (void)dataset;
     (void)ids;
     (void)max_rows;
+    (void)progress;
     *out = (struct crn_cli_matrix){0};
     return unsupported(path, err);
 }

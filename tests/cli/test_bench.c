@@ -339,7 +339,7 @@ static void ids_are_read(void **state)
     assert_int_equal(crn_cli_matrix_read_ids(file_of("a.npy", npy, size), "", 9, &m, &err), CAIRN_LIMIT);
     assert_non_null(strstr(err.message, "a.npy: row 0 names the neighbor 72057594037927942"));
     assert_int_equal(crn_cli_matrix_read_ids(file_of("a.npy", npy, size - 1), "", 9, &m, &err), CAIRN_IO);
-    assert_int_equal(crn_cli_matrix_read_floats(file_of("a.npy", npy, size), "", 9, &m, &err),
+    assert_int_equal(crn_cli_matrix_read_floats(file_of("a.npy", npy, size), "", 9, NULL, &m, &err),
                      CAIRN_UNSUPPORTED);
 }
 
@@ -362,19 +362,21 @@ static void damaged_files_are_refused(void **state)
     (void)state;
     for (size_t i = 0; i < COUNT_OF(bad); i++) {
         const char *path = file_of("bad.fvecs", bad[i].data, bad[i].len);
-        assert_int_equal(crn_cli_matrix_read_floats(path, "", UINT64_MAX, &m, &err), bad[i].status);
+        assert_int_equal(crn_cli_matrix_read_floats(path, "", UINT64_MAX, NULL, &m, &err), bad[i].status);
         assert_non_null(strstr(err.message, bad[i].message));
         assert_non_null(strstr(err.message, "bad.fvecs: "));
         assert_null(m.floats);
     }
-    assert_int_equal(crn_cli_matrix_read_floats(file_of("r.fvecs", ragged, sizeof ragged), "", 9, &m, &err),
-                     CAIRN_DIM_MISMATCH);
+    assert_int_equal(
+        crn_cli_matrix_read_floats(file_of("r.fvecs", ragged, sizeof ragged), "", 9, NULL, &m, &err),
+        CAIRN_DIM_MISMATCH);
     assert_non_null(strstr(err.message, "row 1 has 2 components, the rows before it 1"));
-    assert_int_equal(crn_cli_matrix_read_floats(file_of("r.fvecs", ragged, sizeof ragged), "", 1, &m, &err),
-                     CAIRN_OK); /* only the first is asked for */
+    assert_int_equal(
+        crn_cli_matrix_read_floats(file_of("r.fvecs", ragged, sizeof ragged), "", 1, NULL, &m, &err),
+        CAIRN_OK); /* only the first is asked for */
     crn_cli_matrix_release(&m);
-    assert_int_equal(crn_cli_matrix_read_floats("/none.fvecs", "", 9, &m, &err), CAIRN_NO_FILE);
-    assert_int_equal(crn_cli_matrix_read_floats("x.txt", "", 9, &m, &err), CAIRN_INVALID_ARGUMENT);
+    assert_int_equal(crn_cli_matrix_read_floats("/none.fvecs", "", 9, NULL, &m, &err), CAIRN_NO_FILE);
+    assert_int_equal(crn_cli_matrix_read_floats("x.txt", "", 9, NULL, &m, &err), CAIRN_INVALID_ARGUMENT);
 }
 
 /* ---- comparison ---- */

@@ -1,4 +1,5 @@
 /* HDF5 files in the layout of ann-benchmarks, made here with libhdf5; without it, the answer that it is missing. */
+#include "cli/bench_data.h"
 #include "cli/read_hdf5.h"
 #include "tests/cli/support.h"
 
@@ -57,18 +58,18 @@ static void matrices_are_read(void **state)
     (void)state;
     for (int variable = 0; variable < 2; variable++) {
         make_file(variable == 1);
-        assert_int_equal(crn_cli_hdf5_read(path, "train", false, 100, &m, NULL), CAIRN_OK);
+        assert_int_equal(crn_cli_hdf5_read(path, "train", false, 100, NULL, &m, NULL), CAIRN_OK);
         assert_int_equal(m.rows, 3);
         assert_int_equal(m.columns, 2);
         for (int i = 0; i < 6; i++) assert_true(m.floats[i] == (float)(i + 1));
         crn_cli_matrix_release(&m);
-        assert_int_equal(crn_cli_hdf5_read(path, "train", false, 2, &m, NULL), CAIRN_OK);
+        assert_int_equal(crn_cli_hdf5_read(path, "train", false, 2, NULL, &m, NULL), CAIRN_OK);
         assert_int_equal(m.rows, 2);
         crn_cli_matrix_release(&m);
-        assert_int_equal(crn_cli_hdf5_read(path, "test", false, 100, &m, NULL), CAIRN_OK);
+        assert_int_equal(crn_cli_hdf5_read(path, "test", false, 100, NULL, &m, NULL), CAIRN_OK);
         assert_true(m.floats[0] == 1.5f && m.floats[1] == -2);
         crn_cli_matrix_release(&m);
-        assert_int_equal(crn_cli_hdf5_read(path, "neighbors", true, 100, &m, NULL), CAIRN_OK);
+        assert_int_equal(crn_cli_hdf5_read(path, "neighbors", true, 100, NULL, &m, NULL), CAIRN_OK);
         assert_int_equal(m.ids[1], 2);
         assert_int_equal((int32_t)m.ids[2], -1);
         crn_cli_matrix_release(&m);
@@ -82,7 +83,7 @@ static void assert_refused(const char *dataset, bool ids, cairn_status status, c
     struct crn_cli_matrix m;
     cairn_error err;
 
-    assert_int_equal(crn_cli_hdf5_read(path, dataset, ids, 100, &m, &err), status);
+    assert_int_equal(crn_cli_hdf5_read(path, dataset, ids, 100, NULL, &m, &err), status);
     assert_non_null(strstr(err.message, message));
     assert_non_null(strstr(err.message, path));
     assert_null(m.floats);
@@ -111,6 +112,66 @@ static void other_layouts_are_refused(void **state)
     assert_string_equal(distance, "");
 }
 
+/* A file as ann-benchmarks has them: three rows, one query, its neighbors. */
+static void make_set(const char *distance, int32_t first)
+{
+    static const float train[] = {1, 0, 0, 1, 1, 1};
+    static const float test[] = {1, 0.1f};
+    const int32_t neighbors[] = {first, 2, 1};
+    hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+
+    put(file, "train", H5T_NATIVE_FLOAT, 2, (hsize_t[]){3, 2}, train);
+    put(file, "test", H5T_NATIVE_FLOAT, 2, (hsize_t[]){1, 2}, test);
+    put(file, "neighbors", H5T_NATIVE_INT32, 2, (hsize_t[]){1, 3}, neighbors);
+    put_text(file, "distance", distance, true);
+    H5Fclose(file);
+}
+
+static void one_file_holds_all_that_a_benchmark_needs(void **state)
+{
+    struct crn_cli_bench_source source = {.data = path};
+    struct crn_cli_bench_data data;
+    struct crn_cli_progress progress;
+    cairn_error err;
+
+    (void)state;
+    crn_cli_progress_begin(&progress, "rows");
+    make_set("angular", 0);
+    assert_int_equal(crn_cli_bench_data_load(&data, &source, 3, &progress, &err), CAIRN_OK);
+    assert_int_equal(data.metric, CAIRN_METRIC_COSINE);
+    assert_int_equal(data.rows.rows, 3);
+    assert_int_equal(data.queries.rows, 1);
+    assert_int_equal(data.truth.rows, 1);
+    crn_cli_bench_data_release(&data);
+
+    source.metric = CAIRN_METRIC_L2; /* the file's neighbors are by another */
+    assert_int_equal(crn_cli_bench_data_load(&data, &source, 3, &progress, &err), CAIRN_OK);
+    assert_int_equal(data.metric, CAIRN_METRIC_L2);
+    assert_int_equal(data.truth.rows, 0);
+    crn_cli_bench_data_release(&data);
+
+    source = (struct crn_cli_bench_source){.data = path, .max_rows = 2}; /* and of other rows */
+    assert_int_equal(crn_cli_bench_data_load(&data, &source, 2, &progress, &err), CAIRN_OK);
+    assert_int_equal(data.rows.rows, 2);
+    assert_int_equal(data.truth.rows, 0);
+    crn_cli_bench_data_release(&data);
+
+    source.max_rows = 0;
+    make_set("angular", 3);
+    assert_int_equal(crn_cli_bench_data_load(&data, &source, 3, &progress, &err), CAIRN_INVALID_ARGUMENT);
+    assert_non_null(strstr(err.message, "neighbor 0 of query 0 is row 3; the rows are 0 to 2"));
+    crn_cli_bench_data_release(&data);
+
+    make_set("hamming", 0);
+    assert_int_equal(crn_cli_bench_data_load(&data, &source, 3, &progress, &err), CAIRN_UNSUPPORTED);
+    assert_non_null(strstr(err.message, "'hamming'"));
+    crn_cli_bench_data_release(&data);
+    source.metric = CAIRN_METRIC_DOT;
+    assert_int_equal(crn_cli_bench_data_load(&data, &source, 3, &progress, &err), CAIRN_OK);
+    assert_int_equal(data.truth.rows, 0);
+    crn_cli_bench_data_release(&data);
+}
+
 /* Every length of a cut file, and every byte of a whole one turned round, is an answer or a status. */
 static void damaged_files_are_refused(void **state)
 {
@@ -128,12 +189,12 @@ static void damaged_files_are_refused(void **state)
     assert_in_range(len, 500, sizeof whole - 1);
     for (size_t cut = 0; cut < len; cut += 97) {
         test_write_file(path, whole, cut);
-        assert_int_not_equal(crn_cli_hdf5_read(path, "train", false, 100, &m, &err), CAIRN_OK);
+        assert_int_not_equal(crn_cli_hdf5_read(path, "train", false, 100, NULL, &m, &err), CAIRN_OK);
     }
     for (size_t at = 0; at < len; at += 7) {
         whole[at] ^= 0xff;
         test_write_file(path, whole, len);
-        if (crn_cli_hdf5_read(path, "train", false, 100, &m, &err) == CAIRN_OK) {
+        if (crn_cli_hdf5_read(path, "train", false, 100, NULL, &m, &err) == CAIRN_OK) {
             crn_cli_matrix_release(&m);
         } else {
             refused++;
@@ -157,7 +218,7 @@ static void its_absence_is_told(void **state)
     cairn_error err;
 
     (void)state;
-    assert_int_equal(crn_cli_hdf5_read(path, "train", false, 1, &m, &err), CAIRN_UNSUPPORTED);
+    assert_int_equal(crn_cli_hdf5_read(path, "train", false, 1, NULL, &m, &err), CAIRN_UNSUPPORTED);
     assert_non_null(strstr(err.message, "libhdf5-dev"));
     assert_int_equal(crn_cli_hdf5_distance(path, distance, &err), CAIRN_UNSUPPORTED);
 }
@@ -170,6 +231,7 @@ int main(void)
 #ifdef CAIRN_HDF5
         cmocka_unit_test(matrices_are_read),
         cmocka_unit_test(other_layouts_are_refused),
+        cmocka_unit_test(one_file_holds_all_that_a_benchmark_needs),
         cmocka_unit_test(damaged_files_are_refused),
 #else
         cmocka_unit_test(its_absence_is_told),
