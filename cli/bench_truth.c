@@ -190,7 +190,7 @@ uint32_t crn_cli_bench_truth_count(const struct crn_cli_bench_truth *truth,
 
     while (possible > 0 && ids[possible - 1] == CRN_CLI_KNN_NONE) possible--;
     *out_of = possible;
-    if (possible == 0) return 0;
+    if (possible == 0 || found_count == 0) return 0;
     memcpy(sorted, found, found_count * sizeof *sorted);
     qsort(sorted, found_count, sizeof *sorted, compare_ids);
     for (uint32_t i = 0; i < possible; i++) known[i] = ids[i];

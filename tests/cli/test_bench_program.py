@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import shutil
 import signal
 import struct
@@ -238,6 +239,9 @@ class Runs(BenchTest):
                 [CAIRN, "bench", "--dir", self.work, "--rows", "100000", "--dim", "96"],
                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             )
+            status = pathlib.Path(f"/proc/{cairn.pid}/status")
+            while not int(re.search(r"SigCgt:\s*(\w+)", status.read_text())[1], 16) & 1 << (signal.SIGINT - 1):
+                time.sleep(0.01)
             time.sleep(delay)
             cairn.send_signal(signal.SIGINT)
             out, err = cairn.communicate(timeout=100)
