@@ -193,7 +193,7 @@ static void damaged_files_are_refused(void **state)
     for (size_t at = 0; at < 8; at++) { /* the signature */
         whole[at] ^= 0xff;
         test_write_file(path, whole, len);
-        assert_int_equal(crn_cli_hdf5_read(path, "train", false, 100, &m, &err), CAIRN_IO);
+        assert_int_equal(crn_cli_hdf5_read(path, "train", false, 100, NULL, &m, &err), CAIRN_IO);
         assert_int_equal(crn_cli_hdf5_distance(path, distance, &err), CAIRN_IO);
         whole[at] ^= 0xff;
     }
