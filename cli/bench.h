@@ -1,6 +1,6 @@
 /*
- * A run of `cairn bench`: a database in a temporary folder, filled with the data, and what was measured on it.
- * cmd_bench.c reads the command line and calls the stages; each stage has a file:
+ * A run of `cairn bench`: a database in a temporary folder, filled with the data, and what was measured on
+ * it. cmd_bench.c reads the command line and calls the stages; each stage has a file:
  *
  *   bench_data.c, bench_truth.c   what is measured on (with bench_generate.c, matrix.c, knn.c)
  *   bench_build.c                 insertion, the index, memory

@@ -211,7 +211,7 @@ double crn_cli_bench_qps_at(const struct crn_cli_bench_series *series, double re
     }
     *out_beyond = false;
     if (best == NULL) return 0;
-    /* Of points with less recall only one that is faster can be on the edge before `best`; the nearest one. */
+    /* Of points with less recall only one that is faster can be on the edge before `best`: the nearest. */
     for (size_t i = 0; i < series->dot_count; i++) {
         const struct crn_cli_bench_dot *dot = &series->dots[i];
         if (dot->recall < recall && dot->qps > best->qps) below = dot;

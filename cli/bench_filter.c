@@ -1,7 +1,8 @@
 /*
- * Filtered searches. A filter allows a share of the rows: at random, the same ones for every query; or those in
- * the region of the query's nearest row; or those in the region of a row that is far from it, the farthest of
- * a sample. Regions are ranges of places (bench_layout.h), rounded so that queries share filters, as users' do.
+ * Filtered searches. A filter allows a share of the rows: at random, the same ones for every query; or those
+ * in the region of the query's nearest row; or those in the region of a row that is far from it, the farthest
+ * of a sample. Regions are ranges of places (bench_layout.h), rounded so that queries share filters, as those
+ * of users.
  */
 #include "base/error.h"
 #include "base/mem.h"

@@ -1,7 +1,7 @@
 /*
  * The drawing: two panels with one axis of recall, speed on the left and latency on the right, both on
- * logarithmic scales. SVG alone or inside a page; nothing is loaded from anywhere. Colours follow the reader's
- * light or dark scheme, and every series has its own marker as well.
+ * logarithmic scales. SVG alone or inside a page; nothing is loaded from anywhere. Colours follow the
+ * reader's light or dark scheme, and every series has its own marker as well.
  */
 #include "cli/bench_report.h"
 
@@ -380,7 +380,8 @@ cairn_status crn_cli_bench_plot(const struct crn_cli_bench *b, const struct crn_
             &p.buf,
             "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>cairn bench</title>\n"
             "<meta name=\"viewport\" content=\"width=device-width\"><meta name=\"color-scheme\" "
-            "content=\"light dark\">\n<style>body{margin:0 auto;max-width:1120px;padding:12px;background:#fff;"
+            "content=\"light dark\">\n<style>body{margin:0 auto;max-width:1120px;padding:12px;"
+            "background:#fff;"
             "color:#1f2328;font:14px system-ui,sans-serif}table{border-collapse:collapse;margin:16px 0 "
             "40px 64px}th,td{padding:3px 14px;text-align:right;border-bottom:1px solid #d9dee3}"
             "th:first-child,td:first-child{text-align:left}@media (prefers-color-scheme:dark){"

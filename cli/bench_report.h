@@ -35,9 +35,10 @@ cairn_status crn_cli_bench_set_add_file(struct crn_cli_bench_set *set, const cha
 void crn_cli_bench_set_sort(struct crn_cli_bench_set *set);
 void crn_cli_bench_set_release(struct crn_cli_bench_set *set);
 
-/* The speed of a series at a recall: the fastest of its points with as much recall, and of the points on the
- * line between two neighbors of its upper edge, with the logarithm of QPS linear in recall. 0 where it does not
- * get so far. *out_beyond: even its least exact point has more recall, so that this is a lower bound. */
+/* The speed of a series at a recall: the fastest of its points with as much recall, and of the points on
+ * the line between two neighbors of its upper edge, with the logarithm of QPS linear in recall. 0 where
+ * it does not get so far. *out_beyond: even its least exact point has more recall, so that this is a
+ * lower bound. */
 double crn_cli_bench_qps_at(const struct crn_cli_bench_series *series, double recall, bool *out_beyond);
 
 cairn_status crn_cli_bench_print_table(const struct crn_cli_bench *b, cairn_error *err);

@@ -1,7 +1,7 @@
 /*
  * Passes of all queries, one query a call of cairn_search, external ids and scores read from the results. The
- * rule: one warm pass; then passes until there are three (or --repeat) and 0.4 seconds (or --seconds) of them; the speed is
- * that of the pass in the middle by its time.
+ * rule: one warm pass; then passes until there are three (or --repeat) and 0.4 seconds (or --seconds) of
+ * them; the speed is that of the pass in the middle by its time.
  */
 #include "base/clock.h"
 #include "base/error.h"

@@ -1,6 +1,6 @@
 /*
- * Whole files of vectors, or of neighbors' row numbers, in memory: .fvecs, .ivecs, .npy, and the HDF5 layout of
- * ann-benchmarks (Aumueller, Bernhardsson, Faithfull 2020: datasets train, test, neighbors). For `cairn
+ * Whole files of vectors, or of neighbors' row numbers, in memory: .fvecs, .ivecs, .npy, and the HDF5 layout
+ * of ann-benchmarks (Aumueller, Bernhardsson, Faithfull 2020: datasets train, test, neighbors). For `cairn
  * bench`; import reads record by record (reader.h).
  */
 #ifndef CRN_CLI_MATRIX_H

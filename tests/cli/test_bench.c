@@ -33,8 +33,8 @@ static void fill(struct crn_rng *rng, float *out, size_t count)
 
 /* ---- recall ---- */
 
-/* Rows at 0, 1, 2, 3, 3, 10 on a line; the query is at 0. Its three nearest are rows 0, 1, 2; of the four nearest
- * the last may be row 3 or row 4. */
+/* Rows at 0, 1, 2, 3, 3, 10 on a line; the query is at 0. Its three nearest are rows 0, 1, 2; of the four
+ * nearest the last may be row 3 or row 4. */
 static float line_rows[] = {0, 1, 2, 3, 3, 10};
 static float line_query[] = {0};
 
@@ -241,8 +241,8 @@ static void made_up_data_come_from_the_seed(void **state)
     }
 }
 
-/* Points of a plane, and of a cube, in 9 dimensions: the estimate must tell 2 from 3. Its deviation over 1000 samples
- * of 100 is far below the bounds; the border of the plane lowers it a little. */
+/* Points of a plane, and of a cube, in 9 dimensions: the estimate must tell 2 from 3. Its deviation over 1000
+ * samples of 100 is far below the bounds; the border of the plane lowers it a little. */
 static void intrinsic_dimension_is_that_of_the_surface(void **state)
 {
     enum { ROWS = 4000, DIM = 9 };

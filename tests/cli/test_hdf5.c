@@ -1,4 +1,5 @@
-/* HDF5 files in the layout of ann-benchmarks, made here with libhdf5; without it, the answer that it is missing. */
+/* HDF5 files in the layout of ann-benchmarks, made here with libhdf5; without it, the answer that it is
+ * missing. */
 #include "cli/bench_data.h"
 #include "cli/read_hdf5.h"
 #include "tests/cli/support.h"
