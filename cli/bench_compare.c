@@ -216,7 +216,7 @@ double crn_cli_bench_qps_at(const struct crn_cli_bench_series *series, double re
         const struct crn_cli_bench_dot *dot = &series->dots[i];
         if (dot->recall < recall && dot->qps > best->qps) below = dot;
     }
-    *out_beyond = below == NULL && best->recall > recall && best == &series->dots[0];
+    *out_beyond = below == NULL && best->recall > recall;
     if (below == NULL) return best->qps;
     double share = (recall - below->recall) / (best->recall - below->recall);
     return exp(log(below->qps) + share * (log(best->qps) - log(below->qps)));

@@ -37,7 +37,7 @@ void crn_cli_bench_set_release(struct crn_cli_bench_set *set);
 
 /* The speed of a series at a recall: the fastest of its points with as much recall, and of the points on
  * the line between two neighbors of its upper edge, with the logarithm of QPS linear in recall. 0 where
- * it does not get so far. *out_beyond: even its least exact point has more recall, so that this is a
+ * it does not get so far. *out_beyond: even the fastest of its edge has more recall, so that this is a
  * lower bound. */
 double crn_cli_bench_qps_at(const struct crn_cli_bench_series *series, double recall, bool *out_beyond);
 

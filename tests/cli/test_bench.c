@@ -396,6 +396,7 @@ static void speed_at_a_recall_is_interpolated(void **state)
     assert_true(fabs(crn_cli_bench_qps_at(&series, 0.9, &beyond) - 400) < 1e-6);
     assert_true(crn_cli_bench_qps_at(&series, 0.7, &beyond) ==
                 1000); /* the slow point before it is no edge */
+    assert_true(beyond);
     series.dot_count = 3;
     assert_true(crn_cli_bench_qps_at(&series, 0.95, &beyond) == 0); /* it does not get there */
     series.dots = dots + 1;
