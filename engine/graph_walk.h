@@ -1,10 +1,10 @@
 /*
  * The search loop, included once for each instruction set behind its inline kernels (quant/graph_row_*.h).
  *
- * The pool holds the nodes seen, ascending by estimate; the nearest that was not visited yet is next. A node is marked when it is
- * visited, not when it is seen, so that a bad first estimate can be corrected by a better one: a node may stand in the pool
- * several times. The node to visit after the present one is chosen and fetched before the present one is worked on: a
- * visit is mostly waiting for memory.
+ * The pool holds the nodes seen, ascending by estimate; the nearest that was not visited yet is next. A node enters the pool once, with
+ * its first estimate below the pool's end (entering it again with each better one was measured: the pool fills with doubles, and
+ * for equal recall no visit is saved). The node to visit after the present one is chosen and fetched before the present one is
+ * worked on: a visit is mostly waiting for memory.
  */
 #include "engine/graph.h"
 
@@ -89,6 +89,7 @@ static void enter(struct walk *walk)
     for (uint32_t i = 0; i < found; i++) {
         const uint32_t node = (uint32_t)best[i] & CRN_GRAPH_KEY_NODE;
         crn_row_prefetch(&graph->layout, crn_graph_row(graph, node));
+        mark_seen(walk, node);
         pool_insert(walk, crn_graph_key_distance(best[i]), node);
     }
 }
