@@ -3,7 +3,6 @@
 
 #include <pthread.h>
 #include <sched.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -80,6 +79,16 @@ enum crn_cpu_level crn_cpu_level(void)
 const char *crn_cpu_level_name(enum crn_cpu_level level)
 {
     return (size_t)level < LEVEL_COUNT ? level_names[level] : "unknown";
+}
+
+bool crn_cpu_has_avx512_bits(void)
+{
+#if defined(__x86_64__)
+    return crn_cpu_level() == CRN_CPU_AVX512 && __builtin_cpu_supports("avx512vbmi") &&
+           __builtin_cpu_supports("avx512vpopcntdq");
+#else
+    return false;
+#endif
 }
 
 unsigned crn_cpu_count(void)

@@ -9,7 +9,7 @@
 #define WORD_ROWS 64  /* rows of a bitmap's word */
 #define DENSE_ROWS 40 /* of them allowed: from there on a stream of all is faster than a gather (measured) */
 
-/* What is scanned: float rows, or codes when `coded` is not NULL. */
+/* What is scanned: codes when `codes` or `coded` is not NULL, else float rows. */
 struct scan {
     enum crn_op op;
     const float *query;
@@ -17,13 +17,16 @@ struct scan {
     size_t dim;
     const struct crn_scalar_query *coded_query;
     const struct crn_scalar_rows *coded;
+    const struct crn_scan_codes *codes;
     uint64_t first_label;
     struct crn_topk *top;
 };
 
 static void block_distances(const struct scan *scan, size_t begin, size_t n, float *out)
 {
-    if (scan->coded != NULL) {
+    if (scan->codes != NULL) {
+        scan->codes->block(scan->codes->ctx, begin, n, out);
+    } else if (scan->coded != NULL) {
         crn_scalar_block(scan->coded_query, scan->coded, begin, n, out);
     } else {
         crn_kernels_get()->f32_block[scan->op](scan->query, scan->rows + begin * scan->dim, scan->dim, n,
@@ -33,7 +36,9 @@ static void block_distances(const struct scan *scan, size_t begin, size_t n, flo
 
 static void gather_distances(const struct scan *scan, const uint32_t *pos, size_t n, float *out)
 {
-    if (scan->coded != NULL) {
+    if (scan->codes != NULL) {
+        scan->codes->gather(scan->codes->ctx, pos, n, out);
+    } else if (scan->coded != NULL) {
         crn_scalar_gather(scan->coded_query, scan->coded, pos, n, out);
     } else {
         crn_kernels_get()->f32_gather[scan->op](scan->query, scan->rows, scan->dim, pos, n, out);
@@ -104,6 +109,7 @@ static void scan_dense_word(const struct scan *scan, size_t begin, size_t n, uin
 
 static void scan_allowed(const struct scan *scan, size_t n, const uint64_t *allow)
 {
+    const int dense_rows = scan->codes != NULL && scan->codes->gather == NULL ? 1 : DENSE_ROWS;
     uint32_t pos[BLOCK];
     size_t count = 0;
 
@@ -112,7 +118,7 @@ static void scan_allowed(const struct scan *scan, size_t n, const uint64_t *allo
         uint64_t word = allow[begin / WORD_ROWS];
 
         if (rows < WORD_ROWS) word &= ((uint64_t)1 << rows) - 1;
-        if (__builtin_popcountll(word) >= DENSE_ROWS) {
+        if (__builtin_popcountll(word) >= dense_rows) {
             scan_dense_word(scan, begin, rows, word);
             continue;
         }
@@ -178,4 +184,12 @@ void crn_flat_scan_scalar_at(const struct crn_scalar_query *query, const struct 
     const struct scan scan = {.coded_query = query, .coded = rows, .first_label = first_label, .top = top};
 
     scan_positions(&scan, pos, npos);
+}
+
+void crn_flat_scan_codes(const struct crn_scan_codes *codes, size_t n, uint64_t first_label,
+                         const uint64_t *allow, struct crn_topk *top)
+{
+    const struct scan scan = {.codes = codes, .first_label = first_label, .top = top};
+
+    scan_bitmap(&scan, n, allow);
 }

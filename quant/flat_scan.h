@@ -34,4 +34,16 @@ void crn_flat_scan_scalar(const struct crn_scalar_query *query, const struct crn
 void crn_flat_scan_scalar_at(const struct crn_scalar_query *query, const struct crn_scalar_rows *rows,
                              const uint32_t *pos, size_t npos, uint64_t first_label, struct crn_topk *top);
 
+/* Codes of any kind, by functions that know them: a call is a block of up to 128 rows. */
+struct crn_scan_codes {
+    const void *ctx;
+    /* out[i] = distance of row begin + i, n of them; begin is a multiple of 64. */
+    void (*block)(const void *ctx, size_t begin, size_t n, float *out);
+    /* out[i] = distance of row pos[i]; NULL where rows cannot be had singly: then whole words of 64 rows are
+     * read. */
+    void (*gather)(const void *ctx, const uint32_t *pos, size_t n, float *out);
+};
+void crn_flat_scan_codes(const struct crn_scan_codes *codes, size_t n, uint64_t first_label,
+                         const uint64_t *allow, struct crn_topk *top);
+
 #endif

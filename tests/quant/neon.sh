@@ -20,7 +20,8 @@ cd "$root"
 for arch in armv8-a armv8.2-a+dotprod; do
     "$compiler" -std=c17 -D_GNU_SOURCE -O2 -march=$arch -Wall -Wextra -Werror -static -I. -Iinclude \
         quant/kernels.c quant/kernels_scalar.c quant/kernels_neon.c base/cpu.c base/rng.c base/clock.c \
-        tests/quant/kernel_checks.c tests/quant/neon_main.c -lm -lpthread -o "$work/checks"
+        quant/lookup.c quant/lookup_scalar.c quant/lookup_neon.c \
+        tests/quant/kernel_checks.c tests/quant/lookup_checks.c tests/quant/neon_main.c -lm -lpthread -o "$work/checks"
     echo "$arch"
     "$emulator" "$work/checks"
 done

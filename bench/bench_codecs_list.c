@@ -1,0 +1,213 @@
+/* The codecs of bench_codecs: each encodes a set, prepares a query and tells the distances of a block. */
+#include "bench/bench_codecs.h"
+
+#include "quant/binary.h"
+#include "quant/codec.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- f32, to compare with ---- */
+
+static struct {
+    const struct bench_data *data;
+    const float *query;
+} f32;
+
+static size_t f32_bytes(size_t dim)
+{
+    return dim * sizeof(float);
+}
+
+static void f32_encode(void *state, const struct bench_data *data)
+{
+    (void)state;
+    f32.data = data;
+}
+
+static void f32_prepare(void *state, const float *query)
+{
+    (void)state;
+    f32.query = query;
+}
+
+static void f32_block(const void *state, size_t begin, size_t n, float *out)
+{
+    const struct bench_data *data = f32.data;
+
+    (void)state;
+    crn_kernels_get()->f32_block[data->op](f32.query, data->rows + begin * data->dim, data->dim, n, out);
+}
+
+static void nothing(void *state)
+{
+    (void)state;
+}
+
+/* ---- scalar ---- */
+
+static struct {
+    int8_t *codes, *planes;
+    float *scale, *norm2;
+    struct crn_scalar_rows rows;
+    struct crn_scalar_query query;
+    enum crn_op op;
+    size_t dim;
+} scalar;
+
+static void scalar_encode(void *state, const struct bench_data *data)
+{
+    (void)state;
+    scalar.codes = bench_alloc(data->n * data->dim);
+    scalar.planes = bench_alloc(2 * data->dim);
+    scalar.scale = bench_alloc(data->n * sizeof(float));
+    scalar.norm2 = bench_alloc(data->n * sizeof(float));
+    scalar.op = data->op;
+    scalar.dim = data->dim;
+    for (size_t i = 0; i < data->n; i++) {
+        crn_scalar_encode(data->rows + i * data->dim, data->dim, scalar.codes + i * data->dim,
+                          &scalar.scale[i], &scalar.norm2[i]);
+    }
+    scalar.rows =
+        (struct crn_scalar_rows){.codes = scalar.codes, .scale = scalar.scale, .norm2 = scalar.norm2};
+}
+
+static void scalar_prepare(void *state, const float *query)
+{
+    (void)state;
+    crn_scalar_query_prepare(scalar.op, query, scalar.dim, scalar.planes, &scalar.query);
+}
+
+static void scalar_block(const void *state, size_t begin, size_t n, float *out)
+{
+    (void)state;
+    crn_scalar_block(&scalar.query, &scalar.rows, begin, n, out);
+}
+
+static void scalar_release(void *state)
+{
+    (void)state;
+    free(scalar.codes);
+    free(scalar.planes);
+    free(scalar.scale);
+    free(scalar.norm2);
+}
+
+/* ---- binary, in blocks and as planes ---- */
+
+static struct {
+    struct crn_binary binary;
+    float *centroid, *memory, *scratch, *query_memory, *add, *scale;
+    uint64_t *planes;
+    uint8_t *blocks;
+    struct crn_binary_factors *factors;
+    struct crn_binary_query query;
+} binary;
+
+static void find_centroid(const struct bench_data *data, float *centroid)
+{
+    double *sums = bench_alloc(data->dim * sizeof *sums);
+
+    memset(sums, 0, data->dim * sizeof *sums);
+    for (size_t i = 0; i < data->n; i++) {
+        for (size_t j = 0; j < data->dim; j++) sums[j] += data->rows[i * data->dim + j];
+    }
+    for (size_t j = 0; j < data->dim; j++) centroid[j] = (float)(sums[j] / (double)data->n);
+    free(sums);
+}
+
+static void binary_encode(void *state, const struct bench_data *data)
+{
+    const size_t bits = *(const size_t *)state, padded = crn_rotation_padded(data->dim), words = padded / 64;
+    const size_t blocks = (data->n + CRN_LOOKUP_ROWS - 1) / CRN_LOOKUP_ROWS,
+                 block_bytes = padded / 8 * CRN_LOOKUP_ROWS;
+
+    binary.centroid = bench_alloc(data->dim * sizeof(float));
+    binary.memory = bench_alloc(crn_rotation_floats(padded) * sizeof(float));
+    binary.scratch = bench_alloc(padded * sizeof(float));
+    binary.query_memory = bench_alloc(crn_binary_query_floats(padded, 8) * sizeof(float));
+    binary.planes = bench_alloc(data->n * words * sizeof(uint64_t) * (bits == 0 ? 1 : bits));
+    binary.blocks = bench_alloc(blocks * block_bytes);
+    binary.factors = bench_alloc(data->n * sizeof *binary.factors);
+    binary.add = bench_alloc(data->n * sizeof(float));
+    binary.scale = bench_alloc(data->n * sizeof(float));
+    find_centroid(data, binary.centroid);
+    crn_binary_init(&binary.binary, data->op, data->dim, binary.centroid, 1, binary.memory);
+    for (size_t i = 0; i < data->n; i++) {
+        crn_binary_encode(&binary.binary, data->rows + i * data->dim, bits == 0 ? 1 : bits, binary.scratch,
+                          binary.planes + i * words * (bits == 0 ? 1 : bits), &binary.factors[i]);
+        binary.add[i] = binary.factors[i].add;
+        binary.scale[i] = binary.factors[i].scale;
+    }
+    if (bits != 0) return;
+    for (size_t b = 0; b < blocks; b++) {
+        crn_lookup_pack((const uint8_t *)(binary.planes + b * CRN_LOOKUP_ROWS * words),
+                        data->n - b * CRN_LOOKUP_ROWS, 2 * words, binary.blocks + b * block_bytes);
+    }
+}
+
+static void binary_prepare(void *state, const float *query)
+{
+    crn_binary_query_prepare(&binary.binary, query, *(const size_t *)state == 0 ? 0 : 6, binary.query_memory,
+                             &binary.query);
+}
+
+static void binary_block(const void *state, size_t begin, size_t n, float *out)
+{
+    const struct crn_binary_rows rows = {.blocks = binary.blocks, .add = binary.add, .scale = binary.scale};
+
+    (void)state;
+    crn_binary_block(&binary.query, &rows, begin, n, out);
+}
+
+static void planes_block(const void *state, size_t begin, size_t n, float *out)
+{
+    const size_t bits = *(const size_t *)state, words = binary.binary.padded / 64;
+
+    crn_binary_planes(&binary.query, binary.planes + begin * bits * words, bits, binary.factors + begin, NULL,
+                      n, out);
+}
+
+static void binary_release(void *state)
+{
+    void *const all[] = {binary.centroid, binary.memory,  binary.scratch, binary.query_memory, binary.planes,
+                         binary.blocks,   binary.factors, binary.add,     binary.scale};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) free(all[i]);
+}
+
+static size_t planes_bytes(size_t dim, size_t bits)
+{
+    return crn_rotation_padded(dim) / 8 * bits + sizeof(struct crn_binary_factors);
+}
+
+static size_t planes1_bytes(size_t dim)
+{
+    return planes_bytes(dim, 1);
+}
+
+static size_t planes2_bytes(size_t dim)
+{
+    return planes_bytes(dim, 2);
+}
+
+static size_t planes4_bytes(size_t dim)
+{
+    return planes_bytes(dim, 4);
+}
+
+static size_t bits[] = {0, 1, 2, 4};
+
+/* ---- the list ---- */
+
+const struct bench_codec bench_codecs[] = {
+    {"f32", true, NULL, f32_bytes, f32_encode, f32_prepare, f32_block, nothing},
+    {"scalar", true, NULL, crn_scalar_bytes, scalar_encode, scalar_prepare, scalar_block, scalar_release},
+    {"binary", false, &bits[0], crn_binary_bytes, binary_encode, binary_prepare, binary_block,
+     binary_release},
+    {"planes1", false, &bits[1], planes1_bytes, binary_encode, binary_prepare, planes_block, binary_release},
+    {"planes2", false, &bits[2], planes2_bytes, binary_encode, binary_prepare, planes_block, binary_release},
+    {"planes4", false, &bits[3], planes4_bytes, binary_encode, binary_prepare, planes_block, binary_release},
+};
+const size_t bench_codec_count = sizeof bench_codecs / sizeof bench_codecs[0];
