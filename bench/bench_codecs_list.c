@@ -3,6 +3,8 @@
 
 #include "quant/binary.h"
 #include "quant/codec.h"
+#include "quant/f16.h"
+#include "quant/vector.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -42,6 +44,52 @@ static void f32_block(const void *state, size_t begin, size_t n, float *out)
 static void nothing(void *state)
 {
     (void)state;
+}
+
+/* ---- f16 ---- */
+
+static struct {
+    uint16_t *halves;
+    float *memory;
+    float unit;
+    size_t dim;
+    enum crn_op op;
+    struct crn_f16_query query;
+} f16;
+
+static size_t f16_bytes(size_t dim)
+{
+    return dim * sizeof(uint16_t);
+}
+
+static void f16_encode(void *state, const struct bench_data *data)
+{
+    (void)state;
+    f16.halves = bench_alloc(data->n * data->dim * sizeof *f16.halves);
+    f16.memory = bench_alloc(data->dim * sizeof(float));
+    f16.unit = crn_f16_unit(crn_vector_max_abs(data->rows, data->n * data->dim));
+    f16.dim = data->dim;
+    f16.op = data->op;
+    crn_f16_encode(data->rows, data->n * data->dim, f16.unit, f16.halves);
+}
+
+static void f16_prepare(void *state, const float *query)
+{
+    (void)state;
+    crn_f16_query_prepare(f16.op, query, f16.dim, f16.unit, f16.memory, &f16.query);
+}
+
+static void f16_block(const void *state, size_t begin, size_t n, float *out)
+{
+    (void)state;
+    crn_f16_block(&f16.query, f16.halves + begin * f16.dim, n, out);
+}
+
+static void f16_release(void *state)
+{
+    (void)state;
+    free(f16.halves);
+    free(f16.memory);
 }
 
 /* ---- scalar ---- */
@@ -203,6 +251,7 @@ static size_t bits[] = {0, 1, 2, 4};
 
 const struct bench_codec bench_codecs[] = {
     {"f32", true, NULL, f32_bytes, f32_encode, f32_prepare, f32_block, nothing},
+    {"f16", true, NULL, f16_bytes, f16_encode, f16_prepare, f16_block, f16_release},
     {"scalar", true, NULL, crn_scalar_bytes, scalar_encode, scalar_prepare, scalar_block, scalar_release},
     {"binary", false, &bits[0], crn_binary_bytes, binary_encode, binary_prepare, binary_block,
      binary_release},

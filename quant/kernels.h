@@ -54,6 +54,11 @@ struct crn_kernels {
     void (*f32_gather[CRN_OP_COUNT])(const float *query, const float *rows, size_t dim, const uint32_t *pos,
                                      size_t n, float *out);
 
+    /* The same of rows as IEEE half floats, which must be finite. The error is that of f32. */
+    void (*f16_block[CRN_OP_COUNT])(const float *query, const uint16_t *rows, size_t dim, size_t n, float *out);
+    void (*f16_gather[CRN_OP_COUNT])(const float *query, const uint16_t *rows, size_t dim, const uint32_t *pos,
+                                     size_t n, float *out);
+
     /* out_hi[i] and out_lo[i] = dot products of both planes with row i, whose codes may be any int8. */
     void (*i8_block)(const struct crn_i8_query *query, const int8_t *rows, size_t dim, size_t n,
                      int32_t *out_hi, int32_t *out_lo);

@@ -67,6 +67,42 @@ CRN_INLINE __m256 f32_row(enum crn_op op, const float *query, const float *row, 
     return _mm256_add_ps(_mm256_add_ps(sums[0], sums[1]), _mm256_add_ps(sums[2], sums[3]));
 }
 
+/* The first `count` (0..8) halves, followed by zeros. */
+CRN_INLINE __m256 some_halves(const uint16_t *row, size_t count)
+{
+    uint16_t eight[8] = {0};
+
+    memcpy(eight, row, count * sizeof *row);
+    return _mm256_cvtph_ps(_mm_loadu_si128((const void *)eight));
+}
+
+CRN_INLINE __m256 f16_row(enum crn_op op, const float *query, const uint16_t *row, size_t dim, bool stream)
+{
+    __m256 sums[4] = {_mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps()};
+    size_t i = 0;
+
+    for (; i + 32 <= dim; i += 32) {
+        if (stream) crn_prefetch_stream(row + i);
+#pragma GCC unroll 4
+        for (size_t j = 0; j < 4; j++) {
+            const size_t at = i + 8 * j;
+
+            sums[j] = f32_step(op, sums[j], _mm256_loadu_ps(query + at),
+                               _mm256_cvtph_ps(_mm_loadu_si128((const void *)(row + at))));
+        }
+    }
+    if (stream && i < dim) crn_prefetch_stream(row + i);
+    for (; i + 8 <= dim; i += 8) {
+        sums[0] = f32_step(op, sums[0], _mm256_loadu_ps(query + i),
+                           _mm256_cvtph_ps(_mm_loadu_si128((const void *)(row + i))));
+    }
+    if (i < dim) {
+        sums[1] = f32_step(op, sums[1], _mm256_maskload_ps(query + i, first_floats(dim - i)),
+                           some_halves(row + i, dim - i));
+    }
+    return _mm256_add_ps(_mm256_add_ps(sums[0], sums[1]), _mm256_add_ps(sums[2], sums[3]));
+}
+
 /* vpmaddubsw multiplies unsigned by signed bytes and adds pairs with saturation at 32767. The row's sign is
  * moved to the query, whose components are -127..127, so a pair is at most 2 * 128 * 127 = 32512: exact. */
 CRN_INLINE __m256i i8_step(__m256i sum, __m256i query, __m256i codes, __m256i magnitudes)

@@ -52,6 +52,38 @@ CRN_INLINE __m512 f32_row(enum crn_op op, const float *query, const float *row, 
     return _mm512_add_ps(_mm512_add_ps(sums[0], sums[1]), _mm512_add_ps(sums[2], sums[3]));
 }
 
+CRN_INLINE __m512 f16_row(enum crn_op op, const float *query, const uint16_t *row, size_t dim, bool stream)
+{
+    __m512 sums[4] = {_mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps()};
+    size_t i = 0;
+
+    for (; i + 64 <= dim; i += 64) {
+        if (stream) {
+            crn_prefetch_stream(row + i);
+            crn_prefetch_stream(row + i + 32);
+        }
+#pragma GCC unroll 4
+        for (size_t j = 0; j < 4; j++) {
+            const __m256i halves = _mm256_loadu_si256((const void *)(row + i + 16 * j));
+
+            sums[j] = f32_step(op, sums[j], _mm512_loadu_ps(query + i + 16 * j), _mm512_cvtph_ps(halves));
+        }
+    }
+    if (stream && i < dim) crn_prefetch_stream(row + i);
+    for (; i + 16 <= dim; i += 16) {
+        const __m256i halves = _mm256_loadu_si256((const void *)(row + i));
+
+        sums[0] = f32_step(op, sums[0], _mm512_loadu_ps(query + i), _mm512_cvtph_ps(halves));
+    }
+    if (i < dim) {
+        const __mmask16 tail = (__mmask16)((1u << (dim - i)) - 1);
+
+        sums[1] = f32_step(op, sums[1], _mm512_maskz_loadu_ps(tail, query + i),
+                           _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(tail, row + i)));
+    }
+    return _mm512_add_ps(_mm512_add_ps(sums[0], sums[1]), _mm512_add_ps(sums[2], sums[3]));
+}
+
 /* vpdpbusd multiplies unsigned by signed bytes, so the row's codes are moved up by 128 (their top bit
  * flipped); 128 times the sum of the query's components is taken off in i8_row. Sums wrap around without
  * saturating, so the difference is exact. */

@@ -6,6 +6,7 @@
  *   GROUP                         rows whose sums are reduced together
  *   f32_sums, i32_sums            one row's partial sums
  *   f32_row(op, query, row, dim, stream)             the partial sums of one row
+ *   f16_row(op, query, row, dim, stream)             the same of a row of halves
  *   i8_row(query, row, dim, stream, &hi, &lo)
  *   i8_l1_row(query, row, scale, dim, stream)
  *   f32_reduce(sums, out), i32_reduce(sums, out)     [GROUP] partial sums to [GROUP] results
@@ -38,6 +39,29 @@ CRN_INLINE void f32_rows(enum crn_op op, const float *query, const float *rows, 
         for (size_t r = 0; r < count; r++) {
             if (pos != NULL) gather_ahead(rows, dim * sizeof *rows, pos, n, i + r);
             sums[r] = f32_row(op, query, rows + (pos != NULL ? pos[i + r] : i + r) * dim, dim, pos == NULL);
+        }
+        if (count == GROUP) {
+            f32_reduce(sums, out + i);
+        } else {
+            for (size_t r = count; r < GROUP; r++) sums[r] = sums[0];
+            f32_reduce(sums, partial);
+            memcpy(out + i, partial, count * sizeof *out);
+        }
+    }
+}
+
+CRN_INLINE void f16_rows(enum crn_op op, const float *query, const uint16_t *rows, size_t dim,
+                         const uint32_t *pos, size_t n, float *out)
+{
+    f32_sums sums[GROUP];
+    float partial[GROUP];
+
+    for (size_t i = 0; i < n; i += GROUP) {
+        const size_t count = n - i < GROUP ? n - i : GROUP;
+
+        for (size_t r = 0; r < count; r++) {
+            if (pos != NULL) gather_ahead(rows, dim * sizeof *rows, pos, n, i + r);
+            sums[r] = f16_row(op, query, rows + (pos != NULL ? pos[i + r] : i + r) * dim, dim, pos == NULL);
         }
         if (count == GROUP) {
             f32_reduce(sums, out + i);
@@ -104,7 +128,7 @@ CRN_INLINE void i8_l1_rows(const float *query, const int8_t *rows, const float *
     }
 }
 
-#define F32_KERNELS(op_name, op)                                                                             \
+#define FLOAT_KERNELS(op_name, op)                                                                           \
     static void f32_block_##op_name(const float *query, const float *rows, size_t dim, size_t n, float *out) \
     {                                                                                                        \
         f32_rows(op, query, rows, dim, NULL, n, out);                                                        \
@@ -113,12 +137,22 @@ CRN_INLINE void i8_l1_rows(const float *query, const int8_t *rows, const float *
                                      size_t n, float *out)                                                   \
     {                                                                                                        \
         f32_rows(op, query, rows, dim, pos, n, out);                                                         \
+    }                                                                                                        \
+    static void f16_block_##op_name(const float *query, const uint16_t *rows, size_t dim, size_t n,          \
+                                    float *out)                                                              \
+    {                                                                                                        \
+        f16_rows(op, query, rows, dim, NULL, n, out);                                                        \
+    }                                                                                                        \
+    static void f16_gather_##op_name(const float *query, const uint16_t *rows, size_t dim,                   \
+                                     const uint32_t *pos, size_t n, float *out)                              \
+    {                                                                                                        \
+        f16_rows(op, query, rows, dim, pos, n, out);                                                         \
     }
 
-F32_KERNELS(dot, CRN_OP_DOT)
-F32_KERNELS(l2, CRN_OP_L2)
-F32_KERNELS(l1, CRN_OP_L1)
-#undef F32_KERNELS
+FLOAT_KERNELS(dot, CRN_OP_DOT)
+FLOAT_KERNELS(l2, CRN_OP_L2)
+FLOAT_KERNELS(l1, CRN_OP_L1)
+#undef FLOAT_KERNELS
 
 static void i8_block(const struct crn_i8_query *query, const int8_t *rows, size_t dim, size_t n,
                      int32_t *out_hi, int32_t *out_lo)
@@ -148,6 +182,8 @@ const struct crn_kernels KERNELS = {
     .name = KERNELS_NAME,
     .f32_block = {f32_block_dot, f32_block_l2, f32_block_l1},
     .f32_gather = {f32_gather_dot, f32_gather_l2, f32_gather_l1},
+    .f16_block = {f16_block_dot, f16_block_l2, f16_block_l1},
+    .f16_gather = {f16_gather_dot, f16_gather_l2, f16_gather_l1},
     .i8_block = i8_block,
     .i8_gather = i8_gather,
     .i8_l1_block = i8_l1_block,

@@ -69,6 +69,40 @@ CRN_INLINE float32x4_t f32_row(enum crn_op op, const float *query, const float *
     return add_four(sums);
 }
 
+/* Four halves, of which the first `count` are read. */
+CRN_INLINE float32x4_t some_halves(const uint16_t *row, size_t count)
+{
+    uint16_t four[4] = {0};
+
+    memcpy(four, row, count * sizeof *row);
+    return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(four)));
+}
+
+CRN_INLINE float32x4_t f16_row(enum crn_op op, const float *query, const uint16_t *row, size_t dim,
+                               bool stream)
+{
+    float32x4_t sums[4] = {vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0)};
+    size_t i = 0;
+
+    for (; i + 16 <= dim; i += 16) {
+        if (stream) crn_prefetch_stream(row + i);
+#pragma GCC unroll 4
+        for (size_t j = 0; j < 4; j++) {
+            const size_t at = i + 4 * j;
+            const float32x4_t x = vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(row + at)));
+
+            sums[j] = f32_step(op, sums[j], vld1q_f32(query + at), x);
+        }
+    }
+    if (stream && i < dim) crn_prefetch_stream(row + i);
+    for (; i < dim; i += 4) {
+        const size_t count = dim - i < 4 ? dim - i : 4;
+
+        sums[0] = f32_step(op, sums[0], first_floats(query + i, count), some_halves(row + i, count));
+    }
+    return add_four(sums);
+}
+
 CRN_INLINE int32x4_t i8_step(int32x4_t sum, int8x16_t query, int8x16_t codes)
 {
 #if defined(__ARM_FEATURE_DOTPROD)

@@ -49,6 +49,32 @@ CRN_INLINE float f32_row(enum crn_op op, const float *query, const float *row, s
     return add_lanes(lanes);
 }
 
+/* A finite half as a float: its bits moved to a float's place are 2^-112 of it. */
+CRN_INLINE float from_half(uint16_t half)
+{
+    const uint32_t bits = (uint32_t)(half & 0x7fffu) << 13, sign = (uint32_t)(half & 0x8000u) << 16;
+    float x;
+
+    memcpy(&x, &bits, sizeof x);
+    x *= 0x1p112f;
+    return sign != 0 ? -x : x;
+}
+
+CRN_INLINE float f16_row(enum crn_op op, const float *query, const uint16_t *row, size_t dim, bool stream)
+{
+    float lanes[LANES] = {0};
+    size_t i = 0;
+
+    for (; i + LANES <= dim; i += LANES) {
+        if (stream) crn_prefetch_stream(row + i);
+        for (size_t j = 0; j < LANES; j++)
+            lanes[j] = f32_step(op, lanes[j], query[i + j], from_half(row[i + j]));
+    }
+    for (size_t j = 0; i + j < dim; j++)
+        lanes[j] = f32_step(op, lanes[j], query[i + j], from_half(row[i + j]));
+    return add_lanes(lanes);
+}
+
 CRN_INLINE void i8_row(const struct crn_i8_query *query, const int8_t *row, size_t dim, bool stream,
                        int32_t *out_hi, int32_t *out_lo)
 {

@@ -123,6 +123,61 @@ static void check_f32_shape(struct checks *checks, enum crn_op op, const struct 
     }
 }
 
+/* ---- f16 ---- */
+
+/* What a finite half stands for. */
+static float half_value(uint16_t half)
+{
+    const int exponent = half >> 10 & 31, fraction = half & 1023;
+    const double magnitude = exponent == 0 ? ldexp(fraction, -24) : ldexp(1024 + fraction, exponent - 25);
+
+    return (float)(half >> 15 != 0 ? -magnitude : magnitude);
+}
+
+/* Small integers, or any finite halves. */
+static uint16_t random_half(struct checks *checks, enum kind kind)
+{
+    static const uint16_t integers[] = {0, 0x8000, 0x3c00, 0xbc00, 0x4000, 0xc000, 0x4200, 0xc600};
+    const uint16_t half = (uint16_t)(crn_rng_u64(&checks->rng) & 0xffff);
+
+    if (kind == INTEGERS) return integers[half % 8];
+    return (half & 0x7c00) == 0x7c00 ? half & 0xbfff : half;
+}
+
+static void check_f16_shape(struct checks *checks, enum crn_op op, const struct shape *shape)
+{
+    const size_t dim = shape->dim, n = shape->n;
+    float *query = put(&checks->query, dim * sizeof *query, shape->place);
+    uint16_t *rows = put(&checks->rows, n * dim * sizeof *rows, shape->place);
+    float *row = put(&checks->query_lo, dim * sizeof *row, shape->place);
+    float block[ROWS_MAX + 1], gather[ROWS_MAX + 1];
+    const uint32_t canary = CANARY;
+    uint32_t pos[ROWS_MAX];
+
+    fill_floats(checks, shape->kind, query, dim);
+    for (size_t i = 0; i < n * dim; i++) rows[i] = random_half(checks, shape->kind);
+    fill_positions(checks, n, pos);
+    memcpy(&block[n], &canary, sizeof canary);
+    memcpy(&gather[n], &canary, sizeof canary);
+    checks->kernels->f16_block[op](query, rows, dim, n, block);
+    checks->kernels->f16_gather[op](query, rows, dim, pos, n, gather);
+    if (!same_bits(&block[n], &canary) || !same_bits(&gather[n], &canary)) {
+        fail(checks, "f16 op %d dim %zu n %zu: wrote beyond its output", op, dim, n);
+    }
+    for (size_t i = 0; i < n; i++) {
+        for (size_t j = 0; j < dim; j++) row[j] = half_value(rows[i * dim + j]);
+        const struct reference want = reference_f32(op, query, row, dim);
+        const double bound = shape->kind == INTEGERS ? 0 : reference_bound(dim, want.magnitude);
+
+        if (!(fabs(block[i] - want.distance) <= bound)) {
+            fail(checks, "f16 op %d dim %zu n %zu row %zu: %.9g, not %.17g (bound %g)", op, dim, n, i,
+                 (double)block[i], want.distance, bound);
+        }
+        if (!same_bits(&gather[i], &block[pos[i]]))
+            fail(checks, "f16 op %d dim %zu: gather is not block", op, dim);
+    }
+}
+
 /* ---- int8 ---- */
 
 static struct crn_i8_query i8_query(const int8_t *hi, const int8_t *lo, size_t dim)
@@ -292,7 +347,10 @@ static void check_shape(struct checks *checks, size_t dim, size_t n)
         for (int kind = 0; kind < KINDS; kind++) {
             const struct shape shape = {.dim = dim, .n = n, .place = place, .kind = kind};
 
-            for (int op = 0; op < CRN_OP_COUNT; op++) check_f32_shape(checks, op, &shape);
+            for (int op = 0; op < CRN_OP_COUNT; op++) {
+                check_f32_shape(checks, op, &shape);
+                check_f16_shape(checks, op, &shape);
+            }
             check_i8_shape(checks, &shape);
             check_i8_l1_shape(checks, &shape);
         }
