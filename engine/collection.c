@@ -1,5 +1,6 @@
 /* Collections: creating, opening, listing, dropping, and following their settings. */
 #include "engine/collection.h"
+#include "engine/codec.h"
 #include "engine/prepare.h"
 
 #include "base/clock.h"
@@ -35,7 +36,7 @@ static cairn_status check_space_enums(const cairn_space_options *options, cairn_
     if ((unsigned)options->metric > CAIRN_METRIC_MANHATTAN) {
         return crn_error_set(err, CAIRN_INVALID_OPTION, "%d is not a metric", (int)options->metric);
     }
-    if ((unsigned)options->quantization > CAIRN_QUANTIZATION_SCALAR) {
+    if (crn_quantization_name(options->quantization) == NULL) {
         return crn_error_set(err, CAIRN_INVALID_OPTION, "%d is not a quantization", (int)options->quantization);
     }
     return CAIRN_OK;
@@ -59,6 +60,10 @@ static cairn_status set_space(struct crn_space *space, const cairn_space_options
     space->quantization = options->quantization != 0 ? options->quantization : CAIRN_QUANTIZATION_NONE;
     if (sparse && space->metric != CAIRN_METRIC_DOT) {
         return crn_error_set(err, CAIRN_UNSUPPORTED, "a sparse space is compared by dot product only");
+    }
+    const struct crn_codec *codec = crn_codec_of(space->quantization);
+    if (codec != NULL && !codec->compares_l1 && space->metric == CAIRN_METRIC_MANHATTAN) {
+        return crn_error_set(err, CAIRN_INVALID_OPTION, "%s quantization has no manhattan distances", codec->name);
     }
     space->name = crn_mem_strdup(options->name == NULL ? "" : options->name);
     space->index = crn_mem_strdup(options->index == NULL ? "auto" : options->index);
@@ -313,8 +318,9 @@ static cairn_status check_agreement(const struct crn_catalog *catalog, const str
         return disagree(catalog->name, "metric", metric_name(space->metric), metric_name(asked->metric), err);
     }
     if (asked->quantization != 0 && asked->quantization != space->quantization) {
-        return disagree(catalog->name, "quantization", space->quantization == CAIRN_QUANTIZATION_SCALAR ? "scalar" : "none",
-                        asked->quantization == CAIRN_QUANTIZATION_SCALAR ? "scalar" : "none", err);
+        const char *name = crn_quantization_name(asked->quantization);
+        if (name == NULL) return crn_error_set(err, CAIRN_INVALID_OPTION, "%d is not a quantization", (int)asked->quantization);
+        return disagree(catalog->name, "quantization", crn_quantization_name(space->quantization), name, err);
     }
     if (asked->index != NULL && strcmp(asked->index, space->index) != 0) {
         return disagree(catalog->name, "index", space->index, asked->index, err);

@@ -55,7 +55,7 @@ static cairn_status read_head(struct crn_segment *segment, cairn_error *err)
     segment->count = head[0];
     segment->kill_count = head[1];
     segment->dim = head[2];
-    if (head[3] > 1) return damaged(segment, "unknown quantization", err);
+    segment->mark = head[3];
     return CAIRN_OK;
 }
 
@@ -75,21 +75,46 @@ static cairn_status read_ids(struct crn_segment *segment, cairn_error *err)
     return CAIRN_OK;
 }
 
-static cairn_status read_vectors(struct crn_segment *segment, const struct crn_segment_context *context, cairn_error *err)
+static cairn_status read_vectors(struct crn_segment *segment, cairn_error *err)
 {
     const size_t count = segment->count;
-    const void *data;
+    const void *data = NULL;
 
     CRN_TRY(section(segment, "VECT", count * segment->dim * sizeof(float), &data, err));
     segment->vectors = data;
-    if (context->space->quantization != CAIRN_QUANTIZATION_SCALAR) return CAIRN_OK;
-    CRN_TRY(section(segment, "CODE", count * segment->dim, &data, err));
-    segment->codes = data;
-    CRN_TRY(verified_section(segment, "SCAL", count * sizeof(float), &data, err));
-    segment->scales = data;
-    CRN_TRY(verified_section(segment, "NRM2", count * sizeof(float), &data, err));
-    segment->norms2 = data;
     return CAIRN_OK;
+}
+
+static cairn_status begin_codec(struct crn_segment *segment, const struct crn_segment_context *context, const void *model,
+                                cairn_error *err)
+{
+    const struct crn_codec *codec = segment->codec;
+    const size_t size = codec->state_bytes(segment->dim);
+
+    segment->codec_state = crn_mem_aligned(size);
+    if (segment->codec_state == NULL) return crn_error_no_memory(err, size);
+    if (codec->begin(context->op, segment->dim, model, segment->codec_state)) return CAIRN_OK;
+    return damaged(segment, "its quantization's model makes no sense", err);
+}
+
+static cairn_status read_codes(struct crn_segment *segment, const struct crn_segment_context *context, cairn_error *err)
+{
+    const struct crn_codec *codec = crn_codec_of(context->space->quantization);
+    const uint32_t mark = codec == NULL ? 0 : codec->mark;
+    const void *data, *model;
+
+    /* Segments without quantization and with scalar codes are told apart by their sections alone: they are older than the mark. */
+    if (segment->mark > 1 && segment->mark != mark) return damaged(segment, "its quantization is not the space's", err);
+    if (codec == NULL) return CAIRN_OK;
+    CRN_TRY(section(segment, "CODE", crn_codec_bytes(codec, segment->dim, segment->count), &data, err));
+    segment->codes = data;
+    for (uint32_t i = 0; i < codec->factor_count; i++) {
+        CRN_TRY(verified_section(segment, codec->factor_tags[i], segment->count * sizeof(float), &data, err));
+        segment->factors[i] = data;
+    }
+    CRN_TRY(verified_section(segment, "MODL", codec->model_bytes(segment->dim), &model, err));
+    segment->codec = codec;
+    return begin_codec(segment, context, model, err);
 }
 
 static cairn_status read_sections(struct crn_segment *segment, const struct crn_segment_context *context, cairn_error *err)
@@ -107,7 +132,8 @@ static cairn_status read_sections(struct crn_segment *segment, const struct crn_
         return damaged(segment, "its rows are not in order", err);
     }
     CRN_TRY(read_ids(segment, err));
-    return read_vectors(segment, context, err);
+    CRN_TRY(read_vectors(segment, err));
+    return read_codes(segment, context, err);
 }
 
 static void attach_index(struct crn_segment *segment, const struct crn_segment_context *context)
@@ -177,9 +203,11 @@ cairn_status crn_segment_reopen(const struct crn_segment_context *context, struc
     segment->id_bytes = lender->id_bytes;
     segment->id_size = lender->id_size;
     segment->vectors = lender->vectors;
+    segment->mark = lender->mark;
+    segment->codec = lender->codec;
     segment->codes = lender->codes;
-    segment->scales = lender->scales;
-    segment->norms2 = lender->norms2;
+    memcpy(segment->factors, lender->factors, sizeof segment->factors);
+    segment->codec_state = lender->codec_state;
     attach_index(segment, context);
     *out_segment = segment;
     return CAIRN_OK;
@@ -198,7 +226,10 @@ void crn_segment_release(struct crn_segment *segment)
     struct crn_index *index = atomic_load_explicit(&segment->index, memory_order_relaxed);
     if (index != NULL) segment->index_ops->close(index);
     crn_derived_close(segment->index_file);
-    if (segment->lender == NULL) crn_derived_close(segment->file);
+    if (segment->lender == NULL) {
+        crn_derived_close(segment->file);
+        crn_mem_free(segment->codec_state);
+    }
     crn_segment_release(segment->lender);
     pthread_mutex_destroy(&segment->index_mutex);
     crn_mem_free(segment);
@@ -303,7 +334,9 @@ cairn_status crn_segment_warm(struct crn_segment *segment, cairn_error *err)
     const size_t rows = segment->count;
 
     if (rows == 0) return CAIRN_OK;
-    if (segment->codes != NULL) CRN_TRY(crn_derived_verify(segment->file, segment->codes, rows * segment->dim, err));
+    if (segment->codec != NULL) {
+        CRN_TRY(crn_derived_verify(segment->file, segment->codes, crn_codec_bytes(segment->codec, segment->dim, rows), err));
+    }
     CRN_TRY(crn_derived_verify(segment->file, segment->vectors, rows * segment->dim * sizeof(float), err));
     return crn_derived_verify(segment->file, segment->id_bytes, segment->id_size, err);
 }

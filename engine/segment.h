@@ -4,7 +4,8 @@
  * locals it holds and the locals it kills (rows deleted since the segment before it was written).
  *
  * Sections: HEAD (counts), LOCL u32 [n] ascending, KILL u32 [m] ascending, IDOF u64 [n+1] and IDBY (encoded ids),
- * VECT f32 [n][dim] (normalised for cosine), and with scalar quantization CODE i8 [n][dim], SCAL f32 [n], NRM2 f32 [n].
+ * VECT f32 [n][dim] (normalised for cosine), and with quantization what its codec keeps (codec.h): MODL, CODE, and f32 [n] for each
+ * factor of a row.
  * The small sections are verified when a segment is opened; vectors and codes, and the ids, when they are first used.
  *
  * An approximate index over a segment's rows is a derived file of its own, so that it can come later.
@@ -12,6 +13,7 @@
 #ifndef CRN_ENGINE_SEGMENT_H
 #define CRN_ENGINE_SEGMENT_H
 
+#include "engine/codec.h"
 #include "engine/index.h"
 #include "storage/store.h"
 
@@ -27,15 +29,17 @@ struct crn_segment {
     uint32_t count;
     uint32_t dim;
     uint32_t kill_count;
+    uint32_t mark; /* of the codec it was written with */
     const uint32_t *locals;     /* [count] ascending */
     const uint32_t *kills;      /* [kill_count] ascending */
     const uint64_t *id_offsets; /* [count + 1] */
     const char *id_bytes;
     size_t id_size;
     const float *vectors; /* [count][dim] */
-    const int8_t *codes;  /* [count][dim], or NULL without quantization */
-    const float *scales;  /* [count] */
-    const float *norms2;  /* [count] */
+    const struct crn_codec *codec; /* NULL: no quantization */
+    const uint8_t *codes;
+    const float *factors[CRN_CODEC_FACTORS_MAX]; /* [count] each */
+    void *codec_state;                           /* made of the model by the codec; freed with the segment */
 
     /* The index, opened when scanning has cost as much as opening would (see crn_segment_index). */
     const struct crn_index_ops *index_ops; /* NULL: none */

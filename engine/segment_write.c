@@ -5,7 +5,6 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "engine/id.h"
-#include "quant/codec.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -73,52 +72,110 @@ static cairn_status write_vectors(const struct writing *w, cairn_error *err)
     return CAIRN_OK;
 }
 
-static cairn_status write_codes(const struct writing *w, int8_t *codes, float *scales, float *norms2, cairn_error *err)
+/* ---- codes ---- */
+
+struct coding {
+    const struct writing *w;
+    const struct crn_codec *codec;
+    void *model, *state, *scratch;
+    uint8_t *unit;
+    float *factors; /* [factor_count][count] */
+};
+
+static cairn_status coded_row(const void *ctx, uint32_t i, const float **out_vector, cairn_error *err)
 {
-    const uint32_t dim = w->context->space->dim;
+    const struct writing *w = ctx;
+
+    return w->source->vector(w->source->ctx, &w->rows[i], out_vector, err);
+}
+
+static cairn_status make_state(const struct coding *coding, cairn_error *err)
+{
+    const struct writing *w = coding->w;
+    const struct crn_codec_rows rows = {
+        .ctx = w, .count = w->count, .dim = w->context->space->dim, .op = w->context->op, .vector = coded_row};
+
+    if (coding->codec->train != NULL) CRN_TRY(coding->codec->train(&rows, coding->model, err));
+    if (coding->codec->begin(rows.op, rows.dim, coding->model, coding->state)) return CAIRN_OK;
+    return crn_error_set(err, CAIRN_INTERNAL, "no %s codes can be made of the rows", coding->codec->name);
+}
+
+static cairn_status write_units(const struct coding *coding, cairn_error *err)
+{
+    const struct crn_codec *codec = coding->codec;
+    const struct writing *w = coding->w;
+    const size_t unit_bytes = codec->unit_bytes(w->context->space->dim);
     const float *vector;
 
     CRN_TRY(crn_derived_section(w->file, "CODE", err));
     for (uint32_t i = 0; i < w->count; i++) {
-        CRN_TRY(w->source->vector(w->source->ctx, &w->rows[i], &vector, err));
-        crn_scalar_encode(vector, dim, codes, &scales[i], &norms2[i]);
-        CRN_TRY(crn_derived_write(w->file, codes, dim, err));
+        const uint32_t at = i % codec->unit_rows;
+        float factors[CRN_CODEC_FACTORS_MAX] = {0};
+
+        CRN_TRY(coded_row(w, i, &vector, err));
+        if (at == 0) memset(coding->unit, 0, unit_bytes);
+        codec->encode(coding->state, vector, at, coding->scratch, coding->unit, factors);
+        for (uint32_t f = 0; f < codec->factor_count; f++) coding->factors[(size_t)f * w->count + i] = factors[f];
+        if (at + 1 == codec->unit_rows || i + 1 == w->count) CRN_TRY(crn_derived_write(w->file, coding->unit, unit_bytes, err));
     }
-    CRN_TRY(crn_derived_section(w->file, "SCAL", err));
-    CRN_TRY(crn_derived_write(w->file, scales, w->count * sizeof *scales, err));
-    CRN_TRY(crn_derived_section(w->file, "NRM2", err));
-    return crn_derived_write(w->file, norms2, w->count * sizeof *norms2, err);
+    return CAIRN_OK;
 }
 
-static cairn_status write_quantized(const struct writing *w, cairn_error *err)
+static cairn_status write_coding(const struct coding *coding, cairn_error *err)
 {
-    cairn_status status = CAIRN_NO_MEMORY;
-    int8_t *codes = crn_mem_array(w->context->space->dim, 1);
-    float *scales = crn_mem_array(w->count, sizeof *scales);
-    float *norms2 = crn_mem_array(w->count, sizeof *norms2);
+    const struct crn_codec *codec = coding->codec;
+    const struct writing *w = coding->w;
+    const size_t model_bytes = codec->model_bytes(w->context->space->dim);
 
-    if (codes == NULL || scales == NULL || norms2 == NULL) {
-        status = crn_error_no_memory(err, w->count * 2 * sizeof *scales);
-    } else {
-        status = write_codes(w, codes, scales, norms2, err);
+    CRN_TRY(make_state(coding, err));
+    CRN_TRY(write_units(coding, err));
+    for (uint32_t f = 0; f < codec->factor_count; f++) {
+        CRN_TRY(crn_derived_section(w->file, codec->factor_tags[f], err));
+        CRN_TRY(crn_derived_write(w->file, coding->factors + (size_t)f * w->count, w->count * sizeof(float), err));
     }
-    crn_mem_free(norms2);
-    crn_mem_free(scales);
-    crn_mem_free(codes);
+    if (model_bytes == 0) return CAIRN_OK;
+    CRN_TRY(crn_derived_section(w->file, "MODL", err));
+    return crn_derived_write(w->file, coding->model, model_bytes, err);
+}
+
+static cairn_status write_quantized(const struct writing *w, const struct crn_codec *codec, cairn_error *err)
+{
+    const uint32_t dim = w->context->space->dim;
+    struct coding coding = {
+        .w = w,
+        .codec = codec,
+        .model = crn_mem_aligned(codec->model_bytes(dim)),
+        .state = crn_mem_aligned(codec->state_bytes(dim)),
+        .scratch = crn_mem_aligned(codec->scratch_bytes(dim)),
+        .unit = crn_mem_aligned(codec->unit_bytes(dim)),
+        .factors = crn_mem_array((size_t)w->count * codec->factor_count, sizeof *coding.factors),
+    };
+    cairn_status status;
+
+    if (coding.model == NULL || coding.state == NULL || coding.scratch == NULL || coding.unit == NULL || coding.factors == NULL) {
+        status = crn_error_no_memory(err, codec->state_bytes(dim) + (size_t)w->count * codec->factor_count * sizeof(float));
+    } else {
+        status = write_coding(&coding, err);
+    }
+    crn_mem_free(coding.model);
+    crn_mem_free(coding.state);
+    crn_mem_free(coding.scratch);
+    crn_mem_free(coding.unit);
+    crn_mem_free(coding.factors);
     return status;
 }
 
 static cairn_status write_sections(const struct writing *w, const uint32_t *kills, uint32_t kill_count, cairn_error *err)
 {
-    const bool scalar = w->context->space->quantization == CAIRN_QUANTIZATION_SCALAR;
-    const uint32_t head[4] = {w->count, kill_count, w->context->space->dim, scalar ? 1 : 0};
+    const struct crn_codec *codec = crn_codec_of(w->context->space->quantization);
+    const uint32_t head[4] = {w->count, kill_count, w->context->space->dim, codec == NULL ? 0 : codec->mark};
 
     CRN_TRY(crn_derived_section(w->file, "HEAD", err));
     CRN_TRY(crn_derived_write(w->file, head, sizeof head, err));
     CRN_TRY(write_locals(w, kills, kill_count, err));
     CRN_TRY(write_ids(w, err));
     CRN_TRY(write_vectors(w, err));
-    return scalar ? write_quantized(w, err) : CAIRN_OK;
+    return codec != NULL ? write_quantized(w, codec, err) : CAIRN_OK;
 }
 
 static void make_header(const struct crn_segment_context *context, const char *kind, uint64_t sequence,

@@ -1,11 +1,11 @@
 /* Statistics as JSON: docs/STATS.md lists the members. */
+#include "engine/codec.h"
 #include "engine/collection.h"
 
 #include "base/buf.h"
 #include "base/cpu.h"
 #include "base/error.h"
 #include "base/mem.h"
-#include "quant/codec.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -68,7 +68,7 @@ static cairn_status add_space(struct crn_buf *text, struct crn_live_space *live,
     crn_buf_putc(text, '{');
     add_key(text, "name", space->name);
     crn_buf_printf(text, ",\"kind\":\"%s\",\"dim\":%" PRIu32 ",\"metric\":\"%s\",\"quantization\":\"%s\",", kinds[space->kind], space->dim,
-                   metric_name(space->metric), space->quantization == CAIRN_QUANTIZATION_SCALAR ? "scalar" : "none");
+                   metric_name(space->metric), crn_quantization_name(space->quantization));
     add_key(text, "index", space->index);
     crn_buf_putc(text, ',');
     add_key(text, "model", space->model);
@@ -76,7 +76,8 @@ static cairn_status add_space(struct crn_buf *text, struct crn_live_space *live,
         CRN_TRY(crn_live_space_view(live, &view, err));
         count_view(view, &totals);
         crn_view_release(view);
-        const uint64_t scanned = space->quantization == CAIRN_QUANTIZATION_SCALAR ? crn_scalar_bytes(space->dim) : space->dim * sizeof(float);
+        const struct crn_codec *codec = crn_codec_of(space->quantization);
+        const uint64_t scanned = codec != NULL ? crn_codec_row_bytes(codec, space->dim) : space->dim * sizeof(float);
         crn_buf_printf(text,
                        ",\"rows\":%" PRIu64 ",\"tail_rows\":%" PRIu64 ",\"segments\":%" PRIu32 ",\"deleted_rows\":%" PRIu64
                        ",\"indexed_rows\":%" PRIu64 ",\"file_bytes\":%" PRIu64 ",\"open_indexes\":%" PRIu32

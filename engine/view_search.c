@@ -14,6 +14,7 @@
 #define SCAN_ROWS 2048u
 #define SCAN_SHARE 20u
 #define PIECE_BYTES (4u << 20) /* scanned between two looks at the clock */
+#define RESCORED 256u /* rows of codes compared exactly at a time */
 
 struct search {
     const struct crn_live_space *space;
@@ -116,31 +117,41 @@ static int by_label(const void *a, const void *b)
 static cairn_status rescore(struct search *search, const struct crn_segment *segment, struct crn_topk *candidates, uint64_t base)
 {
     const size_t row_bytes = segment->dim * sizeof(float);
+    uint32_t positions[RESCORED];
 
     qsort(candidates->hits, candidates->count, sizeof *candidates->hits, by_label);
-    for (size_t i = 0; i < candidates->count; i++) {
-        const uint32_t position = (uint32_t)candidates->hits[i].label;
-        CRN_TRY(verify_rows(segment, segment->vectors, row_bytes, position, 1, search->err));
-        crn_flat_scan_f32_at(search->space->op, search->query->vector, segment->vectors, segment->dim, &position, 1, base,
+    for (size_t begin = 0; begin < candidates->count; begin += RESCORED) {
+        const size_t count = candidates->count - begin < RESCORED ? candidates->count - begin : RESCORED;
+
+        for (size_t i = 0; i < count; i++) {
+            positions[i] = (uint32_t)candidates->hits[begin + i].label;
+            __builtin_prefetch(segment->vectors + (size_t)positions[i] * segment->dim);
+        }
+        for (size_t i = 0; i < count; i++) {
+            CRN_TRY(verify_rows(segment, segment->vectors, row_bytes, positions[i], 1, search->err));
+        }
+        crn_flat_scan_f32_at(search->space->op, search->query->vector, segment->vectors, segment->dim, positions, count, base,
                              &search->top);
     }
     return CAIRN_OK;
 }
 
-static cairn_status scan_codes(struct search *search, const struct crn_segment *segment, const uint64_t *allow,
-                               const struct crn_scalar_query *query, struct crn_topk *candidates)
+static cairn_status scan_codes(struct search *search, const struct crn_segment *segment, const uint64_t *allow, const void *query,
+                               struct crn_topk *candidates)
 {
-    const size_t step = piece_rows(segment->dim);
+    const struct crn_codec *codec = segment->codec;
+    const size_t unit_bytes = codec->unit_bytes(segment->dim), step = piece_rows(crn_codec_row_bytes(codec, segment->dim));
 
     for (size_t begin = 0; begin < segment->count; begin += step) {
         const size_t count = segment->count - begin < step ? segment->count - begin : step;
         if (!any_allowed(allow, begin, count)) continue;
         CRN_TRY(check_deadline(search));
-        CRN_TRY(verify_rows(segment, segment->codes, segment->dim, begin, count, search->err));
-        const struct crn_scalar_rows rows = {.codes = segment->codes + begin * segment->dim,
-                                             .scale = segment->scales + begin,
-                                             .norm2 = segment->norms2 + begin};
-        crn_flat_scan_scalar(query, &rows, count, begin, allow == NULL ? NULL : allow + begin / 64, candidates);
+        struct crn_codec_scan scan = {
+            .state = segment->codec_state, .query = query, .codes = segment->codes + begin / codec->unit_rows * unit_bytes};
+        for (uint32_t f = 0; f < codec->factor_count; f++) scan.factors[f] = segment->factors[f] + begin;
+        CRN_TRY(crn_derived_verify(segment->file, scan.codes, crn_codec_bytes(codec, segment->dim, count), search->err));
+        const struct crn_scan_codes codes = {.ctx = &scan, .block = codec->block, .gather = codec->gather};
+        crn_flat_scan_codes(&codes, count, begin, allow == NULL ? NULL : allow + begin / 64, candidates);
     }
     return CAIRN_OK;
 }
@@ -148,24 +159,24 @@ static cairn_status scan_codes(struct search *search, const struct crn_segment *
 /* Codes first, then the best of them at full precision. */
 static cairn_status scan_quantized(struct search *search, const struct crn_segment *segment, const uint64_t *allow, uint64_t base)
 {
-    const double factor = search->query->oversampling > 0 ? search->query->oversampling : CRN_OVERSAMPLING_DEFAULT;
+    const struct crn_codec *codec = segment->codec;
+    const double factor = search->query->oversampling > 0 ? search->query->oversampling : codec->oversampling;
     const double wanted = (double)search->query->k * (factor < 1 ? 1 : factor);
     const size_t most = wanted < (double)segment->count ? (size_t)wanted + 1 : segment->count;
     struct crn_hit *hits = crn_mem_array(most, sizeof *hits);
-    int8_t *planes = crn_mem_aligned((size_t)segment->dim * 2);
-    struct crn_scalar_query query;
+    void *query = crn_mem_aligned(codec->query_bytes(segment->dim));
     struct crn_topk candidates;
     cairn_status status;
 
-    if (hits == NULL || planes == NULL) {
+    if (hits == NULL || query == NULL) {
         status = crn_error_no_memory(search->err, most * sizeof *hits);
     } else {
-        crn_scalar_query_prepare(search->space->op, search->query->vector, segment->dim, planes, &query);
+        codec->prepare(segment->codec_state, search->query->vector, query);
         crn_topk_init(&candidates, hits, most);
-        status = scan_codes(search, segment, allow, &query, &candidates);
+        status = scan_codes(search, segment, allow, query, &candidates);
         if (status == CAIRN_OK) status = rescore(search, segment, &candidates, base);
     }
-    crn_mem_free(planes);
+    crn_mem_free(query);
     crn_mem_free(hits);
     return status;
 }
@@ -206,7 +217,8 @@ static cairn_status search_part(struct search *search, uint32_t number)
     const struct crn_view_part *part = &search->view->parts[number];
     struct crn_segment *segment = part->segment;
     const uint64_t base = (uint64_t)number << 32;
-    const bool codes = segment->codes != NULL && !search->query->exact;
+    const bool codes = segment->codec != NULL && !search->query->exact;
+    const size_t row_bytes = codes ? crn_codec_row_bytes(segment->codec, segment->dim) : segment->dim * sizeof(float);
     size_t allowed;
     const uint64_t *allow = allowed_of_part(search, part, &allowed);
 
@@ -214,7 +226,7 @@ static cairn_status search_part(struct search *search, uint32_t number)
     if (allowed == 0) return CAIRN_OK;
     const bool broad = allow == NULL || search->query->filter == NULL || (allowed >= SCAN_ROWS && allowed * SCAN_SHARE >= segment->count);
     if (!search->query->exact && broad) {
-        const struct crn_index *index = crn_segment_index(segment, allowed * segment->dim * (codes ? 1 : sizeof(float)));
+        const struct crn_index *index = crn_segment_index(segment, allowed * row_bytes);
         bool enough = false;
         if (index != NULL) CRN_TRY(search_index(search, segment, index, allow, allowed, base, &enough));
         search->answer->used_index |= enough;

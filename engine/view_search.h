@@ -6,16 +6,14 @@
 
 #include <roaring/roaring.h>
 
-#define CRN_OVERSAMPLING_DEFAULT 4.0
-
 struct crn_view_query {
     const float *vector; /* [dim], as crn_live_space_prepare leaves it */
     size_t k;
     const roaring_bitmap_t *filter; /* locals that may be returned; NULL: all */
     bool exact;
     uint32_t ef, nprobe;
-    double recall; /* 0: the index's default */
-    double oversampling;  /* 0: the default */
+    double recall;        /* 0: the index's default */
+    double oversampling;  /* 0: the codec's default */
     uint64_t deadline_ns; /* monotonic; 0: none */
 };
 

@@ -35,14 +35,18 @@ const struct crn_lookup_kernels *crn_lookup_get(void)
     return kernels != NULL ? kernels : &crn_lookup_scalar;
 }
 
+void crn_lookup_put(const uint8_t *codes, size_t words, size_t row, uint8_t *block)
+{
+    uint8_t *at = block + row / 16 * 64 + row % 16;
+
+    for (size_t byte = 0; byte < 4 * words; byte++)
+        at[byte / 4 * CRN_LOOKUP_WORD_BYTES + byte % 4 * 16] = codes[byte];
+}
+
 void crn_lookup_pack(const uint8_t *rows, size_t count, size_t words, uint8_t *block)
 {
     memset(block, 0, words * CRN_LOOKUP_WORD_BYTES);
     for (size_t row = 0; row < count && row < CRN_LOOKUP_ROWS; row++) {
-        uint8_t *at = block + row / 16 * 64 + row % 16;
-
-        for (size_t byte = 0; byte < 4 * words; byte++) {
-            at[byte / 4 * CRN_LOOKUP_WORD_BYTES + byte % 4 * 16] = rows[row * 4 * words + byte];
-        }
+        crn_lookup_put(rows + row * 4 * words, words, row, block);
     }
 }

@@ -60,6 +60,9 @@ extern const struct crn_lookup_kernels crn_lookup_avx2;
 extern const struct crn_lookup_kernels crn_lookup_avx512;
 extern const struct crn_lookup_kernels crn_lookup_neon;
 
+/* Writes a row's codes, [4 * words] bytes, as row `row` of a block. */
+void crn_lookup_put(const uint8_t *codes, size_t words, size_t row, uint8_t *block);
+
 /* Moves 32 rows' codes, [rows][4 * words] bytes, into a block of [4 * words * 32] bytes; rows that lack are
  * zeros. */
 void crn_lookup_pack(const uint8_t *rows, size_t count, size_t words, uint8_t *block);

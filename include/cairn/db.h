@@ -87,6 +87,8 @@ typedef enum cairn_quantization {
     CAIRN_QUANTIZATION_DEFAULT = 0, /* none */
     CAIRN_QUANTIZATION_NONE = 1,    /* scan f32 */
     CAIRN_QUANTIZATION_SCALAR = 2,  /* scan int8 codes, rescore on f32 */
+    CAIRN_QUANTIZATION_F16 = 3,     /* scan half floats, rescore on f32 */
+    CAIRN_QUANTIZATION_BINARY = 4,  /* scan 1 bit a dimension, rescore on f32; not for Manhattan distances */
 } cairn_quantization;
 
 typedef enum cairn_space_kind {
