@@ -4,6 +4,8 @@
 #include "quant/binary.h"
 #include "quant/codec.h"
 #include "quant/f16.h"
+#include "quant/product.h"
+#include "quant/turned.h"
 #include "quant/vector.h"
 
 #include <stdlib.h>
@@ -247,6 +249,199 @@ static size_t planes4_bytes(size_t dim)
 
 static size_t bits[] = {0, 1, 2, 4};
 
+/* ---- product: a part is 1, 2 or 4 dimensions of 4 bits, or 8 of 8 bits ---- */
+
+struct shape {
+    size_t width, bits;
+};
+static struct shape shapes[] = {{1, 4}, {2, 4}, {4, 4}, {8, 8}};
+
+static struct {
+    struct crn_product product;
+    float *codebooks, *memory;
+    uint8_t *codes, *blocks;
+    struct crn_product_query query;
+} product;
+
+#define TRAINED 4096 /* rows; 4 times as many for 8 bits */
+
+static void product_train(const struct bench_data *data, const struct shape *shape)
+{
+    const size_t most = shape->bits == 8 ? 4 * TRAINED : TRAINED, step = data->n / most + 1;
+    float *sample = bench_alloc(data->n / step * data->dim * sizeof *sample + 64);
+    cairn_error err;
+
+    for (size_t i = 0; i < data->n / step; i++) {
+        memcpy(sample + i * data->dim, data->rows + i * step * data->dim, data->dim * sizeof *sample);
+    }
+    if (crn_product_train(&product.product, sample, data->n / step, 1, product.codebooks, &err) != CAIRN_OK) {
+        bench_fail(err.message);
+    }
+    free(sample);
+}
+
+static void product_encode(void *state, const struct bench_data *data)
+{
+    const struct shape *shape = state;
+
+    product.product = (struct crn_product){.op = data->op,
+                                           .dim = data->dim,
+                                           .parts = (data->dim + shape->width - 1) / shape->width,
+                                           .bits = shape->bits};
+    const size_t bytes = crn_product_bytes(&product.product), blocks = (data->n + 31) / 32;
+    product.codebooks = bench_alloc(crn_product_floats(&product.product) * sizeof(float));
+    product.memory = bench_alloc(crn_product_query_floats(&product.product) * sizeof(float));
+    product.codes = bench_alloc(data->n * bytes);
+    product.blocks = bench_alloc(blocks * 32 * bytes);
+    product_train(data, shape);
+    product.product.codebooks = product.codebooks;
+    for (size_t i = 0; i < data->n; i++) {
+        crn_product_encode(&product.product, data->rows + i * data->dim, product.codes + i * bytes);
+    }
+    for (size_t b = 0; shape->bits == 4 && b < blocks; b++) {
+        crn_lookup_pack(product.codes + b * 32 * bytes, data->n - b * 32, bytes / 4,
+                        product.blocks + b * 32 * bytes);
+    }
+}
+
+static void product_prepare(void *state, const float *query)
+{
+    (void)state;
+    crn_product_query_prepare(&product.product, query, product.memory, &product.query);
+}
+
+static void product_block(const void *state, size_t begin, size_t n, float *out)
+{
+    (void)state;
+    if (product.product.bits == 4) {
+        crn_product_block(&product.query, product.blocks, begin, n, out);
+    } else {
+        crn_product_rows(&product.query, product.codes + begin * product.product.parts, NULL, n, out);
+    }
+}
+
+static void product_release(void *state)
+{
+    (void)state;
+    free(product.codebooks);
+    free(product.memory);
+    free(product.codes);
+    free(product.blocks);
+}
+
+static size_t product_bytes(size_t dim, const struct shape *shape)
+{
+    const struct crn_product of = {
+        .dim = dim, .parts = (dim + shape->width - 1) / shape->width, .bits = shape->bits};
+
+    return crn_product_bytes(&of);
+}
+
+static size_t scalar4_bytes(size_t dim)
+{
+    return product_bytes(dim, &shapes[0]);
+}
+
+static size_t product2_bytes(size_t dim)
+{
+    return product_bytes(dim, &shapes[1]);
+}
+
+static size_t product4_bytes(size_t dim)
+{
+    return product_bytes(dim, &shapes[2]);
+}
+
+static size_t product8_bytes(size_t dim)
+{
+    return product_bytes(dim, &shapes[3]);
+}
+
+/* ---- the same turned ---- */
+
+static struct {
+    struct crn_turned turned;
+    float *centroid, *signs, *codebooks, *memory, *scratch, *add, *scale;
+    uint8_t *codes, *blocks;
+    struct crn_turned_query query;
+} turned;
+
+static void turned_train(const struct bench_data *data)
+{
+    const size_t step = data->n / TRAINED + 1, n = data->n / step, padded = turned.turned.frame.padded;
+    float *sample = bench_alloc(n * padded * sizeof *sample), add;
+    cairn_error err;
+    double norm2;
+
+    for (size_t i = 0; i < n; i++) {
+        crn_binary_turn_row(&turned.turned.frame, data->rows + i * step * data->dim, sample + i * padded,
+                            &norm2, &add);
+    }
+    if (crn_product_train(&turned.turned.product, sample, n, 1, turned.codebooks, &err) != CAIRN_OK)
+        bench_fail(err.message);
+    free(sample);
+}
+
+static void turned_encode(void *state, const struct bench_data *data)
+{
+    const size_t padded = crn_rotation_padded(data->dim), width = ((const struct shape *)state)->width;
+    const size_t bytes = padded / width / 2, blocks = (data->n + 31) / 32;
+    struct crn_binary frame;
+
+    turned.centroid = bench_alloc(data->dim * sizeof(float));
+    turned.signs = bench_alloc(crn_rotation_floats(padded) * sizeof(float));
+    turned.codebooks = bench_alloc(padded * 16 * sizeof(float));
+    turned.scratch = bench_alloc(padded * sizeof(float));
+    turned.add = bench_alloc(data->n * sizeof(float));
+    turned.scale = bench_alloc(data->n * sizeof(float));
+    turned.codes = bench_alloc(blocks * 32 * bytes);
+    turned.blocks = bench_alloc(blocks * 32 * bytes);
+    find_centroid(data, turned.centroid);
+    crn_binary_init(&frame, data->op, data->dim, turned.centroid, 1, turned.signs);
+    crn_turned_init(&turned.turned, &frame, width, turned.codebooks);
+    turned.memory = bench_alloc(crn_turned_query_floats(&turned.turned) * sizeof(float));
+    turned_train(data);
+    for (size_t i = 0; i < data->n; i++) {
+        crn_turned_encode(&turned.turned, data->rows + i * data->dim, turned.scratch,
+                          turned.codes + i * bytes, &turned.add[i], &turned.scale[i]);
+    }
+    for (size_t b = 0; b < blocks; b++) {
+        crn_lookup_pack(turned.codes + b * 32 * bytes, data->n - b * 32, bytes / 4,
+                        turned.blocks + b * 32 * bytes);
+    }
+}
+
+static void turned_prepare(void *state, const float *query)
+{
+    (void)state;
+    crn_turned_query_prepare(&turned.turned, query, turned.memory, &turned.query);
+}
+
+static void turned_block(const void *state, size_t begin, size_t n, float *out)
+{
+    (void)state;
+    crn_turned_block(&turned.query, turned.blocks, turned.add, turned.scale, begin, n, out);
+}
+
+static void turned_release(void *state)
+{
+    void *const all[] = {turned.centroid, turned.signs, turned.codebooks, turned.memory, turned.scratch,
+                         turned.add,      turned.scale, turned.codes,     turned.blocks};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) free(all[i]);
+}
+
+static size_t turned1_bytes(size_t dim)
+{
+    return crn_rotation_padded(dim) / 2 + 2 * sizeof(float);
+}
+
+static size_t turned2_bytes(size_t dim)
+{
+    return crn_rotation_padded(dim) / 4 + 2 * sizeof(float);
+}
+
 /* ---- the list ---- */
 
 const struct bench_codec bench_codecs[] = {
@@ -258,5 +453,17 @@ const struct bench_codec bench_codecs[] = {
     {"planes1", false, &bits[1], planes1_bytes, binary_encode, binary_prepare, planes_block, binary_release},
     {"planes2", false, &bits[2], planes2_bytes, binary_encode, binary_prepare, planes_block, binary_release},
     {"planes4", false, &bits[3], planes4_bytes, binary_encode, binary_prepare, planes_block, binary_release},
+    {"scalar4", false, &shapes[0], turned1_bytes, turned_encode, turned_prepare, turned_block,
+     turned_release},
+    {"product", false, &shapes[1], turned2_bytes, turned_encode, turned_prepare, turned_block,
+     turned_release},
+    {"plain1x4", true, &shapes[0], scalar4_bytes, product_encode, product_prepare, product_block,
+     product_release},
+    {"plain2x4", true, &shapes[1], product2_bytes, product_encode, product_prepare, product_block,
+     product_release},
+    {"plain4x4", true, &shapes[2], product4_bytes, product_encode, product_prepare, product_block,
+     product_release},
+    {"plain8x8", true, &shapes[3], product8_bytes, product_encode, product_prepare, product_block,
+     product_release},
 };
 const size_t bench_codec_count = sizeof bench_codecs / sizeof bench_codecs[0];

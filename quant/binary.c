@@ -36,6 +36,29 @@ static void turn(const struct crn_binary *binary, const float *vector, float *ou
     crn_rotate(&binary->rotation, out);
 }
 
+void crn_binary_turn_row(const struct crn_binary *binary, const float *row, float *out, double *out_norm2,
+                         float *out_add)
+{
+    double dot;
+
+    turn(binary, row, out, out_norm2, &dot);
+    if (binary->op == CRN_OP_DOT) {
+        *out_add = (float)(crn_vector_norm2(binary->centroid, binary->dim) - dot);
+    } else {
+        *out_add = (float)*out_norm2;
+    }
+}
+
+void crn_binary_turn_query(const struct crn_binary *binary, const float *query, float *out, float *out_length,
+                           float *out_add)
+{
+    double norm2, dot;
+
+    turn(binary, query, out, &norm2, &dot);
+    *out_add = (float)(binary->op == CRN_OP_DOT ? -dot : norm2);
+    *out_length = (float)sqrt(norm2);
+}
+
 /* ---- rows ---- */
 
 /* How well levels of width 1/step fit: <v,y> and |y|^2. */
@@ -128,15 +151,13 @@ void crn_binary_encode(const struct crn_binary *binary, const float *row, size_t
                        uint64_t *planes, struct crn_binary_factors *out)
 {
     const float factor = binary->op == CRN_OP_DOT ? 1 : 2;
-    double norm2, dot, centroid_dot = 0;
+    double norm2;
     struct fit fit;
 
-    turn(binary, row, scratch, &norm2, &dot);
+    crn_binary_turn_row(binary, row, scratch, &norm2, &out->add);
     const float step = best_step(scratch, binary->padded, bits, &fit);
     out->sum = bits == 1 ? write_signs(scratch, binary->padded, planes)
                          : write_planes(scratch, binary->padded, bits, step, planes);
-    if (binary->op == CRN_OP_DOT) centroid_dot = dot - crn_vector_norm2(binary->centroid, binary->dim);
-    out->add = (float)(binary->op == CRN_OP_DOT ? -centroid_dot : norm2);
     out->scale = out->error = 0;
     if (!(fit.product > 0) || !(norm2 > 0)) return; /* the centroid itself */
     const double cosine2 = (double)fit.product * fit.product / (norm2 * fit.norm2);
@@ -189,9 +210,7 @@ static void make_tables(struct crn_binary_query *query, const float *v, size_t p
     }
     const float inverse = widest > 1e-30f ? TABLE_MAX / widest * (1 - 0x1p-20f) : 0;
     for (size_t g = 0; g < padded / GROUP; g++) {
-        /* Group 2k of a word is the low nibble of its byte k. */
-        fill_table(v + g * GROUP, inverse,
-                   tables + g / 8 * CRN_LOOKUP_WORD_BYTES + g % 2 * 64 + g % 8 / 2 * 16);
+        fill_table(v + g * GROUP, inverse, crn_lookup_table(tables, g));
     }
     query->tables = tables;
     query->table_delta = inverse > 0 ? 1 / inverse : 0;
@@ -225,12 +244,9 @@ void crn_binary_query_prepare(const struct crn_binary *binary, const float *quer
 {
     const size_t padded = binary->padded;
     uint8_t *tables = (uint8_t *)(memory + padded);
-    double norm2, dot;
 
     *out = (struct crn_binary_query){.binary = binary, .planes = planes};
-    turn(binary, query, memory, &norm2, &dot);
-    out->add = (float)(binary->op == CRN_OP_DOT ? -dot : norm2);
-    out->length = (float)sqrt(norm2);
+    crn_binary_turn_query(binary, query, memory, &out->length, &out->add);
     make_tables(out, memory, padded, tables);
     if (planes != 0)
         make_planes(out, memory, padded, planes, (uint64_t *)(void *)(tables + tables_bytes(padded)));

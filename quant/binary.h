@@ -7,8 +7,8 @@
  * With the centroid c, the rotation P and B bits, a row x becomes u[padded] in 0..2^B-1 by
  *
  *   r = x - c,  v = P r
- *   y[i] = u[i] - (2^B - 1)/2, of the sign of v[i]; of the steps tried the one of the largest cosine of v and y
- *   scale = |r|^2 / <v, y>      <r, z> ~ scale * <y, P z>, unbiased over the rotations (SIGMOD 2024, section 3)
+ *   y[i] = u[i] - (2^B - 1)/2, of the sign of v[i]; the step is that of the largest cosine of v and y
+ *   scale = |r|^2 / <v, y>      <r, z> ~ scale * <y, P z>, unbiased over the rotations (SIGMOD 2024, sec. 3)
  *   error = |r| tan(v, y) / sqrt(padded - 1)
  *                               |estimate - <r, z>| <= CRN_BINARY_SURE * error * |z| for nearly all rows
  *
@@ -16,7 +16,7 @@
  * and error:
  *
  *   DOT  add = -<r, c>, query's add = -<c, q>, factor -1
- *   L2   add = |r|^2,   query's add = |z|^2,   factor -2; not cut off at 0: below it order still means something
+ *   L2   add = |r|^2,   query's add = |z|^2,   factor -2; not cut off at 0: order means something below it
  *   L1   is not a function of products: there is none
  *
  * B = 1 lies in blocks for lookup scans (lookup.h): 4 dimensions a table, whose entries are rounded to 8 bits
@@ -90,6 +90,13 @@ static inline size_t crn_binary_bytes(size_t dim)
 /* `memory` is crn_rotation_floats(crn_rotation_padded(dim)) floats, aligned to 64 bytes. */
 void crn_binary_init(struct crn_binary *binary, enum crn_op op, size_t dim, const float *centroid,
                      uint64_t seed, float *memory);
+
+/* out[padded] = the rotated difference of a row or a query from the centroid, aligned to 64 bytes; its
+ * squared length or length, and its add. What the codecs of 1 and of 4 bits have in common. */
+void crn_binary_turn_row(const struct crn_binary *binary, const float *row, float *out, double *out_norm2,
+                         float *out_add);
+void crn_binary_turn_query(const struct crn_binary *binary, const float *query, float *out, float *out_length,
+                           float *out_add);
 
 /* Encodes a row [dim] as planes [bits][padded / 64]. `scratch` is [padded] floats, aligned to 64 bytes. */
 void crn_binary_encode(const struct crn_binary *binary, const float *row, size_t bits, float *scratch,

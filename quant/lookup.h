@@ -60,6 +60,12 @@ extern const struct crn_lookup_kernels crn_lookup_avx2;
 extern const struct crn_lookup_kernels crn_lookup_avx512;
 extern const struct crn_lookup_kernels crn_lookup_neon;
 
+/* The table of a row's nibble: nibble 2i is the low half of its byte i. */
+static inline uint8_t *crn_lookup_table(uint8_t *tables, size_t nibble)
+{
+    return tables + nibble / 8 * CRN_LOOKUP_WORD_BYTES + nibble % 2 * 64 + nibble % 8 / 2 * 16;
+}
+
 /* Writes a row's codes, [4 * words] bytes, as row `row` of a block. */
 void crn_lookup_put(const uint8_t *codes, size_t words, size_t row, uint8_t *block);
 
