@@ -35,10 +35,9 @@ struct options {
 static const struct {
     const char *name;
     cairn_quantization quantization;
-} quantizations[] = {{"none", CAIRN_QUANTIZATION_NONE},
-                     {"f16", CAIRN_QUANTIZATION_F16},
-                     {"scalar", CAIRN_QUANTIZATION_SCALAR},
-                     {"binary", CAIRN_QUANTIZATION_BINARY}};
+} quantizations[] = {{"none", CAIRN_QUANTIZATION_NONE},       {"f16", CAIRN_QUANTIZATION_F16},
+                     {"scalar", CAIRN_QUANTIZATION_SCALAR},   {"scalar4", CAIRN_QUANTIZATION_SCALAR4},
+                     {"product", CAIRN_QUANTIZATION_PRODUCT}, {"binary", CAIRN_QUANTIZATION_BINARY}};
 
 static void fail(const char *what)
 {

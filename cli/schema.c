@@ -9,7 +9,7 @@
 
 static const char *const kinds[] = {"dense", "sparse", "multi", NULL};
 static const char *const metrics[] = {"default", "cosine", "l2", "dot", "manhattan", NULL};
-static const char *const quantizations[] = {"default", "none", "scalar", "f16", "binary", NULL};
+static const char *const quantizations[] = {"default", "none", "scalar", "f16", "binary", "product", "scalar4", NULL};
 
 static void put_text(struct crn_buf *buf, const char *key, const char *text)
 {

@@ -39,7 +39,7 @@ static const struct crn_cli_option settings_options[] = {
     CRN_CLI_OPTION_COUNT("dim", "N", 1, CAIRN_DIM_MAX, settings.dim, "components of a vector"),
     CRN_CLI_OPTION_CHOICE("metric", "cosine|l2|dot|manhattan", settings.metric,
                           "how vectors compare (default: cosine)"),
-    CRN_CLI_OPTION_CHOICE("quantization", "none|scalar|f16|binary", settings.quantization,
+    CRN_CLI_OPTION_CHOICE("quantization", "none|scalar|f16|binary|product|scalar4", settings.quantization,
                           "what a search scans (default: none)"),
     CRN_CLI_OPTION_TEXT("index", "KIND", settings.index, "auto, flat or faiss:FACTORY (default: auto)"),
     CRN_CLI_OPTION_TEXT("model", "NAME", settings.model, "the embedding model that makes the vectors"),

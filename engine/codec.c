@@ -7,7 +7,8 @@
 
 #define MEAN_ROWS 65536u /* of more, some are looked at */
 
-static const struct crn_codec *const codecs[] = {&crn_codec_scalar, &crn_codec_f16, &crn_codec_binary};
+static const struct crn_codec *const codecs[] = {&crn_codec_scalar, &crn_codec_f16, &crn_codec_binary,
+                                                 &crn_codec_product, &crn_codec_scalar4};
 
 const struct crn_codec *crn_codec_of(cairn_quantization quantization)
 {
@@ -27,7 +28,8 @@ const char *crn_quantization_name(cairn_quantization quantization)
 
 size_t crn_codec_row_bytes(const struct crn_codec *codec, uint32_t dim)
 {
-    return (codec->unit_bytes(dim) + codec->unit_rows - 1) / codec->unit_rows + codec->factor_count * sizeof(float);
+    return (codec->unit_bytes(dim) + codec->unit_rows - 1) / codec->unit_rows +
+           codec->factor_count * sizeof(float);
 }
 
 size_t crn_codec_bytes(const struct crn_codec *codec, uint32_t dim, size_t rows)

@@ -1,8 +1,9 @@
 /*
- * The codecs that segments may keep beside their vectors: one table of functions each over the codecs of quant/.
- * A segment holds, for a codec, a model (what all its codes have in common: section MODL), the codes (CODE) in
- * units of one or more rows, and some floats a row (the factors, a section each). A search scans the codes and
- * rescores the best at full precision (view_search.c). Files with codecs are written in segment_write.c.
+ * The codecs that segments may keep beside their vectors: one table of functions each over the codecs of
+ * quant/. A segment holds, for a codec, a model (what all its codes have in common: section MODL), the codes
+ * (CODE) in units of one or more rows, and some floats a row (the factors, a section each). A search scans
+ * the codes and rescores the best at full precision (view_search.c). Files with codecs are written in
+ * segment_write.c.
  */
 #ifndef CRN_ENGINE_CODEC_H
 #define CRN_ENGINE_CODEC_H
@@ -11,7 +12,7 @@
 
 #include "quant/flat_scan.h"
 
-#define CRN_CODEC_FACTORS_MAX 3
+#define CRN_CODEC_FACTORS_MAX 2
 
 /* The rows that a model is made of. A vector lives until the next is asked for. */
 struct crn_codec_rows {
@@ -24,11 +25,11 @@ struct crn_codec_rows {
 
 struct crn_codec {
     cairn_quantization quantization;
-    const char *name;     /* in options and statistics */
-    uint32_t mark;        /* in a segment's HEAD */
-    double oversampling;  /* candidates rescored for each of k, unless the query says otherwise */
-    bool compares_l1;     /* Manhattan distances, too */
-    uint32_t unit_rows;   /* that are coded together, a divisor of 64 */
+    const char *name;    /* in options and statistics */
+    uint32_t mark;       /* in a segment's HEAD */
+    double oversampling; /* candidates rescored for each of k, unless the query says otherwise */
+    bool compares_l1;    /* Manhattan distances, too */
+    uint32_t unit_rows;  /* that are coded together, a divisor of 64 */
     uint32_t factor_count;
     const char *factor_tags[CRN_CODEC_FACTORS_MAX];
 
@@ -41,7 +42,8 @@ struct crn_codec {
     /* Makes the model of the rows. NO_MEMORY, and what the rows' function returns. NULL without a model. */
     cairn_status (*train)(const struct crn_codec_rows *rows, void *model, cairn_error *err);
 
-    /* Makes what encoding and comparing need of a model, which it borrows; false: the model makes no sense. */
+    /* Makes what encoding and comparing need of a model, which it borrows; false: the model makes no sense.
+     * */
     bool (*begin)(enum crn_op op, uint32_t dim, const void *model, void *state);
 
     /* Writes row `at` of a unit, which was cleared before its first row, and its factors. */
@@ -68,12 +70,15 @@ const struct crn_codec *crn_codec_of(cairn_quantization quantization);
 /* "none" for CAIRN_QUANTIZATION_NONE and the default; NULL: there is no such quantization. */
 const char *crn_quantization_name(cairn_quantization quantization);
 
-size_t crn_codec_row_bytes(const struct crn_codec *codec, uint32_t dim); /* a vector, factors included, rounded up */
+size_t crn_codec_row_bytes(const struct crn_codec *codec,
+                           uint32_t dim); /* a vector, factors included, rounded up */
 size_t crn_codec_bytes(const struct crn_codec *codec, uint32_t dim, size_t rows); /* of `rows` rows' codes */
 
 extern const struct crn_codec crn_codec_scalar;
 extern const struct crn_codec crn_codec_f16;
 extern const struct crn_codec crn_codec_binary;
+extern const struct crn_codec crn_codec_product;
+extern const struct crn_codec crn_codec_scalar4;
 
 /* For codecs: the mean of the rows, or of some tens of thousands of them when they are more. */
 cairn_status crn_codec_mean(const struct crn_codec_rows *rows, float *out_mean, cairn_error *err);

@@ -45,7 +45,8 @@ static bool scalar_begin(enum crn_op op, uint32_t dim, const void *model, void *
     return true;
 }
 
-static void scalar_encode(const void *state, const float *row, uint32_t at, void *scratch, uint8_t *unit, float *factors)
+static void scalar_encode(const void *state, const float *row, uint32_t at, void *scratch, uint8_t *unit,
+                          float *factors)
 {
     const struct scalar_state *scalar = state;
 
@@ -158,10 +159,12 @@ static bool f16_begin(enum crn_op op, uint32_t dim, const void *model, void *sta
 
     *f16 = (struct f16_state){.op = op, .dim = dim};
     memcpy(&f16->unit, model, sizeof f16->unit);
-    return f16->unit > 0 && isfinite(f16->unit) && isfinite(1 / f16->unit) && frexpf(f16->unit, &exponent) == 0.5f;
+    return f16->unit > 0 && isfinite(f16->unit) && isfinite(1 / f16->unit) &&
+           frexpf(f16->unit, &exponent) == 0.5f;
 }
 
-static void f16_encode(const void *state, const float *row, uint32_t at, void *scratch, uint8_t *unit, float *factors)
+static void f16_encode(const void *state, const float *row, uint32_t at, void *scratch, uint8_t *unit,
+                       float *factors)
 {
     const struct f16_state *f16 = state;
 
@@ -204,7 +207,7 @@ const struct crn_codec crn_codec_f16 = {
     .quantization = CAIRN_QUANTIZATION_F16,
     .name = "f16",
     .mark = 3,
-    .oversampling = 2,
+    .oversampling = 4,
     .compares_l1 = true,
     .unit_rows = 1,
     .unit_bytes = f16_unit_bytes,

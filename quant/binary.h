@@ -81,10 +81,10 @@ struct crn_binary_query {
     const uint64_t *bits; /* [planes][padded / 64] */
 };
 
-/* Bytes of rows in blocks a vector, factors included. */
+/* Bytes of rows in blocks a vector, the two factors that a scan reads included. */
 static inline size_t crn_binary_bytes(size_t dim)
 {
-    return crn_rotation_padded(dim) / 8 + 3 * sizeof(float);
+    return crn_rotation_padded(dim) / 8 + 2 * sizeof(float);
 }
 
 /* `memory` is crn_rotation_floats(crn_rotation_padded(dim)) floats, aligned to 64 bytes. */

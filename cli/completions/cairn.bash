@@ -24,14 +24,14 @@ _cairn() {
             options="--help --collection --dim --metric --quantization --index --model --lexical --embed"
             case "$before" in
                 --metric) words="cosine l2 dot manhattan" ;;
-                --quantization) words="none scalar f16 binary" ;;
+                --quantization) words="none scalar f16 binary product scalar4" ;;
             esac
             ;;
         "add")
             options="--help --id --replace --text --vector --space --model --payload --domain --agent --type --confidence --usage-count --success-count --created-at --last-used --expires-at --collection --dim --metric --quantization --index --model --lexical --embed"
             case "$before" in
                 --metric) words="cosine l2 dot manhattan" ;;
-                --quantization) words="none scalar f16 binary" ;;
+                --quantization) words="none scalar f16 binary product scalar4" ;;
             esac
             ;;
         "import")
@@ -40,7 +40,7 @@ _cairn() {
                 --format) words="jsonl csv fvecs npy" ;;
                 --on-error) words="skip stop" ;;
                 --metric) words="cosine l2 dot manhattan" ;;
-                --quantization) words="none scalar f16 binary" ;;
+                --quantization) words="none scalar f16 binary product scalar4" ;;
             esac
             ;;
         "search")
@@ -91,7 +91,7 @@ _cairn() {
             options="--help --metadata --dim --metric --quantization --index --model --lexical --embed"
             case "$before" in
                 --metric) words="cosine l2 dot manhattan" ;;
-                --quantization) words="none scalar f16 binary" ;;
+                --quantization) words="none scalar f16 binary product scalar4" ;;
             esac
             ;;
         "collection list")

@@ -89,6 +89,8 @@ typedef enum cairn_quantization {
     CAIRN_QUANTIZATION_SCALAR = 2,  /* scan int8 codes, rescore on f32 */
     CAIRN_QUANTIZATION_F16 = 3,     /* scan half floats, rescore on f32 */
     CAIRN_QUANTIZATION_BINARY = 4,  /* scan 1 bit a dimension, rescore on f32; not for Manhattan distances */
+    CAIRN_QUANTIZATION_PRODUCT = 5, /* scan 2 bits a dimension, rescore on f32 */
+    CAIRN_QUANTIZATION_SCALAR4 = 6, /* scan 4 bits a dimension, rescore on f32 */
 } cairn_quantization;
 
 typedef enum cairn_space_kind {

@@ -245,8 +245,8 @@ static void the_centroid_and_zeros_encode(void **state)
         encode(set, 4);
         assert_true(set->factors[0].scale == 0 && set->factors[0].error == 0);
     }
-    assert_int_equal(crn_binary_bytes(768), 96 + 12);
-    assert_int_equal(crn_binary_bytes(100), 16 + 12);
+    assert_int_equal(crn_binary_bytes(768), 96 + 8);
+    assert_int_equal(crn_binary_bytes(100), 16 + 8);
 }
 
 int main(void)
