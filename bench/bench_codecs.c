@@ -25,7 +25,7 @@
 
 #define K 10
 #define FACTORS 5
-#define CANDIDATES_MAX 4096
+#define CANDIDATES_MAX 8192
 #define CLUSTERS 200
 
 static const size_t factors[FACTORS] = {1, 2, 4, 8, 16};
@@ -177,13 +177,15 @@ static size_t query_once(const struct bench_codec *codec, const struct bench_dat
     const float *query = data->queries + q * data->dim;
     const struct crn_scan_codes codes = {.ctx = codec->state, .block = codec->block, .gather = NULL};
     struct crn_hit candidates[CANDIDATES_MAX], hits[K];
-    struct crn_topk best, top;
+    struct crn_sieve best;
+    struct crn_topk top;
     size_t found = 0;
 
     codec->prepare(codec->state, query);
-    crn_topk_init(&best, candidates, wanted);
+    crn_sieve_init(&best, candidates, wanted, wanted < CANDIDATES_MAX / 3 ? wanted * 3 : CANDIDATES_MAX);
     crn_topk_init(&top, hits, K);
     crn_flat_scan_codes(&codes, data->n, 0, NULL, &best);
+    crn_sieve_shrink(&best);
     if (wanted > K) {
         rescore(data, query, candidates, best.count, &top);
     } else {
@@ -278,7 +280,7 @@ static struct options parse(int argc, char **argv)
         } else if (strcmp(argv[i], "--queries") == 0) {
             options.queries = number(value, 1000000);
         } else if (strcmp(argv[i], "--factor") == 0) {
-            options.factor = number(value, CANDIDATES_MAX / K);
+            options.factor = number(value, CANDIDATES_MAX / K / 2);
         } else if (strcmp(argv[i], "--rows") == 0) {
             options.rows = number(value, 100000000);
         } else if (strcmp(argv[i], "--dim") == 0) {

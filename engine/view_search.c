@@ -14,7 +14,9 @@
 #define SCAN_ROWS 2048u
 #define SCAN_SHARE 20u
 #define PIECE_BYTES (4u << 20) /* scanned between two looks at the clock */
-#define RESCORED 256u /* rows of codes compared exactly at a time */
+#define RESCORED 64u       /* candidates compared exactly at a time */
+#define PREFETCH_BYTES 4096u /* of each of them */
+#define SIEVE_SPARE 64u    /* hits that a sieve holds beyond twice its size */
 
 struct search {
     const struct crn_live_space *space;
@@ -113,19 +115,28 @@ static int by_label(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
+/* Candidates lie far apart: all are asked for before the first is compared. */
+static void prefetch_row(const float *row, size_t row_bytes)
+{
+    for (size_t offset = 0; offset < row_bytes && offset < PREFETCH_BYTES; offset += 64) {
+        __builtin_prefetch((const char *)row + offset, 0, 2);
+    }
+}
+
 /* Compares candidates at full precision, in the order they lie in memory. */
-static cairn_status rescore(struct search *search, const struct crn_segment *segment, struct crn_topk *candidates, uint64_t base)
+static cairn_status rescore(struct search *search, const struct crn_segment *segment, struct crn_sieve *candidates, uint64_t base)
 {
     const size_t row_bytes = segment->dim * sizeof(float);
     uint32_t positions[RESCORED];
 
+    crn_sieve_shrink(candidates);
     qsort(candidates->hits, candidates->count, sizeof *candidates->hits, by_label);
     for (size_t begin = 0; begin < candidates->count; begin += RESCORED) {
         const size_t count = candidates->count - begin < RESCORED ? candidates->count - begin : RESCORED;
 
         for (size_t i = 0; i < count; i++) {
             positions[i] = (uint32_t)candidates->hits[begin + i].label;
-            __builtin_prefetch(segment->vectors + (size_t)positions[i] * segment->dim);
+            prefetch_row(segment->vectors + (size_t)positions[i] * segment->dim, row_bytes);
         }
         for (size_t i = 0; i < count; i++) {
             CRN_TRY(verify_rows(segment, segment->vectors, row_bytes, positions[i], 1, search->err));
@@ -137,7 +148,7 @@ static cairn_status rescore(struct search *search, const struct crn_segment *seg
 }
 
 static cairn_status scan_codes(struct search *search, const struct crn_segment *segment, const uint64_t *allow, const void *query,
-                               struct crn_topk *candidates)
+                               struct crn_sieve *candidates)
 {
     const struct crn_codec *codec = segment->codec;
     const size_t unit_bytes = codec->unit_bytes(segment->dim), step = piece_rows(crn_codec_row_bytes(codec, segment->dim));
@@ -163,16 +174,17 @@ static cairn_status scan_quantized(struct search *search, const struct crn_segme
     const double factor = search->query->oversampling > 0 ? search->query->oversampling : codec->oversampling;
     const double wanted = (double)search->query->k * (factor < 1 ? 1 : factor);
     const size_t most = wanted < (double)segment->count ? (size_t)wanted + 1 : segment->count;
-    struct crn_hit *hits = crn_mem_array(most, sizeof *hits);
+    const size_t capacity = most * 2 + SIEVE_SPARE;
+    struct crn_hit *hits = crn_mem_array(capacity, sizeof *hits);
     void *query = crn_mem_aligned(codec->query_bytes(segment->dim));
-    struct crn_topk candidates;
+    struct crn_sieve candidates;
     cairn_status status;
 
     if (hits == NULL || query == NULL) {
-        status = crn_error_no_memory(search->err, most * sizeof *hits);
+        status = crn_error_no_memory(search->err, capacity * sizeof *hits);
     } else {
         codec->prepare(segment->codec_state, search->query->vector, query);
-        crn_topk_init(&candidates, hits, most);
+        crn_sieve_init(&candidates, hits, most, capacity);
         status = scan_codes(search, segment, allow, query, &candidates);
         if (status == CAIRN_OK) status = rescore(search, segment, &candidates, base);
     }

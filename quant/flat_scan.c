@@ -20,6 +20,7 @@ struct scan {
     const struct crn_scan_codes *codes;
     uint64_t first_label;
     struct crn_topk *top;
+    struct crn_sieve *sieve; /* of `codes`, instead of `top` */
 };
 
 static void block_distances(const struct scan *scan, size_t begin, size_t n, float *out)
@@ -53,19 +54,33 @@ static bool any_within(const float distances[GLANCE], float limit)
     return within != 0;
 }
 
+/* Bit i: distance i is within the limit. */
+static uint32_t which_within(const float distances[GLANCE], float limit)
+{
+    uint32_t within = 0;
+
+    for (size_t i = 0; i < GLANCE; i++) within |= (uint32_t)(distances[i] <= limit) << i;
+    return within;
+}
+
 /* Offers n distances, of rows begin + i or, with `pos`, pos[i]; fills up the last GLANCE. Nearly all are
  * beyond the limit once the heap is full, so GLANCE are looked at together. A tie may enter by its label. */
 static void push_near(const struct scan *scan, size_t begin, const uint32_t *pos, size_t n,
                       float distances[BLOCK])
 {
-    struct crn_topk *top = scan->top;
-
     for (size_t i = n; i % GLANCE != 0; i++) distances[i] = NAN;
     for (size_t i = 0; i < n; i += GLANCE) {
-        if (!any_within(distances + i, crn_topk_limit(top))) continue;
-        for (size_t j = i; j < i + GLANCE; j++) {
-            if (distances[j] <= crn_topk_limit(top)) {
-                crn_topk_push(top, distances[j], scan->first_label + (pos != NULL ? pos[j] : begin + j));
+        const float limit = scan->sieve != NULL ? scan->sieve->limit : crn_topk_limit(scan->top);
+
+        if (!any_within(distances + i, limit)) continue;
+        for (uint32_t within = which_within(distances + i, limit); within != 0; within &= within - 1) {
+            const size_t j = i + (size_t)__builtin_ctz(within);
+            const uint64_t label = scan->first_label + (pos != NULL ? pos[j] : begin + j);
+
+            if (scan->sieve != NULL) {
+                crn_sieve_push(scan->sieve, distances[j], label);
+            } else if (distances[j] <= crn_topk_limit(scan->top)) {
+                crn_topk_push(scan->top, distances[j], label);
             }
         }
     }
@@ -133,7 +148,7 @@ static void scan_allowed(const struct scan *scan, size_t n, const uint64_t *allo
 
 static void scan_bitmap(const struct scan *scan, size_t n, const uint64_t *allow)
 {
-    if (scan->top->k == 0) return;
+    if (scan->top != NULL && scan->top->k == 0) return;
     if (allow == NULL) {
         scan_all(scan, n);
     } else {
@@ -187,9 +202,9 @@ void crn_flat_scan_scalar_at(const struct crn_scalar_query *query, const struct 
 }
 
 void crn_flat_scan_codes(const struct crn_scan_codes *codes, size_t n, uint64_t first_label,
-                         const uint64_t *allow, struct crn_topk *top)
+                         const uint64_t *allow, struct crn_sieve *sieve)
 {
-    const struct scan scan = {.codes = codes, .first_label = first_label, .top = top};
+    const struct scan scan = {.codes = codes, .first_label = first_label, .sieve = sieve};
 
     scan_bitmap(&scan, n, allow);
 }

@@ -13,6 +13,7 @@
 #ifndef CRN_QUANT_FLAT_SCAN_H
 #define CRN_QUANT_FLAT_SCAN_H
 
+#include "base/sieve.h"
 #include "base/topk.h"
 #include "quant/codec.h"
 #include "quant/kernels.h"
@@ -44,6 +45,6 @@ struct crn_scan_codes {
     void (*gather)(const void *ctx, const uint32_t *pos, size_t n, float *out);
 };
 void crn_flat_scan_codes(const struct crn_scan_codes *codes, size_t n, uint64_t first_label,
-                         const uint64_t *allow, struct crn_topk *top);
+                         const uint64_t *allow, struct crn_sieve *sieve);
 
 #endif
