@@ -1,13 +1,14 @@
 /* Quickselect (Hoare, "Algorithm 65: Find", 1961) by (distance, label), the pivot being the median of three.
- * */
+ * The partition is Lomuto's, without a branch on what is compared: hits come in no order that a processor
+ * could guess. */
 #include "base/sieve.h"
 
-static bool before(const struct crn_hit *a, const struct crn_hit *b)
+static inline bool before(const struct crn_hit *a, const struct crn_hit *b)
 {
-    return a->distance < b->distance || (a->distance == b->distance && a->label < b->label);
+    return (a->distance < b->distance) | ((a->distance == b->distance) & (a->label < b->label));
 }
 
-static void swap(struct crn_hit *a, struct crn_hit *b)
+static inline void swap(struct crn_hit *a, struct crn_hit *b)
 {
     const struct crn_hit hit = *a;
 
@@ -15,15 +16,15 @@ static void swap(struct crn_hit *a, struct crn_hit *b)
     *b = hit;
 }
 
-/* Of hits[low..high], at least two, brings the median of first, middle and last to the middle. */
-static struct crn_hit median(struct crn_hit *hits, size_t low, size_t high)
+/* Brings the median of first, middle and last to the end. */
+static void choose_pivot(struct crn_hit *low, struct crn_hit *high)
 {
-    struct crn_hit *middle = hits + low + (high - low) / 2;
+    struct crn_hit *middle = low + (high - low) / 2;
 
-    if (before(middle, hits + low)) swap(middle, hits + low);
-    if (before(hits + high, middle)) swap(hits + high, middle);
-    if (before(middle, hits + low)) swap(middle, hits + low);
-    return *middle;
+    if (before(middle, low)) swap(middle, low);
+    if (before(high, middle)) swap(high, middle);
+    if (before(middle, low)) swap(middle, low);
+    swap(middle, high);
 }
 
 /* Puts the k smallest of `count` in front; the largest of them is at hits[k - 1]. */
@@ -32,22 +33,23 @@ static void choose(struct crn_hit *hits, size_t count, size_t k)
     size_t low = 0, high = count - 1;
 
     while (low < high) {
-        const struct crn_hit pivot = median(hits, low, high);
-        size_t i = low, j = high;
+        size_t border = low; /* hits before it are before the pivot */
 
-        while (i <= j) {
-            while (before(hits + i, &pivot)) i++;
-            while (before(&pivot, hits + j)) j--;
-            if (i > j) break;
-            swap(hits + i++, hits + j);
-            if (j-- == 0) break;
+        choose_pivot(hits + low, hits + high);
+        const struct crn_hit pivot = hits[high];
+        for (size_t i = low; i < high; i++) {
+            const struct crn_hit hit = hits[i];
+
+            hits[i] = hits[border];
+            hits[border] = hit;
+            border += before(&hit, &pivot);
         }
-        if (k - 1 <= j && j < count) {
-            high = j;
-        } else if (k - 1 >= i) {
-            low = i;
+        swap(hits + border, hits + high);
+        if (border == k - 1) return;
+        if (border < k - 1) {
+            low = border + 1;
         } else {
-            return;
+            high = border - 1;
         }
     }
 }

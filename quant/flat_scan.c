@@ -2,11 +2,10 @@
 #include "quant/flat_scan.h"
 
 #include <math.h>
-#include <stdbool.h>
 
-#define BLOCK 128     /* distances at a time */
-#define GLANCE 32     /* distances looked at together; divides BLOCK and WORD_ROWS */
-#define WORD_ROWS 64  /* rows of a bitmap's word */
+#define BLOCK 128         /* distances at a time */
+#define GLANCE CRN_WITHIN /* distances looked at together; divides BLOCK and WORD_ROWS */
+#define WORD_ROWS 64      /* rows of a bitmap's word */
 #define DENSE_ROWS 40 /* of them allowed: from there on a stream of all is faster than a gather (measured) */
 
 /* What is scanned: codes when `codes` or `coded` is not NULL, else float rows. */
@@ -46,34 +45,18 @@ static void gather_distances(const struct scan *scan, const uint32_t *pos, size_
     }
 }
 
-static bool any_within(const float distances[GLANCE], float limit)
-{
-    int within = 0;
-
-    for (size_t i = 0; i < GLANCE; i++) within |= distances[i] <= limit;
-    return within != 0;
-}
-
-/* Bit i: distance i is within the limit. */
-static uint32_t which_within(const float distances[GLANCE], float limit)
-{
-    uint32_t within = 0;
-
-    for (size_t i = 0; i < GLANCE; i++) within |= (uint32_t)(distances[i] <= limit) << i;
-    return within;
-}
-
 /* Offers n distances, of rows begin + i or, with `pos`, pos[i]; fills up the last GLANCE. Nearly all are
  * beyond the limit once the heap is full, so GLANCE are looked at together. A tie may enter by its label. */
 static void push_near(const struct scan *scan, size_t begin, const uint32_t *pos, size_t n,
                       float distances[BLOCK])
 {
+    const struct crn_kernels *kernels = crn_kernels_get();
+
     for (size_t i = n; i % GLANCE != 0; i++) distances[i] = NAN;
     for (size_t i = 0; i < n; i += GLANCE) {
         const float limit = scan->sieve != NULL ? scan->sieve->limit : crn_topk_limit(scan->top);
 
-        if (!any_within(distances + i, limit)) continue;
-        for (uint32_t within = which_within(distances + i, limit); within != 0; within &= within - 1) {
+        for (uint32_t within = kernels->within(distances + i, limit); within != 0; within &= within - 1) {
             const size_t j = i + (size_t)__builtin_ctz(within);
             const uint64_t label = scan->first_label + (pos != NULL ? pos[j] : begin + j);
 

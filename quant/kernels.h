@@ -46,6 +46,8 @@ struct crn_i8_query {
     int32_t lo_sum;
 };
 
+#define CRN_WITHIN 32 /* floats that are compared with a limit at a time */
+
 struct crn_kernels {
     const char *name; /* of the instruction set, as in CAIRN_CPU */
 
@@ -55,9 +57,10 @@ struct crn_kernels {
                                      size_t n, float *out);
 
     /* The same of rows as IEEE half floats, which must be finite. The error is that of f32. */
-    void (*f16_block[CRN_OP_COUNT])(const float *query, const uint16_t *rows, size_t dim, size_t n, float *out);
-    void (*f16_gather[CRN_OP_COUNT])(const float *query, const uint16_t *rows, size_t dim, const uint32_t *pos,
-                                     size_t n, float *out);
+    void (*f16_block[CRN_OP_COUNT])(const float *query, const uint16_t *rows, size_t dim, size_t n,
+                                    float *out);
+    void (*f16_gather[CRN_OP_COUNT])(const float *query, const uint16_t *rows, size_t dim,
+                                     const uint32_t *pos, size_t n, float *out);
 
     /* out_hi[i] and out_lo[i] = dot products of both planes with row i, whose codes may be any int8. */
     void (*i8_block)(const struct crn_i8_query *query, const int8_t *rows, size_t dim, size_t n,
@@ -71,6 +74,9 @@ struct crn_kernels {
                         float *out);
     void (*i8_l1_gather)(const float *query, const int8_t *rows, const float *scale, size_t dim,
                          const uint32_t *pos, size_t n, float *out);
+
+    /* Bit i: x[i] <= limit, of CRN_WITHIN floats; a NaN is not. */
+    uint32_t (*within)(const float *x, float limit);
 };
 
 /* The table for crn_cpu_level(). Never NULL. */

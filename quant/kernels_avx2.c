@@ -256,4 +256,17 @@ CRN_INLINE void i32_reduce(const __m256i sums[GROUP], int32_t *out)
                                                       _mm256_permute2x128_si256(fours[0], fours[1], 0x31)));
 }
 
+static uint32_t within(const float *x, float limit)
+{
+    uint32_t bits = 0;
+
+#pragma GCC unroll 4
+    for (size_t i = 0; i < CRN_WITHIN; i += 8) {
+        const __m256 yes = _mm256_cmp_ps(_mm256_loadu_ps(x + i), _mm256_set1_ps(limit), _CMP_LE_OQ);
+
+        bits |= (uint32_t)_mm256_movemask_ps(yes) << i;
+    }
+    return bits;
+}
+
 #include "quant/kernels_loops.h"

@@ -217,4 +217,13 @@ CRN_INLINE void i32_reduce(const __m512i sums[GROUP], int32_t *out)
         out, _mm512_add_epi32(_mm512_shuffle_i32x4(low, high, 0x88), _mm512_shuffle_i32x4(low, high, 0xdd)));
 }
 
+static uint32_t within(const float *x, float limit)
+{
+    const __m512 limits = _mm512_set1_ps(limit);
+    const __mmask16 low = _mm512_cmp_ps_mask(_mm512_loadu_ps(x), limits, _CMP_LE_OQ);
+    const __mmask16 high = _mm512_cmp_ps_mask(_mm512_loadu_ps(x + 16), limits, _CMP_LE_OQ);
+
+    return (uint32_t)low | (uint32_t)high << 16;
+}
+
 #include "quant/kernels_loops.h"

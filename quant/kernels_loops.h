@@ -9,6 +9,7 @@
  *   f16_row(op, query, row, dim, stream)             the same of a row of halves
  *   i8_row(query, row, dim, stream, &hi, &lo)
  *   i8_l1_row(query, row, scale, dim, stream)
+ *   within(x, limit)                                 of the table itself
  *   f32_reduce(sums, out), i32_reduce(sums, out)     [GROUP] partial sums to [GROUP] results
  *
  * Rows are read one after the other, in the order of memory, and only their sums are reduced GROUP at a time.
@@ -188,4 +189,5 @@ const struct crn_kernels KERNELS = {
     .i8_gather = i8_gather,
     .i8_l1_block = i8_l1_block,
     .i8_l1_gather = i8_l1_gather,
+    .within = within,
 };

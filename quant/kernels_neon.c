@@ -181,4 +181,17 @@ CRN_INLINE void i32_reduce(const int32x4_t sums[GROUP], int32_t *out)
     vst1q_s32(out, vpaddq_s32(vpaddq_s32(sums[0], sums[1]), vpaddq_s32(sums[2], sums[3])));
 }
 
+static uint32_t within(const float *x, float limit)
+{
+    const uint32_t weights[4] = {1, 2, 4, 8};
+    uint32_t bits = 0;
+
+    for (size_t i = 0; i < CRN_WITHIN; i += 4) {
+        const uint32x4_t yes = vcleq_f32(vld1q_f32(x + i), vdupq_n_f32(limit));
+
+        bits |= vaddvq_u32(vandq_u32(yes, vld1q_u32(weights))) << i;
+    }
+    return bits;
+}
+
 #include "quant/kernels_loops.h"

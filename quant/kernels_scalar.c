@@ -114,4 +114,12 @@ CRN_INLINE void i32_reduce(const i32_sums sums[GROUP], int32_t *out)
     memcpy(out, sums, GROUP * sizeof *out);
 }
 
+static uint32_t within(const float *x, float limit)
+{
+    uint32_t bits = 0;
+
+    for (size_t i = 0; i < CRN_WITHIN; i++) bits |= (uint32_t)(x[i] <= limit) << i;
+    return bits;
+}
+
 #include "quant/kernels_loops.h"

@@ -339,6 +339,22 @@ static void check_range(struct checks *checks, size_t dim)
     }
 }
 
+static void check_within(struct checks *checks)
+{
+    float *x = put(&checks->rows, CRN_WITHIN * sizeof *x, AT_END);
+
+    for (int trial = 0; trial < 200; trial++) {
+        const float limit = trial == 0 ? INFINITY : trial == 1 ? -INFINITY : trial == 2 ? NAN : 0.5f;
+        uint32_t want = 0;
+
+        fill_floats(checks, trial % 2 == 0 ? FRACTIONS : INTEGERS, x, CRN_WITHIN);
+        x[crn_rng_below(&checks->rng, CRN_WITHIN)] = NAN;
+        x[crn_rng_below(&checks->rng, CRN_WITHIN)] = limit;
+        for (size_t i = 0; i < CRN_WITHIN; i++) want |= (uint32_t)(x[i] <= limit) << i;
+        if (checks->kernels->within(x, limit) != want) fail(checks, "within %g is wrong", (double)limit);
+    }
+}
+
 /* ---- all of them ---- */
 
 static void check_shape(struct checks *checks, size_t dim, size_t n)
@@ -382,6 +398,7 @@ unsigned check_kernels(const struct crn_kernels *kernels, uint64_t seed, bool qu
     }
     check_shape(&checks, 65536, 3);
     check_i8_extremes(&checks);
+    check_within(&checks);
     guarded_unmap(&checks.query);
     guarded_unmap(&checks.query_lo);
     guarded_unmap(&checks.rows);
