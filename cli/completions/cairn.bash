@@ -149,7 +149,7 @@ _cairn() {
             case "$before" in
                 --generate) words="clustered gaussian" ;;
                 --metric) words="cosine l2 dot manhattan" ;;
-                --quantization) words="none scalar" ;;
+                --quantization) words="none scalar f16 binary product scalar4" ;;
                 --filter-kind) words="random correlated anticorrelated all" ;;
             esac
             ;;
