@@ -34,6 +34,9 @@ static void turn(const struct crn_binary *binary, const float *vector, float *ou
     }
     *out_dot = dot;
     crn_rotate(&binary->rotation, out);
+    if (crn_vector_finite(out, binary->padded)) return;
+    memset(out, 0, binary->padded * sizeof *out); /* sums overflowed */
+    *out_norm2 = INFINITY;
 }
 
 void crn_binary_turn_row(const struct crn_binary *binary, const float *row, float *out, double *out_norm2,

@@ -26,8 +26,8 @@
  * integers: distances are the same bit for bit on every processor.
  *
  * Paper and code differ: steps are chosen among CRN_BINARY_STEPS, not all that matter; queries are rounded to
- * nearest, not at random, for 8 bits leave no bias to speak of. Rows and queries must be finite. Nothing
- * allocates; any thread may call.
+ * nearest, not at random, for 8 bits leave no bias to speak of. Rows and queries must be finite; one whose
+ * rotation overflows is coded as zeros of infinite length. Nothing allocates; any thread may call.
  */
 #ifndef CRN_QUANT_BINARY_H
 #define CRN_QUANT_BINARY_H

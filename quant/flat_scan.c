@@ -22,10 +22,18 @@ struct scan {
     struct crn_sieve *sieve; /* of `codes`, instead of `top` */
 };
 
+/* A row must not vanish from a search because its estimate overflowed both ways and makes no sense: it is as
+ * far as can be. */
+static void place_unknown(float *distances, size_t n)
+{
+    for (size_t i = 0; i < n; i++) distances[i] = distances[i] == distances[i] ? distances[i] : INFINITY;
+}
+
 static void block_distances(const struct scan *scan, size_t begin, size_t n, float *out)
 {
     if (scan->codes != NULL) {
         scan->codes->block(scan->codes->ctx, begin, n, out);
+        place_unknown(out, n);
     } else if (scan->coded != NULL) {
         crn_scalar_block(scan->coded_query, scan->coded, begin, n, out);
     } else {
@@ -38,6 +46,7 @@ static void gather_distances(const struct scan *scan, const uint32_t *pos, size_
 {
     if (scan->codes != NULL) {
         scan->codes->gather(scan->codes->ctx, pos, n, out);
+        place_unknown(out, n);
     } else if (scan->coded != NULL) {
         crn_scalar_gather(scan->coded_query, scan->coded, pos, n, out);
     } else {

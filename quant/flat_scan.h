@@ -35,7 +35,8 @@ void crn_flat_scan_scalar(const struct crn_scalar_query *query, const struct crn
 void crn_flat_scan_scalar_at(const struct crn_scalar_query *query, const struct crn_scalar_rows *rows,
                              const uint32_t *pos, size_t npos, uint64_t first_label, struct crn_topk *top);
 
-/* Codes of any kind, by functions that know them: a call is a block of up to 128 rows. */
+/* Codes of any kind, by functions that know them: a call is a block of up to 128 rows. A distance that is
+ * NaN, as estimates of vectors beyond the range of float may be, counts as +inf. */
 struct crn_scan_codes {
     const void *ctx;
     /* out[i] = distance of row begin + i, n of them; begin is a multiple of 64. */

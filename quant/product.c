@@ -160,7 +160,9 @@ static void make_tables(struct crn_product_query *query, const float *entries, u
 
         least_and_most(entries + p * 16, &least, &most);
         for (size_t c = 0; inverse > 0 && c < 16; c++) {
-            table[c] = (uint8_t)(int32_t)((entries[p * 16 + c] - least) * inverse + 0.5f);
+            const float step = (entries[p * 16 + c] - least) * inverse + 0.5f;
+
+            table[c] = step < TABLE_MAX ? (uint8_t)(int32_t)(step > 0 ? step : 0) : (uint8_t)TABLE_MAX;
         }
     }
     query->tables = tables;

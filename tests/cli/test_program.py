@@ -368,6 +368,20 @@ class Import(ProgramTest):
 
 
 class Export(ProgramTest):
+    def test_an_export_names_the_quantization(self):
+        for name in ("f16", "binary", "product", "scalar4"):
+            with self.subTest(name):
+                one, other = (str(self.folder / f"{name}-{i}.cairn") for i in (1, 2))
+                records = "".join(json.dumps({"id": i, "vector": [i, 1, -i]}) + "\n" for i in range(50))
+                self.run_cairn("import", one, "-", "--quantization", name, stdin=records)
+                self.run_cairn("rebuild", one)
+                first = self.run_cairn("export", one, "--with-schema").stdout
+                self.assertIn(f'"quantization":"{name}"', first)
+                self.run_cairn("import", other, "-", stdin=first)
+                self.assertEqual(self.run_cairn("export", other, "--with-schema").stdout, first)
+                found = self.run_cairn("search", other, "--vector", "[3,1,-3]", "-k", "1", "--json").stdout
+                self.assertIn('"id":3', found.replace(" ", ""))
+
     def test_import_of_an_export_is_equal(self):
         self.import_records(
             [

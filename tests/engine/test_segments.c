@@ -1,5 +1,7 @@
 /* Segment files, views over them, and searching one view. */
+#include "base/mem.h"
 #include "engine/bits.h"
+#include "engine/codec.h"
 #include "engine/id.h"
 #include "engine/view_search.h"
 #include "tests/engine/rows.h"
@@ -139,8 +141,8 @@ static void segments_give_back_their_rows(void **state)
         gapped[i] = 5 + 3 * i + i / 7;
     }
     gapless[499] = gapped[499] = 0;
-    for (int scalar = 0; scalar < 2; scalar++) {
-        folder->space.quantization = scalar ? CAIRN_QUANTIZATION_SCALAR : CAIRN_QUANTIZATION_NONE;
+    for (int quantization = CAIRN_QUANTIZATION_NONE; quantization <= CAIRN_QUANTIZATION_SCALAR4; quantization++) {
+        folder->space.quantization = (cairn_quantization)quantization;
         check_segment(folder, gapless);
         check_segment(folder, gapped);
         check_segment(folder, LOCALS(1));
@@ -151,6 +153,38 @@ static void segments_give_back_their_rows(void **state)
     assert_int_equal(crn_segment_find(empty, 4), -1);
     crn_segment_release(empty);
     crn_segment_release(NULL);
+}
+
+/* Each allocation fails in turn, for every codec, over l2 and over l1: a named status and nothing left behind. */
+static void codes_survive_a_lack_of_memory(void **state)
+{
+    struct folder *folder = *state;
+    struct source ctx = {.number = 1};
+    const struct crn_segment_source source = {.ctx = &ctx, .vector = source_vector, .id = source_id};
+    const struct crn_segment_row rows[3] = {{.local = 1}, {.local = 2}, {.local = 5}};
+    cairn_error err;
+
+    for (int which = 2 * CAIRN_QUANTIZATION_SCALAR; which <= 2 * CAIRN_QUANTIZATION_SCALAR4 + 1; which++) {
+        bool all_had = false;
+        uint64_t nth = 1;
+
+        folder->space.quantization = (cairn_quantization)(which / 2);
+        folder->context.op = which % 2 == 0 ? CRN_OP_L2 : CRN_OP_L1;
+        if (folder->context.op == CRN_OP_L1 && !crn_codec_of(folder->space.quantization)->compares_l1) continue;
+        for (; !all_had; nth++) {
+            struct crn_segment *segment = NULL;
+            struct crn_segment_entry entry;
+
+            crn_mem_fail_at(nth, false);
+            cairn_status status = crn_segment_write(&folder->context, &source, rows, 3, NULL, 0, nth, &entry, &err);
+            if (status == CAIRN_OK) status = crn_segment_open(&folder->context, &entry, &segment, &err);
+            all_had = crn_mem_count() < nth;
+            crn_mem_fail_at(0, false);
+            assert_int_equal(status, all_had ? CAIRN_OK : CAIRN_NO_MEMORY);
+            crn_segment_release(segment);
+        }
+        assert_true(nth > 5);
+    }
 }
 
 static void segments_of_others_are_refused(void **state)
@@ -441,6 +475,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(segments_give_back_their_rows, folder_create, folder_remove),
+        cmocka_unit_test_setup_teardown(codes_survive_a_lack_of_memory, folder_create, folder_remove),
         cmocka_unit_test_setup_teardown(segments_of_others_are_refused, folder_create, folder_remove),
         cmocka_unit_test_setup_teardown(forged_segments_are_refused, folder_create, folder_remove),
         cmocka_unit_test_setup_teardown(forged_ids_are_refused_when_they_are_read, folder_create,
