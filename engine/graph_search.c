@@ -48,11 +48,13 @@ void crn_graph_scratch_release(struct crn_graph_scratch *scratch)
 
 void crn_graph_walk(const struct crn_graph *graph, struct crn_graph_scratch *scratch, const struct crn_graph_ask *ask)
 {
+    switch (crn_cpu_level()) {
 #if defined(__x86_64__)
-    if (crn_cpu_level() == CRN_CPU_AVX512) {
-        crn_graph_walk_avx512(graph, scratch, ask);
-        return;
-    }
+    case CRN_CPU_AVX512: crn_graph_walk_avx512(graph, scratch, ask); return;
+    case CRN_CPU_AVX2: crn_graph_walk_avx2(graph, scratch, ask); return;
+#elif defined(__aarch64__)
+    case CRN_CPU_NEON: crn_graph_walk_neon(graph, scratch, ask); return;
 #endif
-    crn_graph_walk_plain(graph, scratch, ask);
+    default: crn_graph_walk_plain(graph, scratch, ask);
+    }
 }

@@ -10,8 +10,13 @@
 
 const struct crn_graph_kernels *crn_graph_kernels_get(void)
 {
+    switch (crn_cpu_level()) {
 #if defined(__x86_64__)
-    if (crn_cpu_level() == CRN_CPU_AVX512) return &crn_graph_kernels_avx512;
+    case CRN_CPU_AVX512: return &crn_graph_kernels_avx512;
+    case CRN_CPU_AVX2: return &crn_graph_kernels_avx2;
+#elif defined(__aarch64__)
+    case CRN_CPU_NEON: return &crn_graph_kernels_neon;
 #endif
-    return &crn_graph_kernels_plain;
+    default: return &crn_graph_kernels_plain;
+    }
 }

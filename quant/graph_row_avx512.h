@@ -12,7 +12,6 @@ static inline void crn_row_prefetch(const struct crn_graph_layout *layout, const
     for (uint32_t j = 0; j < layout->row_bytes; j += 64) _mm_prefetch((const char *)row + j, _MM_HINT_T1);
 }
 
-/* d(c) of a row's own node. Integer sums of a lane stay below 2^24: exact as floats. */
 /* Fetches what crn_row_distance reads. */
 static inline void crn_row_prefetch_code(const struct crn_graph_layout *layout, const uint8_t *row)
 {
@@ -20,12 +19,13 @@ static inline void crn_row_prefetch_code(const struct crn_graph_layout *layout, 
     _mm_prefetch((const char *)row + layout->head, _MM_HINT_T0);
 }
 
+/* d(c) of a row's own node. Integer sums of a lane stay below 2^24: exact as floats. */
 static inline float crn_row_distance(const struct crn_graph_layout *layout, const struct crn_graph_query *query, const uint8_t *row)
 {
     __m512i hi = _mm512_setzero_si512(), lo = _mm512_setzero_si512();
     struct crn_graph_head head;
 
-    memcpy(&head, row + layout->head, sizeof head);
+    memcpy(&head, row + layout->head, offsetof(struct crn_graph_head, factor_scale)); /* the lock is others' */
     for (uint32_t j = 0; j < layout->dims; j += 64) {
         const __m512i code = _mm512_loadu_si512(row + j);
         hi = _mm512_dpbusd_epi32(hi, code, _mm512_load_si512(query->hi + j));
@@ -83,7 +83,7 @@ static inline __m512 crn_row_half(const struct crn_graph_layout *layout, const s
     return _mm512_fmadd_ps(_mm512_fmadd_ps(signs, b, a), _mm512_set1_ps(factor_scale), _mm512_set1_ps(distance));
 }
 
-/* 16 numbers of 24 bits: three dwords go to each lane of 128 bits, where bytes are spread. Reads 64 bytes: the head follows. */
+/* 16 numbers of 24 bits: three dwords go to each lane of 128 bits, where bytes are spread. */
 static inline __m512i crn_row_ids(const uint8_t *at)
 {
     const __m512i lanes = _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 1, 2, 0, 3, 4, 5, 0, 6, 7, 8, 0, 9, 10, 11, 0),
@@ -92,7 +92,7 @@ static inline __m512i crn_row_ids(const uint8_t *at)
     return _mm512_shuffle_epi8(lanes, _mm512_broadcast_i32x4(spread));
 }
 
-/* The neighbours whose estimate is below `limit`: how many, their distances and numbers ([32] each). */
+/* The neighbours whose estimate is below `limit`: how many, their distances and numbers ([32 + 16] each: whole vectors are written). */
 static inline unsigned crn_row_neighbours(const struct crn_graph_layout *layout, const struct crn_graph_query *query,
                                           const uint8_t *row, float distance, float limit, float *distances, uint32_t *ids)
 {

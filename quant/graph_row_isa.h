@@ -5,6 +5,8 @@
 #include "quant/graph_row.h"
 
 extern const struct crn_graph_kernels crn_graph_kernels_plain;
+extern const struct crn_graph_kernels crn_graph_kernels_avx2;
 extern const struct crn_graph_kernels crn_graph_kernels_avx512;
+extern const struct crn_graph_kernels crn_graph_kernels_neon;
 
 #endif

@@ -2,28 +2,16 @@
 #ifndef CRN_QUANT_GRAPH_ROW_PLAIN_H
 #define CRN_QUANT_GRAPH_ROW_PLAIN_H
 
-#include "quant/graph_row.h"
+#include "quant/graph_row_common.h"
 
 #include <math.h>
-
-static inline void crn_row_prefetch(const struct crn_graph_layout *layout, const uint8_t *row)
-{
-    for (uint32_t j = 0; j < layout->row_bytes; j += 64) __builtin_prefetch(row + j, 0, 2);
-}
-
-/* Fetches what crn_row_distance reads. */
-static inline void crn_row_prefetch_code(const struct crn_graph_layout *layout, const uint8_t *row)
-{
-    for (uint32_t j = 0; j < layout->dims; j += 64) __builtin_prefetch(row + j, 0, 3);
-    __builtin_prefetch(row + layout->head, 0, 3);
-}
 
 static inline float crn_row_distance(const struct crn_graph_layout *layout, const struct crn_graph_query *query, const uint8_t *row)
 {
     struct crn_graph_head head;
     int32_t hi = 0, lo = 0;
 
-    memcpy(&head, row + layout->head, sizeof head);
+    memcpy(&head, row + layout->head, offsetof(struct crn_graph_head, factor_scale)); /* the lock is others' */
     for (uint32_t j = 0; j < layout->dims; j++) {
         hi += row[j] * query->hi[j];
         lo += row[j] * query->lo[j];
@@ -44,10 +32,10 @@ static inline unsigned crn_row_neighbours(const struct crn_graph_layout *layout,
                                           const uint8_t *row, float distance, float limit, float *distances, uint32_t *ids)
 {
     uint32_t sums[CRN_GRAPH_DEGREE] = {0};
-    struct crn_graph_head head;
+    float factor_scale;
     unsigned count = 0;
 
-    memcpy(&head, row + layout->head, sizeof head);
+    memcpy(&factor_scale, row + layout->head + offsetof(struct crn_graph_head, factor_scale), sizeof factor_scale);
     for (uint32_t s = 0; s < layout->dims / 4; s++) {
         const uint8_t *codes = row + layout->signs + s * 16, *entries = query->table + s * 16;
         for (int v = 0; v < 16; v++) {
@@ -58,7 +46,7 @@ static inline unsigned crn_row_neighbours(const struct crn_graph_layout *layout,
     for (uint32_t v = 0; v < CRN_GRAPH_DEGREE; v++) {
         const float signs = (float)sums[v] * query->table_scale + query->table_offset;
         const float a = crn_row_factor(row + layout->a + v * 2), b = crn_row_factor(row + layout->b + v * 2);
-        const float estimate = (signs * b + a) * head.factor_scale + distance;
+        const float estimate = (signs * b + a) * factor_scale + distance;
         if (!(estimate < limit)) continue;
         distances[count] = estimate;
         ids[count++] = crn_graph_id(layout, row, v);
@@ -129,16 +117,6 @@ static inline uint32_t crn_row_residual_16(const uint8_t *c, const uint8_t *x, f
     return bits;
 }
 
-static inline void crn_row_put_signs(uint8_t *signs, uint32_t slot, uint32_t bits)
-{
-    const uint32_t shift = slot / 16 * 4;
-
-    for (uint32_t s = 0; s < 4; s++) {
-        uint8_t *at = signs + s * 16 + slot % 16;
-        *at = (uint8_t)((*at & ~(15u << shift)) | (bits >> (4 * s) & 15) << shift);
-    }
-}
-
 static inline struct crn_row_residual crn_row_encode(const struct crn_graph_layout *layout, uint8_t *c, uint32_t slot, const uint8_t *x,
                                        float c_scale, float x_scale)
 {
@@ -162,24 +140,7 @@ static inline int32_t crn_row_codes_dot(const uint8_t *a, const uint8_t *b, uint
     return sum;
 }
 
-/* ---- sorted pools of 64-bit keys ---- */
-
-/* How many of the ascending keys[0..count) are at most `key`. */
-static inline uint32_t crn_pool_rank(const uint64_t *keys, uint32_t count, uint64_t key)
-{
-    uint32_t low = 0;
-
-    while (count > 0) {
-        const uint32_t half = count / 2;
-        if (keys[low + half] <= key) {
-            low += half + 1;
-            count -= half + 1;
-        } else {
-            count = half;
-        }
-    }
-    return low;
-}
+/* ---- sorted pools of 64-bit keys: crn_pool_rank is graph_row_common.h's ---- */
 
 /* Moves keys[at..end) up by one. */
 static inline void crn_pool_shift(uint64_t *keys, uint32_t at, uint32_t end)

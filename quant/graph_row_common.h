@@ -1,0 +1,49 @@
+/* What the inline forms of graph rows that lack AVX-512's masks have in common. Formulas: graph_row.h. */
+#ifndef CRN_QUANT_GRAPH_ROW_COMMON_H
+#define CRN_QUANT_GRAPH_ROW_COMMON_H
+
+#include "quant/graph_row.h"
+
+/* Fetches a row into the second-level cache: a whole row does not fit beside the one being worked on in the first. */
+static inline void crn_row_prefetch(const struct crn_graph_layout *layout, const uint8_t *row)
+{
+    for (uint32_t j = 0; j < layout->row_bytes; j += 64) __builtin_prefetch(row + j, 0, 2);
+}
+
+/* Fetches what crn_row_distance reads. */
+static inline void crn_row_prefetch_code(const struct crn_graph_layout *layout, const uint8_t *row)
+{
+    for (uint32_t j = 0; j < layout->dims; j += 64) __builtin_prefetch(row + j, 0, 3);
+    __builtin_prefetch(row + layout->head, 0, 3);
+}
+
+/* Puts the signs of a group of four dimensions into a slot: byte slot % 16 of the group's line, half slot / 16. */
+static inline void crn_row_put_group(uint8_t *line, uint32_t slot, uint32_t bits)
+{
+    const uint32_t shift = slot / 16 * 4;
+    uint8_t *at = line + slot % 16;
+
+    *at = (uint8_t)((*at & ~(15u << shift)) | (bits & 15) << shift);
+}
+
+/* Those of 16 dimensions. */
+static inline void crn_row_put_signs(uint8_t *signs, uint32_t slot, uint32_t bits)
+{
+    for (uint32_t s = 0; s < 4; s++) crn_row_put_group(signs + s * 16, slot, bits >> (4 * s));
+}
+
+/* How many of the ascending keys[0..count) are at most `key`. No branch depends on a key: all would be guesses. */
+static inline uint32_t crn_pool_rank(const uint64_t *keys, uint32_t count, uint64_t key)
+{
+    uint32_t low = 0;
+
+    if (count == 0) return 0;
+    while (count > 1) {
+        const uint32_t half = count / 2;
+        low += half & (0 - (uint32_t)(keys[low + half - 1] <= key));
+        count -= half;
+    }
+    return low + (keys[low] <= key);
+}
+
+#endif
