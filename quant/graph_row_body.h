@@ -51,7 +51,8 @@ static void scale_factors(const struct crn_graph_layout *layout, uint8_t *row, f
 
     if (!only && need <= FACTOR_MOST * *factor_scale) return;
     frexpf(need / FACTOR_WANTED, &exponent);
-    const float scale = ldexpf(1, exponent < -100 ? -100 : exponent), ratio = *factor_scale / scale;
+    const float scale = ldexpf(1, exponent < -100 ? -100 : exponent);
+    const float ratio = fmaxf(*factor_scale / scale, 0x1p-100f); /* not 0, which would make what is empty NaN */
     for (uint32_t v = 0; !only && v < CRN_GRAPH_DEGREE; v++) {
         put_half(row + layout->a + v * 2, get_half(row + layout->a + v * 2) * ratio);
         put_half(row + layout->b + v * 2, get_half(row + layout->b + v * 2) * ratio);
