@@ -146,6 +146,30 @@ static void set_slot(struct crn_graph_growing *growing, uint32_t node, uint32_t 
     lengths_of(growing, node)[slot] = distance;
 }
 
+/* Empties the slots behind the first `count` that name one of keys[count], too: others offered it meanwhile. The caller holds the
+ * row's lock. */
+static void drop_repeated(struct crn_graph_growing *growing, uint32_t node, const uint64_t *keys, uint32_t count)
+{
+    const struct crn_graph *graph = &growing->graph;
+    uint8_t *row = crn_graph_row(graph, node);
+    uint32_t used = count;
+
+    while (used < CRN_GRAPH_DEGREE && crn_graph_id(&graph->layout, row, used) != CRN_GRAPH_NO_NODE) used++;
+    for (uint32_t v = count; v < used;) {
+        const uint32_t id = crn_graph_id(&graph->layout, row, v);
+        bool repeated = false;
+        for (uint32_t i = 0; !repeated && i < count; i++) repeated = ((uint32_t)keys[i] & CRN_GRAPH_KEY_NODE) == id;
+        if (!repeated) {
+            v++;
+            continue;
+        }
+        const uint32_t last = crn_graph_id(&graph->layout, row, --used);
+        if (v != used) set_slot(growing, node, v, last, lengths_of(growing, node)[used]);
+        count_link(growing, last, -1);
+        crn_graph_slot_clear(&graph->layout, row, used);
+    }
+}
+
 static void link_out(struct crn_graph_growing *growing, uint32_t node, const uint64_t *keys, uint32_t count)
 {
     const struct crn_graph *graph = &growing->graph;
@@ -154,6 +178,7 @@ static void link_out(struct crn_graph_growing *growing, uint32_t node, const uin
     for (uint32_t v = 0; v < count; v++) {
         set_slot(growing, node, v, (uint32_t)keys[v] & CRN_GRAPH_KEY_NODE, crn_graph_key_distance(keys[v]));
     }
+    drop_repeated(growing, node, keys, count);
     crn_graph_unlock_write(crn_graph_lock_of(graph, node));
 }
 

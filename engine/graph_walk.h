@@ -88,6 +88,7 @@ static void enter(struct walk *walk)
     }
     for (uint32_t i = 0; i < found; i++) {
         const uint32_t node = (uint32_t)best[i] & CRN_GRAPH_KEY_NODE;
+        if (is_seen(walk, node)) continue; /* an entry twice */
         crn_row_prefetch(&graph->layout, crn_graph_row(graph, node));
         mark_seen(walk, node);
         pool_insert(walk, crn_graph_key_distance(best[i]), node);

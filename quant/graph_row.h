@@ -82,6 +82,16 @@ static inline void crn_graph_id_set(const struct crn_graph_layout *layout, uint8
     at[2] = (uint8_t)(id >> 16);
 }
 
+/* Makes a slot empty. Those behind it must be, too. */
+static inline void crn_graph_slot_clear(const struct crn_graph_layout *layout, uint8_t *row, uint32_t slot)
+{
+    const uint16_t infinite = 0x7c00; /* as f16 */
+
+    memcpy(row + layout->a + slot * 2, &infinite, sizeof infinite);
+    memset(row + layout->b + slot * 2, 0, 2);
+    memset(row + layout->ids + slot * 3, 0xff, 3);
+}
+
 /* A rotated query, ready for rows. Tables and planes are the caller's memory, aligned to 64 bytes. */
 struct crn_graph_query {
     uint32_t dims;
