@@ -3,6 +3,7 @@
 
 #include "base/cpu.h"
 #include "base/mem.h"
+#include "tests/quant/rotation_digest.h"
 #include "tests/quant/support.h"
 
 #include <math.h>
@@ -99,6 +100,15 @@ static void every_processor_gives_the_same_bits(void **state)
     }
 }
 
+/* The emulated ARM's digest is compared with the same number (neon_main.c). */
+static void every_architecture_gives_the_same_bits(void **state)
+{
+    (void)state;
+    print_message("digest %016" PRIx64 "\n", rotation_digest(crn_rotate));
+    assert_true(rotation_digest(crn_rotate) == ROTATION_DIGEST);
+    assert_true(rotation_digest(crn_rotate_plain) == ROTATION_DIGEST);
+}
+
 static void seeds_tell_rotations_apart(void **state)
 {
     struct fixture f = fixture_make(96, 1), g = fixture_make(96, 2), h = fixture_make(96, 1);
@@ -121,6 +131,7 @@ int main(void)
         cmocka_unit_test(lengths_and_products_are_kept),
         cmocka_unit_test(a_single_dimension_is_spread_over_all),
         cmocka_unit_test(every_processor_gives_the_same_bits),
+        cmocka_unit_test(every_architecture_gives_the_same_bits),
         cmocka_unit_test(seeds_tell_rotations_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
