@@ -28,6 +28,7 @@ struct crn_cli_bench_settings {
     double oversampling;
     uint32_t efforts[CRN_CLI_BENCH_LIST_MAX]; /* as given; none: the default sweep */
     size_t effort_count;
+    bool copied; /* the index is copied into memory */
     bool nprobe; /* efforts are nprobe, not ef */
     double selectivities[CRN_CLI_BENCH_LIST_MAX];
     size_t selectivity_count;

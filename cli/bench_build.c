@@ -26,7 +26,10 @@ static cairn_status open_db(struct crn_cli_bench *b, bool background, cairn_erro
 
     snprintf(path, sizeof path, "%s/bench.cairn", b->home);
     CRN_TRY(
-        cairn_open(path, CAIRN_OPTIONS(cairn_open_options, .no_background = !background), &b->store.db, err));
+        cairn_open(path,
+                   CAIRN_OPTIONS(cairn_open_options, .no_background = !background,
+                                 .index_memory = b->settings->copied ? CAIRN_INDEX_COPIED : CAIRN_INDEX_MAPPED),
+                   &b->store.db, err));
     cairn_collection_options options = b->settings->collection;
     options.dim = b->data.rows.columns;
     options.metric = b->data.metric;

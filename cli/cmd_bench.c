@@ -23,7 +23,7 @@ static uint64_t rows, k = 10, lid = 24, seed = 1, threads = 1, repeat, churn;
 static unsigned generate, filter_kind;
 static double oversampling, mixed;
 static double seconds = 0.4;
-static bool json, keep;
+static bool json, keep, copied;
 
 static const struct crn_cli_option data_options[] = {
     CRN_CLI_OPTION_TEXT("data", "FILE", data, "vectors to store: .fvecs, .npy or ann-benchmarks' .hdf5"),
@@ -44,6 +44,7 @@ static const struct crn_cli_option search_options[] = {
     CRN_CLI_OPTION_COUNT("k", "N", 1, 10000, k, "results of a search (default: 10)", .letter = 'k'),
     CRN_CLI_OPTION_TEXT("ef", "N,N,...", ef, "candidates a graph index keeps (default: doubling from 16)"),
     CRN_CLI_OPTION_TEXT("nprobe", "N,N,...", nprobe, "lists an inverted-file index visits (default: from 1)"),
+    CRN_CLI_OPTION_FLAG("copied", copied, "copy the graph index into memory, instead of mapping its file"),
     CRN_CLI_OPTION_NUMBER("oversampling", "X", oversampling,
                           "candidates rescored for each of k, with quantization"),
     CRN_CLI_OPTION_COUNT("threads", "N", 1, 1024, threads, "that search at once (default: 1)"),
@@ -178,6 +179,7 @@ static cairn_status read_settings(struct crn_cli_bench_settings *out, cairn_erro
                                            .seconds = seconds,
                                            .oversampling = oversampling,
                                            .filter_kinds = kinds,
+                                           .copied = copied,
                                            .mixed_seconds = mixed,
                                            .churn_rounds = churn,
                                            .seed = seed,

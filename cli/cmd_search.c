@@ -17,7 +17,7 @@ static const char *db_path, *text, *vector, *space, *model;
 static uint64_t k = 10;
 static uint64_t ef, nprobe, timeout_ms;
 static unsigned mode, fusion;
-static double lexical_weight, oversampling;
+static double lexical_weight, oversampling, recall;
 static double min_score = NAN; /* not given */
 static bool exact, json, info, with_vectors;
 
@@ -40,6 +40,7 @@ static const struct crn_cli_option query_options[] = {
 static const struct crn_cli_option effort_options[] = {
     CRN_CLI_OPTION_FLAG("exact", exact, "compare with every pattern, at full precision"),
     CRN_CLI_OPTION_COUNT("ef", "N", 1, UINT32_MAX, ef, "candidates a graph index keeps"),
+    CRN_CLI_OPTION_NUMBER("recall", "X", recall, "share of the true results wanted of a graph index, instead of --ef"),
     CRN_CLI_OPTION_COUNT("nprobe", "N", 1, UINT32_MAX, nprobe, "lists an inverted-file index visits"),
     CRN_CLI_OPTION_NUMBER("oversampling", "X", oversampling,
                           "candidates rescored for each of k, with quantization"),
@@ -86,6 +87,7 @@ static cairn_status make_query(struct crn_cli_arena *arena, cairn_query *query, 
         .exact = exact,
         .ef = (uint32_t)ef,
         .nprobe = (uint32_t)nprobe,
+        .recall = recall,
         .oversampling = oversampling,
         .timeout_ms = (uint32_t)timeout_ms,
         .with_pattern = true,

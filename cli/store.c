@@ -41,7 +41,7 @@ static const struct crn_cli_option settings_options[] = {
                           "how vectors compare (default: cosine)"),
     CRN_CLI_OPTION_CHOICE("quantization", "none|scalar|f16|binary|product|scalar4", settings.quantization,
                           "what a search scans (default: none)"),
-    CRN_CLI_OPTION_TEXT("index", "KIND", settings.index, "auto, flat or faiss:FACTORY (default: auto)"),
+    CRN_CLI_OPTION_TEXT("index", "KIND", settings.index, "auto, flat, graph or faiss:FACTORY (default: auto)"),
     CRN_CLI_OPTION_TEXT("model", "NAME", settings.model, "the embedding model that makes the vectors"),
     CRN_CLI_OPTION_FLAG("lexical", settings.lexical, "keep a full-text index over the texts"),
     {0},

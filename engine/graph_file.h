@@ -12,6 +12,8 @@ struct crn_graph_opened {
     struct crn_graph_calibration calibration;
     const uint32_t *positions; /* [graph.count] */
     void *frame_memory;
+    void *copy; /* of the rows, or NULL */
+    size_t copy_bytes;
     struct crn_derived *file;
 };
 

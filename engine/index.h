@@ -17,6 +17,7 @@ struct crn_index_rows {
     size_t count;
     uint32_t dim;
     enum crn_op op; /* DOT, L2 or L1 */
+    bool copy; /* the index shall copy what it searches into memory of its own */
     struct crn_derived *file; /* where the vectors lie and are verified before use; NULL: they are verified, or in memory */
 };
 

@@ -218,7 +218,7 @@ static cairn_status search(const struct crn_index *constant, const struct crn_in
 
 static size_t memory_bytes(const struct crn_index *index)
 {
-    return sizeof *index + crn_graph_frame_bytes(index->rows.dim);
+    return sizeof *index + crn_graph_frame_bytes(index->rows.dim) + index->opened.copy_bytes;
 }
 
 const struct crn_index_ops crn_index_graph = {

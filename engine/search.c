@@ -22,6 +22,9 @@ static cairn_status check_ranges(const cairn_query *query, cairn_error *err)
     if (!(query->lexical_weight >= 0 && query->lexical_weight <= 1)) {
         return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "lexical_weight %g is not between 0 and 1", query->lexical_weight);
     }
+    if (!(query->recall >= 0 && query->recall <= 1)) {
+        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "recall %g is not between 0 and 1", query->recall);
+    }
     if (!(query->oversampling >= 0 && query->oversampling <= 1e6)) {
         return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "oversampling %g is not between 0 and 1000000", query->oversampling);
     }

@@ -143,6 +143,7 @@ static void attach_index(struct crn_segment *segment, const struct crn_segment_c
 
     segment->op = context->op;
     segment->log = context->log;
+    segment->copy = context->copy;
     segment->open_cost = context->patient ? OPEN_COST_PATIENT : OPEN_COST;
     if (segment->entry.index_file[0] == '\0') return;
     /* The file's kind names its backend, so that an "auto" space can change its default and still open old files. */
@@ -271,7 +272,8 @@ cairn_status crn_segment_id(const struct crn_segment *segment, uint32_t position
 static void open_index(struct crn_segment *segment)
 {
     const struct crn_index_rows rows = {
-        .vectors = segment->vectors, .count = segment->count, .dim = segment->dim, .op = segment->op, .file = segment->file};
+        .vectors = segment->vectors, .count = segment->count, .dim = segment->dim, .op = segment->op,
+        .copy = segment->copy, .file = segment->file};
     struct crn_index *index = NULL;
     cairn_status status = CAIRN_OK;
     cairn_error err;
@@ -306,7 +308,7 @@ struct crn_index *crn_segment_index(struct crn_segment *segment, uint64_t about_
     if (index != NULL) return index;
     const uint64_t scanned =
         atomic_fetch_add_explicit(&segment->scanned_bytes, about_to_scan, memory_order_relaxed) + about_to_scan;
-    const bool costly = !segment->index_ops->opens_at_once;
+    const bool costly = !segment->index_ops->opens_at_once || segment->copy;
     if (costly && scanned < segment->open_cost * crn_derived_size(segment->index_file)) return NULL;
     /* One thread opens; the others go on scanning meanwhile. */
     if (pthread_mutex_trylock(&segment->index_mutex) != 0) return NULL;

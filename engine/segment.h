@@ -50,6 +50,7 @@ struct crn_segment {
     _Atomic(struct crn_index *) index;
     _Atomic uint64_t scanned_bytes;
     _Atomic bool index_failed;
+    bool copy; /* the index is copied into memory of its own */
     pthread_mutex_t index_mutex; /* guards opening */
 };
 
@@ -59,6 +60,7 @@ struct crn_segment_context { /* what a segment file must agree with */
     const struct crn_space *space; /* lives as long as the segment */
     enum crn_op op;
     const struct crn_log *log;
+    bool copy;    /* indexes are copied into memory of their own */
     bool patient; /* somebody else opens indexes (crn_segment_open_index): searches do it only after scanning very much */
 };
 

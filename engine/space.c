@@ -40,6 +40,7 @@ void crn_live_space_init(struct crn_live_space *space, struct cairn_collection *
     space->context.op = space->op;
     space->context.log = &collection->db->log;
     const bool background = !collection->db->options.no_background && !collection->db->options.read_only;
+    space->context.copy = collection->db->options.index_memory == CAIRN_INDEX_COPIED;
     space->context.patient = background;
     pthread_mutex_init(&space->view_mutex, NULL);
     pthread_mutex_init(&space->apply_mutex, NULL);

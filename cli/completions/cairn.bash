@@ -44,7 +44,7 @@ _cairn() {
             esac
             ;;
         "search")
-            options="--help --text --vector --k --mode --fusion --lexical-weight --min-score --space --model --domain --agent --type --filter --min-confidence --exact --ef --nprobe --oversampling --timeout-ms --json --info --vectors --collection --embed"
+            options="--help --text --vector --k --mode --fusion --lexical-weight --min-score --space --model --domain --agent --type --filter --min-confidence --exact --ef --recall --nprobe --oversampling --timeout-ms --json --info --vectors --collection --embed"
             case "$before" in
                 --mode) words="auto vector lexical hybrid" ;;
                 --fusion) words="rrf weighted" ;;
@@ -145,7 +145,7 @@ _cairn() {
             esac
             ;;
         "bench")
-            options="--help --data --queries --truth --cache --generate --rows --lid --seed --dim --metric --quantization --index --model --lexical --k --ef --nprobe --oversampling --threads --repeat --seconds --filter-selectivity --filter-kind --mixed --churn --json --plot --compare --dir --keep --progress"
+            options="--help --data --queries --truth --cache --generate --rows --lid --seed --dim --metric --quantization --index --model --lexical --k --ef --nprobe --copied --oversampling --threads --repeat --seconds --filter-selectivity --filter-kind --mixed --churn --json --plot --compare --dir --keep --progress"
             case "$before" in
                 --generate) words="clustered gaussian" ;;
                 --metric) words="cosine l2 dot manhattan" ;;

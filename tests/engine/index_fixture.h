@@ -10,6 +10,11 @@
 
 #include <math.h>
 
+#ifndef INDEX_OPS
+#define INDEX_OPS crn_index_faiss
+#define INDEX_KIND "faiss"
+#endif
+
 #define CLUSTERS 40
 #define INTRINSIC 8 /* dimensions in which a cluster extends */
 #define DIM_MAX 64
@@ -26,7 +31,7 @@
 #define LEAKS_END (void)0
 #endif
 
-static const struct crn_derived_header index_header = {.kind = "faiss", .uuid = {7}, .space = 3, .sequence = 9};
+static const struct crn_derived_header index_header = {.kind = INDEX_KIND, .uuid = {7}, .space = 3, .sequence = 9};
 
 /* count rows of unit length, and QUERIES more of the same kind behind them. */
 static inline float *rows_create(struct crn_rng *rng, size_t count, uint32_t dim)
@@ -58,7 +63,7 @@ static inline cairn_status index_build(const char *folder, const char *spec, con
     cairn_status status = crn_derived_create(folder, "index", &index_header, &writer, err);
 
     if (status != CAIRN_OK) return status;
-    status = crn_index_faiss.build(spec, rows, threads, cancelled, ctx, writer, err);
+    status = INDEX_OPS.build(spec, rows, threads, cancelled, ctx, writer, err);
     if (status == CAIRN_OK) return crn_derived_commit(writer, err);
     crn_derived_abort(writer);
     return status;
@@ -75,14 +80,14 @@ static inline cairn_status index_open(const char *folder, const struct crn_index
     cairn_status status = crn_derived_open(folder, "index", &index_header, &out->file, err);
 
     if (status != CAIRN_OK) return status;
-    status = crn_index_faiss.open("", rows, out->file, &out->index, err);
+    status = INDEX_OPS.open("", rows, out->file, &out->index, err);
     if (status != CAIRN_OK) crn_derived_close(out->file);
     return status;
 }
 
 static inline void index_close(struct opened *opened)
 {
-    crn_index_faiss.close(opened->index);
+    INDEX_OPS.close(opened->index);
     crn_derived_close(opened->file);
 }
 
@@ -107,7 +112,7 @@ static inline struct crn_topk index_search(const struct crn_index *index, const 
     cairn_error err;
 
     crn_topk_init(&top, hits, query->k);
-    assert_status(crn_index_faiss.search(index, query, &top, &err), CAIRN_OK, &err);
+    assert_status(INDEX_OPS.search(index, query, &top, &err), CAIRN_OK, &err);
     crn_topk_sort(&top);
     for (size_t i = 0; i < top.count; i++) {
         const uint32_t position = (uint32_t)hits[i].label;
