@@ -142,7 +142,7 @@ static cairn_status take_kills(struct plan *plan, uint32_t part_end, cairn_error
         bare->parts[i].live_count = bare->parts[i].segment->count;
         most += bare->parts[i].segment->count - plan->view->parts[i].live_count;
     }
-    cairn_status status = crn_view_mask_parts(bare, NULL, err);
+    cairn_status status = crn_view_mask_parts(bare, err);
     plan->kills = crn_mem_array(most, sizeof *plan->kills);
     if (status == CAIRN_OK && plan->kills == NULL) status = crn_error_no_memory(err, most * sizeof *plan->kills);
     for (uint32_t i = 0; status == CAIRN_OK && i < part_end; i++) {
@@ -207,21 +207,6 @@ static cairn_status flush_view(struct crn_live_space *space, const struct crn_vi
     return status;
 }
 
-/* What is written from now on goes to another tail, so that this one can be dropped as a whole. */
-static cairn_status flush_sealed(struct crn_live_space *space, struct crn_view **view, cairn_error *err)
-{
-    struct crn_view *sealed = crn_live_space_seal(space);
-
-    /* Forgotten or loaded anew in between: the view at hand is flushed as well. */
-    if (sealed != NULL && !crn_view_is_behind(sealed)) {
-        crn_view_release(*view);
-        *view = sealed;
-    } else {
-        crn_view_release(sealed);
-    }
-    return flush_view(space, *view, err);
-}
-
 cairn_status crn_compact_flush(struct crn_live_space *space, uint32_t least, cairn_error *err)
 {
     struct crn_store *store = space->collection->db->store;
@@ -232,7 +217,7 @@ cairn_status crn_compact_flush(struct crn_live_space *space, uint32_t least, cai
     cairn_status status = crn_live_space_settle(space, &view, err);
     if (status == CAIRN_OK) {
         const uint32_t rows = crn_view_tail_rows(view);
-        if (rows >= least && rows != 0) status = flush_sealed(space, &view, err);
+        if (rows >= least && rows != 0) status = flush_view(space, view, err);
         crn_view_release(view);
     }
     crn_store_unlock(store, CRN_LOCK_SEGMENTS);
@@ -305,7 +290,12 @@ static cairn_status merge_once(struct crn_live_space *space, bool all, bool *out
     struct plan plan = {0};
 
     CRN_TRY(crn_live_space_settle(space, &view, err));
-    const uint32_t begin = choose_run(view, all);
+    uint32_t begin = choose_run(view, all);
+    if (begin != view->part_count) {
+        crn_view_release(view);
+        CRN_TRY(crn_live_space_load(space, &view, err));
+        begin = choose_run(view, all);
+    }
     cairn_status status = CAIRN_OK;
     *out_done = begin == view->part_count;
     if (!*out_done) {

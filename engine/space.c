@@ -67,11 +67,11 @@ struct crn_view *crn_live_space_peek(struct crn_live_space *space)
 
 void crn_space_publish(struct crn_live_space *space, struct crn_view *view)
 {
+    if (view != NULL) crn_store_announce(space->collection->db->store, view->sequence);
     pthread_mutex_lock(&space->view_mutex);
     struct crn_view *old = space->view;
     space->view = view;
     pthread_mutex_unlock(&space->view_mutex);
-    if (view == NULL) space->layout++;
     crn_view_release(old);
 }
 
@@ -113,6 +113,13 @@ static cairn_status expire_row(void *ctx, uint32_t local)
     return crn_space_change(walk->space, walk->view, &gone, NULL, walk->err);
 }
 
+cairn_status crn_space_expire(struct crn_live_space *space, struct crn_view *view, struct crn_reader *reader, int64_t now_ms,
+                              cairn_error *err)
+{
+    struct expiry_walk walk = {.space = space, .view = view, .err = err};
+    return crn_read_expired(reader, space->collection->id, now_ms, expire_row, &walk, &view->next_expiry_ms, err);
+}
+
 /* One step with one snapshot. */
 static cairn_status follow_once(struct crn_live_space *space, struct crn_reader *reader, cairn_error *err)
 {
@@ -136,13 +143,10 @@ static cairn_status follow_once(struct crn_live_space *space, struct crn_reader 
         }
     }
     if (status == CAIRN_CONFLICT) {
-        space->layout++;
-        status = crn_space_load(space, reader, catalog, &view, err);
+        status = crn_space_load(space, space->view, reader, catalog, &view, err);
     }
     if (status != CAIRN_OK) goto failed;
-    struct expiry_walk expiry = {.space = space, .view = view, .err = err};
-    status = crn_read_expired(reader, space->collection->id, now_ms, expire_row, &expiry,
-                              &view->next_expiry_ms, err);
+    status = crn_space_expire(space, view, reader, now_ms, err);
     if (status != CAIRN_OK) goto failed;
     crn_space_publish(space, view);
     return CAIRN_OK;

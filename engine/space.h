@@ -33,9 +33,7 @@ struct crn_live_space {
     pthread_mutex_t view_mutex; /* guards view */
     struct crn_view *view;      /* NULL until first needed */
 
-    pthread_mutex_t apply_mutex; /* guards appending to tails, replacing the view, touched, layout */
-    roaring_bitmap_t *touched;   /* locals changed since a regrouping began; NULL: none is going on */
-    uint64_t layout;             /* changes when a view is not made of the one before it */
+    pthread_mutex_t apply_mutex; /* guards appending to tails, replacing the view */
     _Atomic bool searched;       /* a hint that the view is worth being kept ready */
 
     pthread_mutex_t regroup_mutex; /* guards retired */
@@ -63,9 +61,13 @@ cairn_status crn_live_space_follow(struct crn_live_space *space, struct crn_view
 cairn_status crn_live_space_settle(struct crn_live_space *space, struct crn_view **out_view,
                                    cairn_error *err);
 
-/* Lets rows go to a new tail from now on, so that the ones before can be dropped as a whole once they are
- * written out. Gives the view as it is then, or NULL when there is none. */
-struct crn_view *crn_live_space_seal(struct crn_live_space *space);
+/*
+ * A view made anew of the list of segments and the log behind them, which is not the space's. In it, a row of a segment is dead only if
+ * newer segments say so or the log does. In the space's own view it may also be dead because the same row stands in a tail: who
+ * follows the log in larger steps than another process writes segments, holds rows that those have too. So what is
+ * merged is chosen by this one.
+ */
+cairn_status crn_live_space_load(struct crn_live_space *space, struct crn_view **out_view, cairn_error *err);
 
 /* What maintenance does for searches: follows a switch, opens the indexes of segments that are scanned,
  * frees what was dropped. */

@@ -15,7 +15,6 @@ cairn_status crn_space_change(struct crn_live_space *space, struct crn_view *vie
 {
     struct crn_view_tail *last = &view->tails[view->tail_count - 1];
 
-    if (space->touched != NULL) roaring_bitmap_add(space->touched, change->local);
     CRN_TRY(crn_view_kill_local(view, change->local, err));
     CRN_TRY(crn_view_kill_in_tails(view, change->local, err));
     if (change->vector == NULL) return CAIRN_OK;
@@ -173,46 +172,34 @@ cairn_status crn_space_follow_log(struct crn_live_space *space, struct crn_view 
 
 /* ---- loading ---- */
 
-/* The segment of the entry, from the view at hand where it is open. What that view knows of it, it knows
- * for good: rows only die. */
-static cairn_status take_part(struct crn_live_space *space, const struct crn_segment_entry *entry,
-                              struct crn_view_part *part, bool *out_known, cairn_error *err)
+/* The segment of the entry, from the view at hand where it is open. Not what that view says of its rows: a row may be dead there
+ * because it stands in a tail, which a new view has not. */
+static cairn_status take_segment(struct crn_live_space *space, const struct crn_view *at_hand,
+                                 const struct crn_segment_entry *entry, struct crn_segment **out_segment, cairn_error *err)
 {
-    const struct crn_view *at_hand = space->view;
-
     for (uint32_t i = 0; at_hand != NULL && i < at_hand->part_count; i++) {
-        const struct crn_view_part *old = &at_hand->parts[i];
-        if (strcmp(old->segment->entry.file, entry->file) != 0) continue;
-        *out_known = true;
-        if (strcmp(old->segment->entry.index_file, entry->index_file) == 0) {
-            crn_segment_retain(old->segment);
-            part->segment = old->segment;
-        } else {
-            CRN_TRY(crn_segment_reopen(&space->context, old->segment, entry, &part->segment, err));
+        struct crn_segment *old = at_hand->parts[i].segment;
+        if (strcmp(old->entry.file, entry->file) != 0) continue;
+        if (strcmp(old->entry.index_file, entry->index_file) != 0) {
+            return crn_segment_reopen(&space->context, old, entry, out_segment, err);
         }
-        part->live = crn_bits_retain(old->live);
-        part->live_count = old->live_count;
+        crn_segment_retain(old);
+        *out_segment = old;
         return CAIRN_OK;
     }
-    *out_known = false;
-    CRN_TRY(crn_segment_open(&space->context, entry, &part->segment, err));
-    part->live_count = part->segment->count;
-    return CAIRN_OK;
+    return crn_segment_open(&space->context, entry, out_segment, err);
 }
 
-static cairn_status open_parts(struct crn_live_space *space, struct crn_view *view,
+static cairn_status open_parts(struct crn_live_space *space, const struct crn_view *at_hand, struct crn_view *view,
                                const struct crn_segment_entry *entries, cairn_error *err)
 {
-    bool *known = crn_mem_calloc(view->part_count, sizeof *known);
-    cairn_status status = known == NULL ? crn_error_no_memory(err, view->part_count) : CAIRN_OK;
-
-    for (uint32_t i = 0; status == CAIRN_OK && i < view->part_count; i++) {
-        status = take_part(space, &entries[i], &view->parts[i], &known[i], err);
+    for (uint32_t i = 0; i < view->part_count; i++) {
+        struct crn_view_part *part = &view->parts[i];
+        CRN_TRY(take_segment(space, at_hand, &entries[i], &part->segment, err));
+        part->live_count = part->segment->count;
         view->covered = entries[i].sequence;
     }
-    if (status == CAIRN_OK) status = crn_view_mask_parts(view, known, err);
-    crn_mem_free(known);
-    return status;
+    return crn_view_mask_parts(view, err);
 }
 
 void crn_space_forget_unopened(struct crn_view *view)
@@ -222,7 +209,7 @@ void crn_space_forget_unopened(struct crn_view *view)
     view->part_count = opened;
 }
 
-cairn_status crn_space_load(struct crn_live_space *space, struct crn_reader *reader,
+cairn_status crn_space_load(struct crn_live_space *space, const struct crn_view *at_hand, struct crn_reader *reader,
                             const struct crn_catalog *catalog, struct crn_view **out_view, cairn_error *err)
 {
     struct crn_segment_entry *entries = NULL;
@@ -236,7 +223,7 @@ cairn_status crn_space_load(struct crn_live_space *space, struct crn_reader *rea
     if (status == CAIRN_OK) status = crn_view_add_tail(view, space->info->dim, err);
     if (status == CAIRN_OK) {
         view->sequence = view->listed = sequence;
-        status = open_parts(space, view, entries, err);
+        status = open_parts(space, at_hand, view, entries, err);
     }
     crn_mem_free(entries);
     if (status == CAIRN_OK) {

@@ -184,30 +184,21 @@ cairn_status crn_view_kill_in_tails(struct crn_view *view, uint32_t local, cairn
     return CAIRN_OK;
 }
 
-static cairn_status mask_local(struct crn_view *view, uint32_t newer, const bool *known, uint32_t local,
-                               cairn_error *err)
+static cairn_status mask_local(struct crn_view *view, uint32_t newer, uint32_t local, cairn_error *err)
 {
     for (uint32_t i = 0; i < newer; i++) {
-        if (known != NULL && known[i] && known[newer]) continue;
         const int64_t position = crn_segment_find(view->parts[i].segment, local);
         if (position >= 0) CRN_TRY(crn_view_kill(view, i, (uint32_t)position, err));
     }
     return CAIRN_OK;
 }
 
-cairn_status crn_view_mask_parts(struct crn_view *view, const bool *known, cairn_error *err)
+cairn_status crn_view_mask_parts(struct crn_view *view, cairn_error *err)
 {
-    bool new_below = false;
-
     for (uint32_t i = 0; i < view->part_count; i++) {
         const struct crn_segment *newer = view->parts[i].segment;
-        const bool is_known = known != NULL && known[i];
-        if (is_known && !new_below) continue;
-        for (uint32_t r = 0; r < newer->count; r++)
-            CRN_TRY(mask_local(view, i, known, newer->locals[r], err));
-        for (uint32_t r = 0; r < newer->kill_count; r++)
-            CRN_TRY(mask_local(view, i, known, newer->kills[r], err));
-        new_below |= !is_known;
+        for (uint32_t r = 0; r < newer->count; r++) CRN_TRY(mask_local(view, i, newer->locals[r], err));
+        for (uint32_t r = 0; r < newer->kill_count; r++) CRN_TRY(mask_local(view, i, newer->kills[r], err));
     }
     return CAIRN_OK;
 }

@@ -90,9 +90,7 @@ cairn_status crn_view_kill_local(struct crn_view *view, uint32_t local, cairn_er
 /* Kills a local in all tails. Only for who may append to them. */
 cairn_status crn_view_kill_in_tails(struct crn_view *view, uint32_t local, cairn_error *err);
 
-/* For each part, kills the locals that newer parts hold or kill. To be called once, after a view's parts
- * are set. Two parts with `known` set have been through this together before, and their bitmaps say so.
- * NULL: none have. */
-cairn_status crn_view_mask_parts(struct crn_view *view, const bool *known, cairn_error *err);
+/* For each part, kills the locals that newer parts hold or kill. To be called once, after a view's parts are set. */
+cairn_status crn_view_mask_parts(struct crn_view *view, cairn_error *err);
 
 #endif

@@ -169,17 +169,29 @@ cairn_status crn_shared_create(struct crn_shared *shared, uint64_t sequence, cai
     pthread_mutex_lock(&shared->mutex);
     cairn_status status = create_locked(shared, sequence, err);
     pthread_mutex_unlock(&shared->mutex);
-    if (status == CAIRN_OK) crn_shared_announce(shared, sequence);
-    return status;
+    if (status != CAIRN_OK) return status;
+    /* The file may tell of commits that a power cut has undone: here, under the write lock, the database is right. */
+    struct crn_shared_page *page = atomic_load_explicit(&shared->page, memory_order_acquire);
+    if (page != NULL) atomic_store_explicit(&page->sequence, sequence, memory_order_release);
+    atomic_store_explicit(&shared->floor, sequence, memory_order_release);
+    return CAIRN_OK;
+}
+
+static void raise_to(_Atomic uint64_t *value, uint64_t least)
+{
+    uint64_t now = atomic_load_explicit(value, memory_order_relaxed);
+
+    /* Release: the commit's pages are in the WAL and its index before the number is. */
+    while (now < least && !atomic_compare_exchange_weak_explicit(value, &now, least, memory_order_release, memory_order_relaxed)) {
+    }
 }
 
 void crn_shared_announce(struct crn_shared *shared, uint64_t sequence)
 {
     struct crn_shared_page *page = atomic_load_explicit(&shared->page, memory_order_acquire);
 
-    /* Release: the commit's pages are in the WAL and its index before the number is. */
-    if (page != NULL) atomic_store_explicit(&page->sequence, sequence, memory_order_release);
-    atomic_store_explicit(&shared->floor, sequence, memory_order_release);
+    if (page != NULL) raise_to(&page->sequence, sequence);
+    raise_to(&shared->floor, sequence);
 }
 
 static uint64_t coarse_ns(void)

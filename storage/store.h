@@ -47,6 +47,10 @@ void crn_store_uuid(const struct crn_store *store, unsigned char out_uuid[16]); 
  * read-only folder, a read of the database.) A committed write is announced before it is answered. */
 uint64_t crn_store_sequence(struct crn_store *store);
 
+/* Announces a commit that this process has seen or made, before it shows it to anybody: what one search has seen, every later
+ * one in any process sees. Announcing twice, or less than is announced, does nothing. */
+void crn_store_announce(struct crn_store *store, uint64_t sequence);
+
 /* ---- catalog ---- */
 
 struct crn_space {
@@ -85,7 +89,7 @@ void crn_catalog_release(struct crn_catalog *catalog);
  * A write job. `run` is called inside the transaction, possibly on another thread and together with
  * other jobs' (group commit), each in a savepoint of its own: a job that fails leaves nothing behind and takes nobody
  * with it. It may be run again if the group has to be retried. `committed` (may be NULL) is called once after the commit is
- * durable and before it is announced or any later group runs, in commit order, still under the write lock: the place to update
+ * durable and before the group is announced or any later one runs, in commit order, still under the write lock: the place to update
  * memory (and not to write: that would wait for itself). If the commit fails, every job of the group gets the failure and
  * no `committed`; after a failed sync a power cut may still find such a job in the file, as after a lost answer.
  */

@@ -364,6 +364,11 @@ void crn_store_uuid(const struct crn_store *store, unsigned char out_uuid[16])
     memcpy(out_uuid, store->uuid, 16);
 }
 
+void crn_store_announce(struct crn_store *store, uint64_t sequence)
+{
+    crn_shared_announce(&store->shared, sequence);
+}
+
 uint64_t crn_store_sequence(struct crn_store *store)
 {
     struct crn_reader *reader;

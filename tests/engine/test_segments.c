@@ -370,7 +370,7 @@ static void newer_segments_mask_older_ones(void **state)
     };
     struct crn_view *view = make_view(segments, COUNT_OF(segments));
 
-    ok(crn_view_mask_parts(view, NULL, err));
+    ok(crn_view_mask_parts(view, err));
     expect_live(view, 0, "1 4");
     expect_live(view, 1, "2 7");
     expect_live(view, 2, "9"); /* 3 came back there, and was killed by the fourth */
@@ -443,7 +443,7 @@ static void searches_merge_parts_and_tail(void **state)
     char id[CRN_ID_BYTES_MAX];
     const size_t size = crn_id_encode(CAIRN_ID_U64, NULL, 0, 15, id);
 
-    ok(crn_view_mask_parts(view, NULL, err));
+    ok(crn_view_mask_parts(view, err));
     for (uint32_t local = 15; local <= 17; local += 2) {
         fill_vector(local, DIM, vector);
         ok(crn_tail_append(view->tails[0].tail, &(struct crn_tail_row){local, vector, id, size, 1}, err));

@@ -161,6 +161,12 @@ static void check_row(struct worker *worker, const struct model_row *row)
     cairn_patterns_free(patterns);
 }
 
+static void print_finding(void *ctx, const char *message)
+{
+    (void)ctx;
+    print_error("finding: %s\n", message);
+}
+
 static _Noreturn void check_all(void)
 {
     struct worker worker = {.index = PROCESSES - 1};
@@ -170,6 +176,8 @@ static _Noreturn void check_all(void)
     open_database(&worker);
     expect_ok(&worker, "cairn_count", cairn_count(worker.collection, NULL, &counted, &err), &err);
     if (counted != (uint64_t)PROCESSES * inserts) give_up(&worker, "rows are missing at the end", NULL);
+    expect_ok(&worker, "cairn_verify", cairn_verify(worker.db, print_finding, NULL, NULL, &findings, &err), &err);
+    if (findings != 0) give_up(&worker, "cairn_verify has findings", NULL);
     for (unsigned process = 0; process < PROCESSES; process++) {
         for (uint32_t i = 0; i < inserts; i++) {
             struct model_row row;
@@ -178,8 +186,6 @@ static _Noreturn void check_all(void)
             if (i % 16 == process % 16) find_row(&worker, &row, "at the end");
         }
     }
-    expect_ok(&worker, "cairn_verify", cairn_verify(worker.db, NULL, NULL, NULL, &findings, &err), &err);
-    if (findings != 0) give_up(&worker, "cairn_verify has findings", NULL);
     close_database(&worker);
     _exit(0);
 }
