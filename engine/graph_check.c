@@ -30,24 +30,27 @@ static cairn_status check_head(const struct subject *subject, cairn_error *err)
 
     memcpy(&head, subject->row + subject->layout->head, sizeof head);
     if (!(head.scale > 0 && isfinite(head.scale))) {
-        return crn_error_set(err, CAIRN_CORRUPT, "%s %u of the graph has the scale %g", subject->what, subject->number,
-                             (double)head.scale);
+        return crn_error_set(err, CAIRN_CORRUPT, "%s %u of the graph has the scale %g", subject->what,
+                             subject->number, (double)head.scale);
     }
     if (!isfinite(head.weight)) {
-        return crn_error_set(err, CAIRN_CORRUPT, "%s %u of the graph has the weight %g", subject->what, subject->number,
-                             (double)head.weight);
+        return crn_error_set(err, CAIRN_CORRUPT, "%s %u of the graph has the weight %g", subject->what,
+                             subject->number, (double)head.weight);
     }
-    if (!(head.factor_scale > 0 && isfinite(head.factor_scale)) || frexpf(head.factor_scale, &exponent) != 0.5f) {
-        return crn_error_set(err, CAIRN_CORRUPT, "%s %u of the graph has the factor scale %g, which is no power of two",
+    if (!(head.factor_scale > 0 && isfinite(head.factor_scale)) ||
+        frexpf(head.factor_scale, &exponent) != 0.5f) {
+        return crn_error_set(err, CAIRN_CORRUPT,
+                             "%s %u of the graph has the factor scale %g, which is no power of two",
                              subject->what, subject->number, (double)head.factor_scale);
     }
     if (head.lock != 0) {
-        return crn_error_set(err, CAIRN_CORRUPT, "%s %u of the graph is locked: %#x", subject->what, subject->number, head.lock);
+        return crn_error_set(err, CAIRN_CORRUPT, "%s %u of the graph is locked: %#x", subject->what,
+                             subject->number, head.lock);
     }
     const uint8_t *zero = memchr(subject->row, 0, subject->layout->dims);
     if (zero != NULL) {
-        return crn_error_set(err, CAIRN_CORRUPT, "%s %u of the graph has the code 0 in dimension %zu", subject->what,
-                             subject->number, (size_t)(zero - subject->row));
+        return crn_error_set(err, CAIRN_CORRUPT, "%s %u of the graph has the code 0 in dimension %zu",
+                             subject->what, subject->number, (size_t)(zero - subject->row));
     }
     return CAIRN_OK;
 }
@@ -59,36 +62,40 @@ static cairn_status check_empty(const struct subject *subject, uint32_t slot, ca
     const float a = factor(subject->row + subject->layout->a + slot * 2);
 
     if (id != CRN_GRAPH_NO_NODE) {
-        return crn_error_set(err, CAIRN_CORRUPT, "%s %u of the graph names node %u in slot %u, behind an empty one", subject->what,
-                             subject->number, id, slot);
+        return crn_error_set(err, CAIRN_CORRUPT,
+                             "%s %u of the graph names node %u in slot %u, behind an empty one",
+                             subject->what, subject->number, id, slot);
     }
     if (a != INFINITY) {
-        return crn_error_set(err, CAIRN_CORRUPT, "%s %u of the graph has the factor %g in the empty slot %u", subject->what,
-                             subject->number, (double)a, slot);
+        return crn_error_set(err, CAIRN_CORRUPT, "%s %u of the graph has the factor %g in the empty slot %u",
+                             subject->what, subject->number, (double)a, slot);
     }
     return CAIRN_OK;
 }
 
-static cairn_status check_used(const struct subject *subject, uint32_t slot, const uint32_t *before, cairn_error *err)
+static cairn_status check_used(const struct subject *subject, uint32_t slot, const uint32_t *before,
+                               cairn_error *err)
 {
     const uint32_t id = crn_graph_id(subject->layout, subject->row, slot);
-    const float a = factor(subject->row + subject->layout->a + slot * 2), b = factor(subject->row + subject->layout->b + slot * 2);
+    const float a = factor(subject->row + subject->layout->a + slot * 2),
+                b = factor(subject->row + subject->layout->b + slot * 2);
 
     if (id >= subject->count) {
-        return crn_error_set(err, CAIRN_CORRUPT, "%s %u of the graph names node %u of %u in slot %u", subject->what,
-                             subject->number, id, subject->count, slot);
+        return crn_error_set(err, CAIRN_CORRUPT, "%s %u of the graph names node %u of %u in slot %u",
+                             subject->what, subject->number, id, subject->count, slot);
     }
     if (id == subject->self) {
-        return crn_error_set(err, CAIRN_CORRUPT, "%s %u of the graph names itself in slot %u", subject->what, subject->number, slot);
+        return crn_error_set(err, CAIRN_CORRUPT, "%s %u of the graph names itself in slot %u", subject->what,
+                             subject->number, slot);
     }
     for (uint32_t v = 0; v < slot; v++) {
         if (before[v] != id) continue;
-        return crn_error_set(err, CAIRN_CORRUPT, "%s %u of the graph names node %u twice, in slots %u and %u", subject->what,
-                             subject->number, id, v, slot);
+        return crn_error_set(err, CAIRN_CORRUPT, "%s %u of the graph names node %u twice, in slots %u and %u",
+                             subject->what, subject->number, id, v, slot);
     }
     if (!isfinite(a) || !isfinite(b)) {
-        return crn_error_set(err, CAIRN_CORRUPT, "%s %u of the graph has the factors %g and %g in slot %u", subject->what,
-                             subject->number, (double)a, (double)b, slot);
+        return crn_error_set(err, CAIRN_CORRUPT, "%s %u of the graph has the factors %g and %g in slot %u",
+                             subject->what, subject->number, (double)a, (double)b, slot);
     }
     return CAIRN_OK;
 }
@@ -97,7 +104,8 @@ static cairn_status check_slots(const struct subject *subject, uint32_t *out_use
 {
     uint32_t ids[CRN_GRAPH_DEGREE], used = 0;
 
-    while (used < CRN_GRAPH_DEGREE && (ids[used] = crn_graph_id(subject->layout, subject->row, used)) != CRN_GRAPH_NO_NODE) {
+    while (used < CRN_GRAPH_DEGREE &&
+           (ids[used] = crn_graph_id(subject->layout, subject->row, used)) != CRN_GRAPH_NO_NODE) {
         CRN_TRY(check_used(subject, used, ids, err));
         used++;
     }
@@ -117,25 +125,30 @@ static cairn_status check_shape(const struct crn_graph *graph, cairn_error *err)
     const uint32_t dims = graph->layout.dims;
 
     if (dims == 0 || dims % 64 != 0 || dims > CRN_GRAPH_DIMS_MAX || dims != graph->frame.dims) {
-        return crn_error_set(err, CAIRN_CORRUPT, "the graph's codes have %u dimensions, its frame %u", dims, graph->frame.dims);
+        return crn_error_set(err, CAIRN_CORRUPT, "the graph's codes have %u dimensions, its frame %u", dims,
+                             graph->frame.dims);
     }
     const struct crn_graph_layout layout = crn_graph_layout_of(dims);
     if (memcmp(&layout, &graph->layout, sizeof layout) != 0) {
-        return crn_error_set(err, CAIRN_CORRUPT, "the graph's rows of %u bytes are not laid out as those of %u dimensions",
+        return crn_error_set(err, CAIRN_CORRUPT,
+                             "the graph's rows of %u bytes are not laid out as those of %u dimensions",
                              graph->layout.row_bytes, dims);
     }
     if (graph->count > CRN_GRAPH_NODES_MAX) {
-        return crn_error_set(err, CAIRN_CORRUPT, "the graph has %u nodes, more than %u", graph->count, CRN_GRAPH_NODES_MAX);
+        return crn_error_set(err, CAIRN_CORRUPT, "the graph has %u nodes, more than %u", graph->count,
+                             CRN_GRAPH_NODES_MAX);
     }
     if (graph->entry_blocks > CRN_GRAPH_ENTRY_BLOCKS || (graph->entry_blocks == 0) != (graph->count == 0)) {
-        return crn_error_set(err, CAIRN_CORRUPT, "the graph of %u nodes has %u blocks of entries", graph->count, graph->entry_blocks);
+        return crn_error_set(err, CAIRN_CORRUPT, "the graph of %u nodes has %u blocks of entries",
+                             graph->count, graph->entry_blocks);
     }
     return CAIRN_OK;
 }
 
 cairn_status crn_graph_check(const struct crn_graph *graph, cairn_error *err)
 {
-    struct subject subject = {.layout = &graph->layout, .what = "entry block", .self = CRN_GRAPH_NO_NODE, .count = graph->count};
+    struct subject subject = {
+        .layout = &graph->layout, .what = "entry block", .self = CRN_GRAPH_NO_NODE, .count = graph->count};
     uint32_t used;
 
     CRN_TRY(check_shape(graph, err));

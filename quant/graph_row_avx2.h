@@ -1,4 +1,5 @@
-/* Arithmetic of graph rows in AVX2, FMA and F16C, for inlining into the search loop. Formulas: graph_row.h. */
+/* Arithmetic of graph rows in AVX2, FMA and F16C, for inlining into the search loop. Formulas:
+ * graph_row.h. */
 #ifndef CRN_QUANT_GRAPH_ROW_AVX2_H
 #define CRN_QUANT_GRAPH_ROW_AVX2_H
 
@@ -40,7 +41,8 @@ static inline __m256 crn_row_absolute(__m256 v)
     return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), v);
 }
 
-/* Sums of products of signed bytes, four to a lane: |a| times b with a's sign. Two products fit 16 bits, because b has no -128. */
+/* Sums of products of signed bytes, four to a lane: |a| times b with a's sign. Two products fit 16 bits,
+ * because b has no -128. */
 static inline __m256i crn_row_products(__m256i sum, __m256i a, __m256i a_size, __m256i b)
 {
     const __m256i pairs = _mm256_maddubs_epi16(a_size, _mm256_sign_epi8(b, a));
@@ -48,7 +50,8 @@ static inline __m256i crn_row_products(__m256i sum, __m256i a, __m256i a_size, _
 }
 
 /* d(c) of a row's own node. The sums are integers below 2^24: exact as floats. */
-static inline float crn_row_distance(const struct crn_graph_layout *layout, const struct crn_graph_query *query, const uint8_t *row)
+static inline float crn_row_distance(const struct crn_graph_layout *layout,
+                                     const struct crn_graph_query *query, const uint8_t *row)
 {
     const __m256i top = _mm256_set1_epi8((char)128);
     __m256i hi = _mm256_setzero_si256(), lo = hi;
@@ -61,7 +64,8 @@ static inline float crn_row_distance(const struct crn_graph_layout *layout, cons
         hi = crn_row_products(hi, code, size, crn_row_load(query->hi + j));
         lo = crn_row_products(lo, code, size, crn_row_load(query->lo + j));
     }
-    const float sum = query->hi_scale * (float)crn_row_add_up(hi) + query->lo_scale * (float)crn_row_add_up(lo);
+    const float sum =
+        query->hi_scale * (float)crn_row_add_up(hi) + query->lo_scale * (float)crn_row_add_up(lo);
     return query->constant + weight - 2 * scale * sum;
 }
 
@@ -76,10 +80,12 @@ static inline __m256i crn_row_join(__m256i all, __m256i odd)
 }
 
 /*
- * Table sums of 32 codes, as 16-bit numbers: slots 0..15, then 16..31. Sums of even bytes (with what odd ones carry into them) and
- * of odd bytes are kept apart; the carry is taken off at the end, so that no widening is needed inside.
+ * Table sums of 32 codes, as 16-bit numbers: slots 0..15, then 16..31. Sums of even bytes (with what odd ones
+ * carry into them) and of odd bytes are kept apart; the carry is taken off at the end, so that no widening is
+ * needed inside.
  */
-static inline void crn_row_table_sums(const uint8_t *signs, const uint8_t *table, uint32_t dims, __m256i sums[2])
+static inline void crn_row_table_sums(const uint8_t *signs, const uint8_t *table, uint32_t dims,
+                                      __m256i sums[2])
 {
     const __m256i low_half = _mm256_set1_epi8(15);
     __m256i first = _mm256_setzero_si256(), first_odd = first, second = first, second_odd = first;
@@ -88,7 +94,8 @@ static inline void crn_row_table_sums(const uint8_t *signs, const uint8_t *table
     for (uint32_t j = 0; j < dims * 4; j += 32) {
         const __m256i codes = crn_row_load(signs + j), entries = crn_row_load(table + j);
         const __m256i a = _mm256_shuffle_epi8(entries, _mm256_and_si256(codes, low_half));
-        const __m256i b = _mm256_shuffle_epi8(entries, _mm256_and_si256(_mm256_srli_epi16(codes, 4), low_half));
+        const __m256i b =
+            _mm256_shuffle_epi8(entries, _mm256_and_si256(_mm256_srli_epi16(codes, 4), low_half));
         first = _mm256_add_epi16(first, a);
         first_odd = _mm256_add_epi16(first_odd, _mm256_srli_epi16(a, 8));
         second = _mm256_add_epi16(second, b);
@@ -99,32 +106,41 @@ static inline void crn_row_table_sums(const uint8_t *signs, const uint8_t *table
 }
 
 /* The estimates of slots 8 part .. 8 part + 7. */
-static inline __m256 crn_row_part(const struct crn_graph_layout *layout, const struct crn_graph_query *query, const uint8_t *row,
-                                  __m128i sums, uint32_t part, float distance, float factor_scale)
+static inline __m256 crn_row_part(const struct crn_graph_layout *layout, const struct crn_graph_query *query,
+                                  const uint8_t *row, __m128i sums, uint32_t part, float distance,
+                                  float factor_scale)
 {
-    const __m256 signs = _mm256_fmadd_ps(_mm256_cvtepi32_ps(_mm256_cvtepu16_epi32(sums)), _mm256_set1_ps(query->table_scale),
-                                         _mm256_set1_ps(query->table_offset));
-    const __m256 a = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(row + layout->a + 16 * part)));
-    const __m256 b = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(row + layout->b + 16 * part)));
-    return _mm256_fmadd_ps(_mm256_fmadd_ps(signs, b, a), _mm256_set1_ps(factor_scale), _mm256_set1_ps(distance));
+    const __m256 signs =
+        _mm256_fmadd_ps(_mm256_cvtepi32_ps(_mm256_cvtepu16_epi32(sums)), _mm256_set1_ps(query->table_scale),
+                        _mm256_set1_ps(query->table_offset));
+    const __m256 a =
+        _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(row + layout->a + 16 * part)));
+    const __m256 b =
+        _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(row + layout->b + 16 * part)));
+    return _mm256_fmadd_ps(_mm256_fmadd_ps(signs, b, a), _mm256_set1_ps(factor_scale),
+                           _mm256_set1_ps(distance));
 }
 
 /* The neighbours whose estimate is below `limit`: how many, their distances and numbers ([32] each). */
-static inline unsigned crn_row_neighbours(const struct crn_graph_layout *layout, const struct crn_graph_query *query,
-                                          const uint8_t *row, float distance, float limit, float *distances, uint32_t *ids)
+static inline unsigned crn_row_neighbours(const struct crn_graph_layout *layout,
+                                          const struct crn_graph_query *query, const uint8_t *row,
+                                          float distance, float limit, float *distances, uint32_t *ids)
 {
     float estimates[CRN_GRAPH_DEGREE], factor_scale;
     uint32_t near = 0;
     unsigned count = 0;
     __m256i sums[2];
 
-    memcpy(&factor_scale, row + layout->head + offsetof(struct crn_graph_head, factor_scale), sizeof factor_scale);
+    memcpy(&factor_scale, row + layout->head + offsetof(struct crn_graph_head, factor_scale),
+           sizeof factor_scale);
     crn_row_table_sums(row + layout->signs, query->table, layout->dims, sums);
     for (uint32_t part = 0; part < 4; part++) {
-        const __m128i mine = part % 2 ? _mm256_extracti128_si256(sums[part / 2], 1) : _mm256_castsi256_si128(sums[part / 2]);
+        const __m128i mine =
+            part % 2 ? _mm256_extracti128_si256(sums[part / 2], 1) : _mm256_castsi256_si128(sums[part / 2]);
         const __m256 found = crn_row_part(layout, query, row, mine, part, distance, factor_scale);
         _mm256_storeu_ps(estimates + 8 * part, found);
-        near |= (uint32_t)_mm256_movemask_ps(_mm256_cmp_ps(found, _mm256_set1_ps(limit), _CMP_LT_OQ)) << (8 * part);
+        near |= (uint32_t)_mm256_movemask_ps(_mm256_cmp_ps(found, _mm256_set1_ps(limit), _CMP_LT_OQ))
+                << (8 * part);
     }
     for (; near != 0; near &= near - 1) {
         const uint32_t slot = (uint32_t)__builtin_ctz(near);
@@ -178,7 +194,8 @@ static inline __m256 crn_row_groups(const __m256 v[4])
     return _mm256_hadd_ps(_mm256_hadd_ps(v[0], v[1]), _mm256_hadd_ps(v[2], v[3]));
 }
 
-/* Entry e of a group is the sum of those of its four dimensions that are bits of e, less the group's least sum. */
+/* Entry e of a group is the sum of those of its four dimensions that are bits of e, less the group's least
+ * sum. */
 static inline void crn_row_table_group(const float *z, __m256 inverse, uint8_t *entries)
 {
     const __m256 odd = _mm256_castsi256_ps(_mm256_setr_epi32(0, -1, 0, -1, 0, -1, 0, -1));
@@ -191,7 +208,8 @@ static inline void crn_row_table_group(const float *z, __m256 inverse, uint8_t *
     const __m256 z1 = _mm256_blend_ps(_mm256_setzero_ps(), _mm256_set1_ps(z[1]), 0xcc);
     const __m256 z2 = _mm256_blend_ps(_mm256_setzero_ps(), _mm256_set1_ps(z[2]), 0xf0);
     const __m256 two = _mm256_add_ps(z0, z1), four = _mm256_add_ps(z2, _mm256_set1_ps(z[3]));
-    const __m256 a = _mm256_sub_ps(_mm256_add_ps(two, z2), low), b = _mm256_sub_ps(_mm256_add_ps(two, four), low);
+    const __m256 a = _mm256_sub_ps(_mm256_add_ps(two, z2), low),
+                 b = _mm256_sub_ps(_mm256_add_ps(two, four), low);
     const __m256i words = _mm256_packs_epi32(_mm256_cvtps_epi32(_mm256_mul_ps(a, inverse)),
                                              _mm256_cvtps_epi32(_mm256_mul_ps(b, inverse)));
     const __m256i order = _mm256_permute4x64_epi64(words, 0xd8);
@@ -229,8 +247,9 @@ static inline __m256 crn_row_decode(const uint8_t *codes, __m256 scale)
 }
 
 /* Writes the residual's signs into a slot. */
-static inline struct crn_row_residual crn_row_encode(const struct crn_graph_layout *layout, uint8_t *c, uint32_t slot,
-                                                     const uint8_t *x, float c_scale, float x_scale)
+static inline struct crn_row_residual crn_row_encode(const struct crn_graph_layout *layout, uint8_t *c,
+                                                     uint32_t slot, const uint8_t *x, float c_scale,
+                                                     float x_scale)
 {
     const __m256 cs = _mm256_set1_ps(c_scale), xs = _mm256_set1_ps(x_scale), zero = _mm256_setzero_ps();
     __m256 squares = zero, absolutes = zero, along = zero, signs = zero;
@@ -238,18 +257,20 @@ static inline struct crn_row_residual crn_row_encode(const struct crn_graph_layo
     for (uint32_t j = 0; j < layout->dims; j += 16) {
         uint32_t bits = 0;
         for (uint32_t i = 0; i < 16; i += 8) {
-            const __m256 zc = crn_row_decode(c + j + i, cs), r = _mm256_sub_ps(crn_row_decode(x + j + i, xs), zc);
+            const __m256 zc = crn_row_decode(c + j + i, cs),
+                         r = _mm256_sub_ps(crn_row_decode(x + j + i, xs), zc);
             const __m256 positive = _mm256_cmp_ps(r, zero, _CMP_GT_OQ);
             squares = _mm256_fmadd_ps(r, r, squares);
             absolutes = _mm256_add_ps(absolutes, crn_row_absolute(r));
             along = _mm256_fmadd_ps(zc, r, along);
-            signs = _mm256_add_ps(signs, _mm256_xor_ps(zc, _mm256_andnot_ps(positive, _mm256_set1_ps(-0.0f))));
+            signs =
+                _mm256_add_ps(signs, _mm256_xor_ps(zc, _mm256_andnot_ps(positive, _mm256_set1_ps(-0.0f))));
             bits |= (uint32_t)_mm256_movemask_ps(positive) << i;
         }
         crn_row_put_signs(c + layout->signs + j * 4, slot, bits);
     }
-    return (struct crn_row_residual){crn_row_add_up_ps(squares), crn_row_add_up_ps(absolutes), crn_row_add_up_ps(along),
-                                     crn_row_add_up_ps(signs)};
+    return (struct crn_row_residual){crn_row_add_up_ps(squares), crn_row_add_up_ps(absolutes),
+                                     crn_row_add_up_ps(along), crn_row_add_up_ps(signs)};
 }
 
 /* The sum of (a - 128) * (b - 128), of codes that are not 0. */

@@ -4,7 +4,8 @@
 
 #include "quant/graph_row.h"
 
-/* Fetches a row into the second-level cache: a whole row does not fit beside the one being worked on in the first. */
+/* Fetches a row into the second-level cache: a whole row does not fit beside the one being worked on in the
+ * first. */
 static inline void crn_row_prefetch(const struct crn_graph_layout *layout, const uint8_t *row)
 {
     for (uint32_t j = 0; j < layout->row_bytes; j += 64) __builtin_prefetch(row + j, 0, 2);
@@ -17,7 +18,8 @@ static inline void crn_row_prefetch_code(const struct crn_graph_layout *layout, 
     __builtin_prefetch(row + layout->head, 0, 3);
 }
 
-/* Puts the signs of a group of four dimensions into a slot: byte slot % 16 of the group's line, half slot / 16. */
+/* Puts the signs of a group of four dimensions into a slot: byte slot % 16 of the group's line, half slot /
+ * 16. */
 static inline void crn_row_put_group(uint8_t *line, uint32_t slot, uint32_t bits)
 {
     const uint32_t shift = slot / 16 * 4;
@@ -32,7 +34,8 @@ static inline void crn_row_put_signs(uint8_t *signs, uint32_t slot, uint32_t bit
     for (uint32_t s = 0; s < 4; s++) crn_row_put_group(signs + s * 16, slot, bits >> (4 * s));
 }
 
-/* How many of the ascending keys[0..count) are at most `key`. No branch depends on a key: all would be guesses. */
+/* How many of the ascending keys[0..count) are at most `key`. No branch depends on a key: all would be
+ * guesses. */
 static inline uint32_t crn_pool_rank(const uint64_t *keys, uint32_t count, uint64_t key)
 {
     uint32_t low = 0;

@@ -1,4 +1,5 @@
-/* Arithmetic of graph rows in NEON as every 64-bit ARM has it, for inlining into the search loop. Formulas: graph_row.h. */
+/* Arithmetic of graph rows in NEON as every 64-bit ARM has it, for inlining into the search loop. Formulas:
+ * graph_row.h. */
 #ifndef CRN_QUANT_GRAPH_ROW_NEON_H
 #define CRN_QUANT_GRAPH_ROW_NEON_H
 
@@ -18,7 +19,8 @@ static inline int32x4_t crn_row_products(int32x4_t sum, int8x16_t a, int8x16_t b
 }
 
 /* d(c) of a row's own node. The sums are integers below 2^24: exact as floats. */
-static inline float crn_row_distance(const struct crn_graph_layout *layout, const struct crn_graph_query *query, const uint8_t *row)
+static inline float crn_row_distance(const struct crn_graph_layout *layout,
+                                     const struct crn_graph_query *query, const uint8_t *row)
 {
     int32x4_t hi = vdupq_n_s32(0), lo = hi;
     float scale, weight;
@@ -35,14 +37,16 @@ static inline float crn_row_distance(const struct crn_graph_layout *layout, cons
 }
 
 /* Table sums of 32 codes, eight slots to a vector. */
-static inline void crn_row_table_sums(const uint8_t *signs, const uint8_t *table, uint32_t dims, uint16x8_t sums[4])
+static inline void crn_row_table_sums(const uint8_t *signs, const uint8_t *table, uint32_t dims,
+                                      uint16x8_t sums[4])
 {
     const uint8x16_t low_half = vdupq_n_u8(15);
     uint16x8_t s0 = vdupq_n_u16(0), s1 = s0, s2 = s0, s3 = s0;
 
     for (uint32_t j = 0; j < dims * 4; j += 16) {
         const uint8x16_t codes = vld1q_u8(signs + j), entries = vld1q_u8(table + j);
-        const uint8x16_t a = vqtbl1q_u8(entries, vandq_u8(codes, low_half)), b = vqtbl1q_u8(entries, vshrq_n_u8(codes, 4));
+        const uint8x16_t a = vqtbl1q_u8(entries, vandq_u8(codes, low_half)),
+                         b = vqtbl1q_u8(entries, vshrq_n_u8(codes, 4));
         s0 = vaddw_u8(s0, vget_low_u8(a));
         s1 = vaddw_high_u8(s1, a);
         s2 = vaddw_u8(s2, vget_low_u8(b));
@@ -60,8 +64,9 @@ static inline float32x4_t crn_row_factors(const uint8_t *at)
 }
 
 /* The estimates of slots 4 part .. 4 part + 3. */
-static inline float32x4_t crn_row_part(const struct crn_graph_layout *layout, const struct crn_graph_query *query,
-                                       const uint8_t *row, uint16x4_t sums, uint32_t part, float distance, float factor_scale)
+static inline float32x4_t crn_row_part(const struct crn_graph_layout *layout,
+                                       const struct crn_graph_query *query, const uint8_t *row,
+                                       uint16x4_t sums, uint32_t part, float distance, float factor_scale)
 {
     const float32x4_t signs = vfmaq_f32(vdupq_n_f32(query->table_offset), vcvtq_f32_u32(vmovl_u16(sums)),
                                         vdupq_n_f32(query->table_scale));
@@ -71,8 +76,9 @@ static inline float32x4_t crn_row_part(const struct crn_graph_layout *layout, co
 }
 
 /* The neighbours whose estimate is below `limit`: how many, their distances and numbers ([32] each). */
-static inline unsigned crn_row_neighbours(const struct crn_graph_layout *layout, const struct crn_graph_query *query,
-                                          const uint8_t *row, float distance, float limit, float *distances, uint32_t *ids)
+static inline unsigned crn_row_neighbours(const struct crn_graph_layout *layout,
+                                          const struct crn_graph_query *query, const uint8_t *row,
+                                          float distance, float limit, float *distances, uint32_t *ids)
 {
     const uint32x4_t bits = {1, 2, 4, 8};
     float estimates[CRN_GRAPH_DEGREE], factor_scale;
@@ -80,7 +86,8 @@ static inline unsigned crn_row_neighbours(const struct crn_graph_layout *layout,
     unsigned count = 0;
     uint16x8_t sums[4];
 
-    memcpy(&factor_scale, row + layout->head + offsetof(struct crn_graph_head, factor_scale), sizeof factor_scale);
+    memcpy(&factor_scale, row + layout->head + offsetof(struct crn_graph_head, factor_scale),
+           sizeof factor_scale);
     crn_row_table_sums(row + layout->signs, query->table, layout->dims, sums);
     for (uint32_t part = 0; part < 8; part++) {
         const uint16x4_t mine = part % 2 ? vget_high_u16(sums[part / 2]) : vget_low_u16(sums[part / 2]);
@@ -111,7 +118,8 @@ static inline void crn_row_planes(struct crn_graph_query *query)
     float32x4_t most = vdupq_n_f32(CRN_ROW_TINY);
     int32x4_t hi_sums = vdupq_n_s32(0), lo_sums = hi_sums, hi[4], lo[4];
 
-    for (uint32_t j = 0; j < query->dims; j += 4) most = vmaxq_f32(most, vabsq_f32(vld1q_f32(query->rotated + j)));
+    for (uint32_t j = 0; j < query->dims; j += 4)
+        most = vmaxq_f32(most, vabsq_f32(vld1q_f32(query->rotated + j)));
     const float widest = vmaxvq_f32(most);
     query->hi_scale = widest / 127;
     query->lo_scale = query->hi_scale / 254;
@@ -138,7 +146,8 @@ static inline float32x4_t crn_row_groups(const float32x4_t v[4])
     return vpaddq_f32(vpaddq_f32(v[0], v[1]), vpaddq_f32(v[2], v[3]));
 }
 
-/* Entry e of a group is the sum of those of its four dimensions that are bits of e, less the group's least sum. */
+/* Entry e of a group is the sum of those of its four dimensions that are bits of e, less the group's least
+ * sum. */
 static inline void crn_row_table_group(const float *z, float inverse, uint8_t *entries)
 {
     const float32x4_t low = vminq_f32(vld1q_f32(z), vdupq_n_f32(0));
@@ -151,7 +160,8 @@ static inline void crn_row_table_group(const float *z, float inverse, uint8_t *e
         const float32x4_t sums = vsubq_f32(vaddq_f32(two, vdupq_n_f32(more[i])), least);
         words[i] = vqmovn_s32(vcvtnq_s32_f32(vmulq_n_f32(sums, inverse)));
     }
-    vst1q_u8(entries, vcombine_u8(vqmovun_s16(vcombine_s16(words[0], words[1])), vqmovun_s16(vcombine_s16(words[2], words[3]))));
+    vst1q_u8(entries, vcombine_u8(vqmovun_s16(vcombine_s16(words[0], words[1])),
+                                  vqmovun_s16(vcombine_s16(words[2], words[3]))));
 }
 
 static inline void crn_row_table(struct crn_graph_query *query)
@@ -190,8 +200,9 @@ static inline void crn_row_decode(const uint8_t *codes, float scale, float32x4_t
 }
 
 /* Writes the residual's signs into a slot. */
-static inline struct crn_row_residual crn_row_encode(const struct crn_graph_layout *layout, uint8_t *c, uint32_t slot,
-                                                     const uint8_t *x, float c_scale, float x_scale)
+static inline struct crn_row_residual crn_row_encode(const struct crn_graph_layout *layout, uint8_t *c,
+                                                     uint32_t slot, const uint8_t *x, float c_scale,
+                                                     float x_scale)
 {
     const float32x4_t zero = vdupq_n_f32(0);
     const uint32x4_t group = {1, 2, 4, 8};
@@ -207,10 +218,12 @@ static inline struct crn_row_residual crn_row_encode(const struct crn_graph_layo
             absolutes = vaddq_f32(absolutes, vabsq_f32(r));
             along = vfmaq_f32(along, zc[i], r);
             signs = vaddq_f32(signs, vbslq_f32(positive, zc[i], vnegq_f32(zc[i])));
-            crn_row_put_group(c + layout->signs + j * 4 + i * 16, slot, vaddvq_u32(vandq_u32(positive, group)));
+            crn_row_put_group(c + layout->signs + j * 4 + i * 16, slot,
+                              vaddvq_u32(vandq_u32(positive, group)));
         }
     }
-    return (struct crn_row_residual){vaddvq_f32(squares), vaddvq_f32(absolutes), vaddvq_f32(along), vaddvq_f32(signs)};
+    return (struct crn_row_residual){vaddvq_f32(squares), vaddvq_f32(absolutes), vaddvq_f32(along),
+                                     vaddvq_f32(signs)};
 }
 
 /* The sum of (a - 128) * (b - 128), of codes that are not 0. */
@@ -218,7 +231,8 @@ static inline int32_t crn_row_codes_dot(const uint8_t *a, const uint8_t *b, uint
 {
     int32x4_t sum = vdupq_n_s32(0);
 
-    for (uint32_t j = 0; j < dims; j += 16) sum = crn_row_products(sum, crn_row_signed(a + j), crn_row_signed(b + j));
+    for (uint32_t j = 0; j < dims; j += 16)
+        sum = crn_row_products(sum, crn_row_signed(a + j), crn_row_signed(b + j));
     return vaddvq_s32(sum);
 }
 

@@ -1,4 +1,5 @@
-/* A graph grown, checked and walked by a program without a test framework, for an ARM build run by an emulator (neon.sh). */
+/* A graph grown, checked and walked by a program without a test framework, for an ARM build run by an
+ * emulator (neon.sh). */
 #include "engine/graph_check.h"
 #include "tests/engine/graph_world.h"
 
@@ -16,8 +17,8 @@ static bool passes(struct world_shape shape)
     const cairn_status status = crn_graph_check(&world.growing.graph, &err);
     const double chosen = world_recall(&world, crn_graph_walk, shape.count, 64);
     const double plain = world_recall(&world, crn_graph_walk_plain, shape.count, 64);
-    printf("%u x %u, %s: %s; recall@10 %.4f, plain %.4f\n", shape.count, shape.dim, world.growing.kernels->name,
-           status == CAIRN_OK ? "sound" : err.message, chosen, plain);
+    printf("%u x %u, %s: %s; recall@10 %.4f, plain %.4f\n", shape.count, shape.dim,
+           world.growing.kernels->name, status == CAIRN_OK ? "sound" : err.message, chosen, plain);
     world_release(&world);
     return status == CAIRN_OK && chosen >= FLOOR && plain >= FLOOR;
 }

@@ -1,10 +1,11 @@
 /*
- * Vectors in clusters, a graph grown over them, and how much of the true neighbours a walk finds. Without a test framework, so that
- * it also runs cross-compiled under an emulator (graph_main.c).
+ * Vectors in clusters, a graph grown over them, and how much of the true neighbours a walk finds. Without a
+ * test framework, so that it also runs cross-compiled under an emulator (graph_main.c).
  */
 #ifndef CRN_TESTS_ENGINE_GRAPH_WORLD_H
 #define CRN_TESTS_ENGINE_GRAPH_WORLD_H
 
+#include "base/cpu.h"
 #include "base/error.h"
 #include "base/mem.h"
 #include "base/rng.h"
@@ -41,7 +42,23 @@ struct world {
     uint32_t first; /* of the round of insertions under way */
 };
 
-typedef void world_walk(const struct crn_graph *graph, struct crn_graph_scratch *scratch, const struct crn_graph_ask *ask);
+typedef void world_walk(const struct crn_graph *graph, struct crn_graph_scratch *scratch,
+                        const struct crn_graph_ask *ask);
+
+/* Those this build has; a processor may run them up to its level. */
+static const struct {
+    const char *name;
+    world_walk *walk;
+    enum crn_cpu_level level;
+} world_walks[] = {
+    {"plain", crn_graph_walk_plain, CRN_CPU_SCALAR},
+#if defined(__x86_64__)
+    {"avx2", crn_graph_walk_avx2, CRN_CPU_AVX2},
+    {"avx512", crn_graph_walk_avx512, CRN_CPU_AVX512},
+#elif defined(__aarch64__)
+    {"neon", crn_graph_walk_neon, CRN_CPU_NEON},
+#endif
+};
 
 static inline void world_need(bool there, const char *what)
 {
@@ -60,20 +77,23 @@ static inline void world_fill(struct world *world, struct crn_rng *rng)
     for (size_t i = 0; i < (size_t)centres * dim; i++) at[i] = (float)crn_rng_normal(rng);
     for (uint32_t i = 0; i < world->shape.count + world->query_count; i++) {
         const bool query = i >= world->shape.count;
-        float *row = query ? world->queries + (size_t)(i - world->shape.count) * dim : world->rows + (size_t)i * dim;
+        float *row =
+            query ? world->queries + (size_t)(i - world->shape.count) * dim : world->rows + (size_t)i * dim;
         const float *centre = at + crn_rng_below(rng, centres) * dim;
         double norm2 = 0;
         for (uint32_t j = 0; j < dim; j++) {
             row[j] = centre[j] + (float)crn_rng_normal(rng) * 0.6f;
             norm2 += (double)row[j] * row[j];
         }
-        const double length = world->shape.lengths == ONE_LENGTH ? 1 / sqrt(norm2) : exp(0.2 * crn_rng_normal(rng));
+        const double length =
+            world->shape.lengths == ONE_LENGTH ? 1 / sqrt(norm2) : exp(0.2 * crn_rng_normal(rng));
         for (uint32_t j = 0; j < dim; j++) row[j] *= (float)length;
     }
     crn_mem_free(at);
 }
 
-static inline void world_init(struct world *world, struct world_shape shape, uint32_t query_count, struct crn_rng *rng)
+static inline void world_init(struct world *world, struct world_shape shape, uint32_t query_count,
+                              struct crn_rng *rng)
 {
     const uint32_t capacity = shape.count;
 
@@ -85,7 +105,9 @@ static inline void world_init(struct world *world, struct world_shape shape, uin
     world_fill(world, rng);
     crn_graph_frame_init(&world->frame, shape.op, shape.dim, crn_rng_u64(rng), world->frame_memory);
     crn_graph_frame_fit(&world->frame, world->rows, shape.count);
-    world_need(crn_graph_growing_init(&world->growing, &world->frame, capacity, shape.effort, 1.1f, NULL) == CAIRN_OK, "growing");
+    world_need(crn_graph_growing_init(&world->growing, &world->frame, capacity, shape.effort, 1.1f, NULL) ==
+                   CAIRN_OK,
+               "growing");
     for (uint32_t w = 0; w < WORLD_WORKERS; w++) {
         world_need(crn_graph_worker_init(&world->workers[w], &world->growing, NULL) == CAIRN_OK, "worker");
     }
@@ -172,13 +194,16 @@ static inline void world_ask(const struct world *world, struct crn_graph_scratch
 }
 
 /* The share of the WORLD_K nearest of nodes 0..count-1 that are among those a walk lists. */
-static inline double world_recall(const struct world *world, world_walk *walk, uint32_t count, uint32_t effort)
+static inline double world_recall(const struct world *world, world_walk *walk, uint32_t count,
+                                  uint32_t effort)
 {
     const struct crn_graph_ask ask = {.effort = effort, .keep = effort};
     struct crn_graph_scratch scratch = {0};
     uint64_t found = 0;
 
-    world_need(crn_graph_scratch_reserve(&scratch, world->frame.dims, world->shape.count, effort, effort, NULL) == CAIRN_OK, "scratch");
+    world_need(crn_graph_scratch_reserve(&scratch, world->frame.dims, world->shape.count, effort, effort,
+                                         NULL) == CAIRN_OK,
+               "scratch");
     for (uint32_t q = 0; q < world->query_count; q++) {
         const float *query = world->queries + (size_t)q * world->shape.dim;
         struct crn_hit hits[WORLD_K];
@@ -189,7 +214,8 @@ static inline double world_recall(const struct world *world, world_walk *walk, u
         walk(&world->growing.graph, &scratch, &ask);
         /* Scored exactly, the true neighbours among the listed would all come first. */
         for (uint32_t i = 0; i < WORLD_K; i++) {
-            for (uint32_t n = 0; n < scratch.near_count; n++) found += (scratch.near[n] & CRN_GRAPH_KEY_NODE) == hits[i].label;
+            for (uint32_t n = 0; n < scratch.near_count; n++)
+                found += (scratch.near[n] & CRN_GRAPH_KEY_NODE) == hits[i].label;
         }
     }
     crn_graph_scratch_release(&scratch);

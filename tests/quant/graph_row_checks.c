@@ -1,42 +1,12 @@
 /*
- * Every number of a row and of an estimate against the formulas of quant/graph_row.h in double precision, within bounds that follow
- * from the number of roundings; codes, signs and rows without neighbours bit for bit against the plain form. Rows, queries and
- * pools lie against forbidden pages at their end or their beginning (guarded.h).
+ * Every number of a row and of an estimate against the formulas of quant/graph_row.h in double precision,
+ * within bounds that follow from the number of roundings; codes, signs and rows without neighbours bit for
+ * bit against the plain form. Rows, queries and pools lie against forbidden pages at their end or their
+ * beginning (guarded.h).
  */
 #include "tests/quant/graph_row_checks.h"
 
-#include "base/rng.h"
-#include "tests/quant/guarded.h"
-
-#include <math.h>
-#include <stdarg.h>
-#include <stdio.h>
-
-#define REGION_BYTES 16384u
-#define TOLD_MAX 10
-#define OUT_MAX (CRN_GRAPH_DEGREE + 16u) /* what crn_row_neighbours may write */
-#define CANARY 0x5ca1ab1eu
-#define POOL_MAX 200u
-#define HALF_ULP 0x1p-24 /* half of a float's last place, relative */
-
-struct checks {
-    const struct graph_row_form *form;
-    struct crn_rng rng;
-    bool quiet;
-    unsigned failures;
-    struct guarded query, c, x, keys;
-};
-
-/* A row under test with what was put into it. */
-struct subject {
-    struct crn_graph_layout layout;
-    struct crn_graph_query query;
-    const char *kind;
-    bool at_end;
-    uint8_t *c, *x;
-    uint8_t neighbours[CRN_GRAPH_DEGREE][1 + REGION_BYTES / 2]; /* the rows that slots were set from; first byte: whether any */
-    uint32_t ids[CRN_GRAPH_DEGREE];
-};
+#include "tests/quant/graph_row_subject.h"
 
 /* What a slot's factors and signs should be. */
 struct expected {
@@ -44,124 +14,17 @@ struct expected {
     double slack_a, slack_b; /* what the order of float sums may change */
 };
 
-__attribute__((format(printf, 2, 3))) static void fail(struct checks *checks, const char *format, ...)
-{
-    va_list arguments;
-
-    if (checks->failures++ >= TOLD_MAX || checks->quiet) return;
-    fprintf(stderr, "%s: ", checks->form->kernels->name);
-    va_start(arguments, format);
-    vfprintf(stderr, format, arguments);
-    va_end(arguments);
-    fputc('\n', stderr);
-}
-
-static void *put(const struct guarded *region, size_t bytes, bool at_end)
-{
-    return at_end ? region->end - bytes : region->begin;
-}
-
-static float read_float(const uint8_t *at)
-{
-    float value;
-
-    memcpy(&value, at, sizeof value);
-    return value;
-}
-
-static float read_half(const uint8_t *at)
-{
-    _Float16 half;
-
-    memcpy(&half, at, sizeof half);
-    return (float)half;
-}
-
-static struct crn_graph_head head_of(const struct crn_graph_layout *layout, const uint8_t *row)
-{
-    struct crn_graph_head head;
-
-    memcpy(&head, row + layout->head, sizeof head);
-    return head;
-}
-
-static double decoded(const struct crn_graph_layout *layout, const uint8_t *row, uint32_t j)
-{
-    return ((double)row[j] - 128) * (double)read_float(row + layout->head);
-}
-
-
-/* ---- queries ---- */
-
-static void check_planes(struct checks *checks, const struct subject *subject)
-{
-    const struct crn_graph_query *query = &subject->query;
-    int32_t hi_sum = 0, lo_sum = 0;
-    double most = 0;
-
-    for (uint32_t j = 0; j < query->dims; j++) {
-        const double z = (double)query->rotated[j], most_error = (double)query->lo_scale * 0.5 + fabs(z) * 4 * HALF_ULP;
-        const double plane = (double)query->hi_scale * query->hi[j] + (double)query->lo_scale * query->lo[j];
-        if (!(fabs(z - plane) <= most_error) || query->hi[j] == -128 || query->lo[j] == -128) {
-            fail(checks, "dims %u %s: dimension %u of the query, %g, became %d, %d: %g away", query->dims, subject->kind, j, z,
-                 query->hi[j], query->lo[j], z - plane);
-        }
-        hi_sum += query->hi[j];
-        lo_sum += query->lo[j];
-        most = fmax(most, fabs(z));
-    }
-    if (query->hi_offset != 128 * hi_sum || query->lo_offset != 128 * lo_sum) {
-        fail(checks, "dims %u: offsets %d and %d, not 128 times %d and %d", query->dims, query->hi_offset, query->lo_offset, hi_sum,
-             lo_sum);
-    }
-    if (!(fabs((double)query->hi_scale * 127 - fmax(most, (double)CRN_ROW_TINY)) <= most * 4 * HALF_ULP + 1e-38)) {
-        fail(checks, "dims %u: scale %g of a query that reaches %g", query->dims, (double)query->hi_scale, most);
-    }
-}
-
-static void check_table(struct checks *checks, const struct subject *subject)
-{
-    const struct crn_graph_query *query = &subject->query;
-    const double step = (double)query->table_scale / 2;
-    double widest = 0, offset = 0, sizes = 0;
-
-    for (uint32_t s = 0; s < query->dims / 4; s++) {
-        const float *z = query->rotated + s * 4;
-        double least = 0, size = 0;
-        for (int i = 0; i < 4; i++) {
-            least += fmin((double)z[i], 0);
-            size += fabs((double)z[i]);
-            offset -= (double)z[i];
-        }
-        for (uint32_t e = 0; e < 16; e++) {
-            double sum = -least;
-            for (uint32_t i = 0; i < 4; i++) sum += e >> i & 1 ? (double)z[i] : 0;
-            if (!(fabs(query->table[s * 16 + e] * step - sum) <= step * 0.5 + size * 8 * HALF_ULP)) {
-                fail(checks, "dims %u: entry %u of group %u is %u steps of %g, not %g", query->dims, e, s,
-                     query->table[s * 16 + e], step, sum);
-            }
-        }
-        offset += 2 * least;
-        sizes += size;
-        widest = fmax(widest, size);
-    }
-    widest = fmax(widest, (double)CRN_ROW_TINY);
-    if (!(fabs(step * 255 - widest) <= widest * 8 * HALF_ULP)) fail(checks, "dims %u: step %g, widest %g", query->dims, step, widest);
-    if (!(fabs(offset - (double)query->table_offset) <= 2 * (query->dims / 4 + 4) * HALF_ULP * sizes)) {
-        fail(checks, "dims %u: offset %g, not %g", query->dims, (double)query->table_offset, offset);
-    }
-}
-
 static void make_query(struct checks *checks, struct subject *subject, double length)
 {
     const uint32_t dims = subject->layout.dims;
 
-    crn_graph_query_init(&subject->query, dims, put(&checks->query, crn_graph_query_bytes(dims), subject->at_end));
-    for (uint32_t j = 0; j < dims; j++) subject->query.rotated[j] = (float)(crn_rng_normal(&checks->rng) * length);
+    crn_graph_query_init(&subject->query, dims,
+                         put(&checks->query, crn_graph_query_bytes(dims), subject->at_end));
+    for (uint32_t j = 0; j < dims; j++)
+        subject->query.rotated[j] = (float)(crn_rng_normal(&checks->rng) * length);
     subject->query.constant = (float)(length * length * crn_rng_unit(&checks->rng));
     checks->form->kernels->query_prepare(&subject->query);
-    check_planes(checks, subject);
-    check_table(checks, subject);
+    check_graph_query(checks, subject);
 }
 
 /* ---- rows ---- */
@@ -182,20 +45,24 @@ static void make_row(struct checks *checks, const struct subject *subject, doubl
     memset(same, 0x55, sizeof same);
     checks->form->kernels->row_init(layout, z, weight, row);
     crn_graph_kernels_plain.row_init(layout, z, weight, same);
-    if (memcmp(row, same, layout->row_bytes) != 0) fail(checks, "dims %u %s: not the plain form's row", layout->dims, subject->kind);
+    if (memcmp(row, same, layout->row_bytes) != 0)
+        fail(checks, "dims %u %s: not the plain form's row", layout->dims, subject->kind);
     const struct crn_graph_head head = head_of(layout, row);
-    if (!(fabs((double)head.scale * 127 - most) <= most * 2 * HALF_ULP) || head.weight != weight || head.lock != 0 ||
-        !(head.factor_scale > 0)) {
-        fail(checks, "dims %u %s: scale %g, weight %g, lock %u", layout->dims, subject->kind, (double)head.scale,
-             (double)head.weight, head.lock);
+    if (!(fabs((double)head.scale * 127 - most) <= most * 2 * HALF_ULP) || head.weight != weight ||
+        head.lock != 0 || !(head.factor_scale > 0)) {
+        fail(checks, "dims %u %s: scale %g, weight %g, lock %u", layout->dims, subject->kind,
+             (double)head.scale, (double)head.weight, head.lock);
     }
     for (uint32_t j = 0; j < layout->dims; j++) {
-        if (row[j] == 0 || !(fabs(decoded(layout, row, j) - (double)z[j]) <= (double)head.scale * 0.5 * (1 + 0x1p-10))) {
-            fail(checks, "dims %u %s: %g became %u times %g", layout->dims, subject->kind, (double)z[j], row[j], (double)head.scale);
+        if (row[j] == 0 ||
+            !(fabs(decoded(layout, row, j) - (double)z[j]) <= (double)head.scale * 0.5 * (1 + 0x1p-10))) {
+            fail(checks, "dims %u %s: %g became %u times %g", layout->dims, subject->kind, (double)z[j],
+                 row[j], (double)head.scale);
         }
     }
     for (uint32_t v = 0; v < CRN_GRAPH_DEGREE; v++) {
-        if (crn_graph_id(layout, row, v) != CRN_GRAPH_NO_NODE || read_half(row + layout->a + 2 * v) != INFINITY) {
+        if (crn_graph_id(layout, row, v) != CRN_GRAPH_NO_NODE ||
+            read_half(row + layout->a + 2 * v) != INFINITY) {
             fail(checks, "dims %u: slot %u of a new row is in use", layout->dims, v);
         }
     }
@@ -249,17 +116,20 @@ static void check_slots(struct checks *checks, const struct subject *subject)
         const double a = (double)read_half(subject->c + layout->a + 2 * v) * unit;
         const double b = (double)read_half(subject->c + layout->b + 2 * v) * unit;
         const uint32_t id = crn_graph_id(layout, subject->c, v);
-        if (id != subject->ids[v]) fail(checks, "dims %u %s: id %u in slot %u, not %u", layout->dims, subject->kind, id, v, subject->ids[v]);
+        if (id != subject->ids[v])
+            fail(checks, "dims %u %s: id %u in slot %u, not %u", layout->dims, subject->kind, id, v,
+                 subject->ids[v]);
         if (subject->neighbours[v][0] == 0) {
-            if (a != (double)INFINITY) fail(checks, "dims %u %s: a %g in the empty slot %u", layout->dims, subject->kind, a, v);
+            if (a != (double)INFINITY)
+                fail(checks, "dims %u %s: a %g in the empty slot %u", layout->dims, subject->kind, a, v);
             continue;
         }
         const struct expected want = expect(layout, subject->c, x);
         /* A half's last place, and below its normal range what rescaling may have lost. */
         if (!(fabs(a - want.a) <= want.slack_a + fabs(want.a) * 0x1p-11 * 1.01 + unit * 0x1p-24) ||
             !(fabs(b - want.b) <= want.slack_b + fabs(want.b) * 0x1p-11 * 1.01 + unit * 0x1p-24)) {
-            fail(checks, "dims %u %s: factors %g, %g of slot %u in units of %g, not %g, %g", layout->dims, subject->kind, a, b, v, unit,
-                 want.a, want.b);
+            fail(checks, "dims %u %s: factors %g, %g of slot %u in units of %g, not %g, %g", layout->dims,
+                 subject->kind, a, b, v, unit, want.a, want.b);
         }
         check_signs(checks, subject, v, x);
     }
@@ -276,7 +146,8 @@ static void set_slot(struct checks *checks, struct subject *subject, uint32_t v,
     subject->neighbours[v][0] = 1;
     memcpy(subject->neighbours[v] + 1, subject->x, layout->row_bytes);
     subject->ids[v] = id;
-    if (memcmp(same, subject->c, layout->a) != 0) fail(checks, "dims %u %s: not the plain form's signs", layout->dims, subject->kind);
+    if (memcmp(same, subject->c, layout->a) != 0)
+        fail(checks, "dims %u %s: not the plain form's signs", layout->dims, subject->kind);
     if (memcmp(same + layout->ids, subject->c + layout->ids, CRN_GRAPH_DEGREE * 3) != 0) {
         fail(checks, "dims %u %s: not the plain form's ids", layout->dims, subject->kind);
     }
@@ -287,11 +158,15 @@ static void check_dot(struct checks *checks, const struct subject *subject)
     const struct crn_graph_layout *layout = &subject->layout;
     int64_t sum = 0;
 
-    for (uint32_t j = 0; j < layout->dims; j++) sum += ((int)subject->c[j] - 128) * ((int)subject->x[j] - 128);
+    for (uint32_t j = 0; j < layout->dims; j++)
+        sum += ((int)subject->c[j] - 128) * ((int)subject->x[j] - 128);
     /* At most 1024 * 127 * 127 < 2^24: nothing is rounded but the two products. */
-    const float want = read_float(subject->c + layout->head) * read_float(subject->x + layout->head) * (float)sum;
+    const float want =
+        read_float(subject->c + layout->head) * read_float(subject->x + layout->head) * (float)sum;
     const float got = checks->form->kernels->row_dot(layout, subject->c, subject->x);
-    if (got != want) fail(checks, "dims %u %s: product %.9g, not %.9g", layout->dims, subject->kind, (double)got, (double)want);
+    if (got != want)
+        fail(checks, "dims %u %s: product %.9g, not %.9g", layout->dims, subject->kind, (double)got,
+             (double)want);
 }
 
 /* ---- estimates ---- */
@@ -310,23 +185,29 @@ static float check_distance(struct checks *checks, const struct subject *subject
         sizes += subject->c[j] * (double)head.scale * fabs(hi);
         code_sizes += fabs(z);
     }
-    const double rest = (double)query->constant + (double)head.weight, got = (double)checks->form->distance(layout, query, subject->c);
-    const double slack = 16 * HALF_ULP * (fabs(rest) + 4 * sizes + 512 * (double)(query->hi_scale * head.scale));
+    const double rest = (double)query->constant + (double)head.weight,
+                 got = (double)checks->form->distance(layout, query, subject->c);
+    const double slack =
+        16 * HALF_ULP * (fabs(rest) + 4 * sizes + 512 * (double)(query->hi_scale * head.scale));
     if (!(fabs(got - (rest - 2 * sum)) <= slack)) {
-        fail(checks, "dims %u %s: distance %.9g, not %.9g (%g)", layout->dims, subject->kind, got, rest - 2 * sum, slack);
+        fail(checks, "dims %u %s: distance %.9g, not %.9g (%g)", layout->dims, subject->kind, got,
+             rest - 2 * sum, slack);
     }
     if (!(fabs(got - (rest - 2 * exact)) <= slack + 1.01 * (double)query->lo_scale * code_sizes)) {
-        fail(checks, "dims %u %s: distance %.9g, not about %.9g", layout->dims, subject->kind, got, rest - 2 * exact);
+        fail(checks, "dims %u %s: distance %.9g, not about %.9g", layout->dims, subject->kind, got,
+             rest - 2 * exact);
     }
     return (float)got;
 }
 
-static void check_estimate(struct checks *checks, const struct subject *subject, uint32_t v, float distance, float got)
+static void check_estimate(struct checks *checks, const struct subject *subject, uint32_t v, float distance,
+                           float got)
 {
     const struct crn_graph_layout *layout = &subject->layout;
     const struct crn_graph_query *query = &subject->query;
     const double unit = (double)head_of(layout, subject->c).factor_scale;
-    const double a = (double)read_half(subject->c + layout->a + 2 * v) * unit, b = (double)read_half(subject->c + layout->b + 2 * v) * unit;
+    const double a = (double)read_half(subject->c + layout->a + 2 * v) * unit,
+                 b = (double)read_half(subject->c + layout->b + 2 * v) * unit;
     uint32_t sum = 0;
 
     for (uint32_t s = 0; s < layout->dims / 4; s++) {
@@ -335,15 +216,18 @@ static void check_estimate(struct checks *checks, const struct subject *subject,
     }
     const double scaled = (double)query->table_scale * sum, offset = (double)query->table_offset;
     const double want = (double)distance + a + b * (scaled + offset);
-    const double slack = 6 * HALF_ULP * (fabs((double)distance) + fabs(a) + fabs(b) * (scaled + fabs(offset))) + 1e-44;
+    const double slack =
+        6 * HALF_ULP * (fabs((double)distance) + fabs(a) + fabs(b) * (scaled + fabs(offset))) + 1e-44;
     if (!(fabs((double)got - want) <= slack)) {
-        fail(checks, "dims %u %s: estimate %.9g of slot %u, not %.9g (%g)", layout->dims, subject->kind, (double)got, v, want, slack);
+        fail(checks, "dims %u %s: estimate %.9g of slot %u, not %.9g (%g)", layout->dims, subject->kind,
+             (double)got, v, want, slack);
     }
 }
 
-/* Under a limit come exactly those that came without one and are below it, in the same order and with the same bits. */
-static void check_limit(struct checks *checks, const struct subject *subject, float distance, float limit, const float *all,
-                        const uint32_t *all_ids, unsigned all_count)
+/* Under a limit come exactly those that came without one and are below it, in the same order and with the
+ * same bits. */
+static void check_limit(struct checks *checks, const struct subject *subject, float distance, float limit,
+                        const float *all, const uint32_t *all_ids, unsigned all_count)
 {
     float near[OUT_MAX + 1];
     uint32_t ids[OUT_MAX + 1];
@@ -352,16 +236,18 @@ static void check_limit(struct checks *checks, const struct subject *subject, fl
 
     memcpy(&near[OUT_MAX], &canary, sizeof canary);
     ids[OUT_MAX] = canary;
-    const unsigned count = checks->form->neighbours(&subject->layout, &subject->query, subject->c, distance, limit, near, ids);
+    const unsigned count =
+        checks->form->neighbours(&subject->layout, &subject->query, subject->c, distance, limit, near, ids);
     for (unsigned i = 0; i < all_count; i++) {
         if (!(all[i] < limit)) continue;
         if (kept >= count || memcmp(&near[kept], &all[i], sizeof *near) != 0 || ids[kept] != all_ids[i]) {
-            fail(checks, "dims %u %s: limit %g: place %u of %u is not node %u", subject->layout.dims, subject->kind, (double)limit, kept,
-                 count, all_ids[i]);
+            fail(checks, "dims %u %s: limit %g: place %u of %u is not node %u", subject->layout.dims,
+                 subject->kind, (double)limit, kept, count, all_ids[i]);
         }
         kept++;
     }
-    if (kept != count) fail(checks, "dims %u: %u nodes, not %u, below %g", subject->layout.dims, count, kept, (double)limit);
+    if (kept != count)
+        fail(checks, "dims %u: %u nodes, not %u, below %g", subject->layout.dims, count, kept, (double)limit);
     if (memcmp(&near[OUT_MAX], &canary, sizeof canary) != 0 || ids[OUT_MAX] != canary) {
         fail(checks, "dims %u: wrote beyond its output", subject->layout.dims);
     }
@@ -376,16 +262,19 @@ static void check_estimates(struct checks *checks, const struct subject *subject
 
     checks->form->prefetch(layout, subject->c);
     const float distance = check_distance(checks, subject);
-    const unsigned count = checks->form->neighbours(layout, &subject->query, subject->c, distance, INFINITY, near, ids);
+    const unsigned count =
+        checks->form->neighbours(layout, &subject->query, subject->c, distance, INFINITY, near, ids);
     if (checks->form->kernels->row_estimate(layout, &subject->query, subject->c, all) != distance) {
         fail(checks, "dims %u: the table's distance is not the inline one", layout->dims);
     }
     for (uint32_t v = 0; v < CRN_GRAPH_DEGREE; v++) {
         if (subject->neighbours[v][0] == 0) {
-            if (all[v] != INFINITY) fail(checks, "dims %u: the empty slot %u is %g away", layout->dims, v, (double)all[v]);
+            if (all[v] != INFINITY)
+                fail(checks, "dims %u: the empty slot %u is %g away", layout->dims, v, (double)all[v]);
             continue;
         }
-        if (used >= count || ids[used] != subject->ids[v] || memcmp(&near[used], &all[v], sizeof *near) != 0) {
+        if (used >= count || ids[used] != subject->ids[v] ||
+            memcmp(&near[used], &all[v], sizeof *near) != 0) {
             fail(checks, "dims %u: place %u of %u is not slot %u", layout->dims, used, count, v);
         } else {
             check_estimate(checks, subject, v, distance, near[used]);
@@ -440,7 +329,7 @@ static void check_row(struct checks *checks, struct subject *subject, const stru
     check_estimates(checks, subject);
     for (uint32_t v = 0; v < CRN_GRAPH_DEGREE; v++) {
         make_row(checks, subject, lengths->x[v % 3], subject->x);
-        if (v % 8 == 5) memcpy(subject->x, subject->c, layout->dims); /* the same codes */
+        if (v % 8 == 5) memcpy(subject->x, subject->c, layout->dims);                     /* the same codes */
         if (v % 16 == 5) memcpy(subject->x + layout->head, subject->c + layout->head, 8); /* a duplicate */
         check_dot(checks, subject);
         set_slot(checks, subject, v, edge_id(checks, v));
@@ -451,15 +340,16 @@ static void check_row(struct checks *checks, struct subject *subject, const stru
     }
     for (uint32_t i = 0; i < 5; i++) { /* replaced */
         make_row(checks, subject, lengths->x[i % 3], subject->x);
-        set_slot(checks, subject, (uint32_t)crn_rng_below(&checks->rng, CRN_GRAPH_DEGREE), edge_id(checks, i));
+        set_slot(checks, subject, (uint32_t)crn_rng_below(&checks->rng, CRN_GRAPH_DEGREE),
+                 edge_id(checks, i));
     }
     check_slots(checks, subject);
     check_estimates(checks, subject);
 }
 
 /*
- * Without bias: over queries that lie in the neighbour's direction, so that a wrong factor would show, the mean of the error is 0
- * within five times its deviation. Distances are those of the codes.
+ * Without bias: over queries that lie in the neighbour's direction, so that a wrong factor would show, the
+ * mean of the error is 0 within five times its deviation. Distances are those of the codes.
  */
 static void check_bias(struct checks *checks, struct subject *subject)
 {
@@ -476,7 +366,8 @@ static void check_bias(struct checks *checks, struct subject *subject)
         make_row(checks, subject, 1, subject->c);
         make_row(checks, subject, 1, subject->x);
         checks->form->kernels->row_set(layout, subject->c, 0, subject->x, 1);
-        crn_graph_query_init(&subject->query, layout->dims, put(&checks->query, crn_graph_query_bytes(layout->dims), true));
+        crn_graph_query_init(&subject->query, layout->dims,
+                             put(&checks->query, crn_graph_query_bytes(layout->dims), true));
         for (uint32_t j = 0; j < layout->dims; j++) {
             const double zc = decoded(layout, subject->c, j), r = decoded(layout, subject->x, j) - zc;
             subject->query.rotated[j] = (float)(zc + 0.8 * r + 0.3 * crn_rng_normal(&checks->rng));
@@ -486,16 +377,19 @@ static void check_bias(struct checks *checks, struct subject *subject)
         subject->query.constant = 0;
         checks->form->kernels->query_prepare(&subject->query);
         const float distance = checks->form->kernels->row_estimate(layout, &subject->query, subject->c, near);
-        const double weights = (double)head_of(layout, subject->x).weight - (double)head_of(layout, subject->c).weight;
+        const double weights =
+            (double)head_of(layout, subject->x).weight - (double)head_of(layout, subject->c).weight;
         const double error = ((double)near[0] - (double)distance - weights + 2 * exact) / r2;
         sum += error;
         squares += error * error;
         effect += 2 * 0.8;
     }
     const double mean = sum / samples, deviation = sqrt(squares / samples - mean * mean) / sqrt(samples);
-    if (!(fabs(mean) <= 5 * deviation)) fail(checks, "dims %u: bias %g, deviation %g", layout->dims, mean, deviation);
+    if (!(fabs(mean) <= 5 * deviation))
+        fail(checks, "dims %u: bias %g, deviation %g", layout->dims, mean, deviation);
     /* A factor that is 2 % off would have been found. */
-    if (!(5 * deviation < 0.02 * effect / samples)) fail(checks, "dims %u: deviation %g tells nothing", layout->dims, deviation);
+    if (!(5 * deviation < 0.02 * effect / samples))
+        fail(checks, "dims %u: deviation %g tells nothing", layout->dims, deviation);
 }
 
 /* ---- pools ---- */
@@ -513,7 +407,8 @@ static void check_pool(struct checks *checks, uint32_t count, bool at_end)
         keys[j] = key;
     }
     for (uint32_t i = 0; i < 24; i++) {
-        const uint64_t drawn = i < 12 || count == 0 ? crn_rng_below(&checks->rng, spread + 2) : keys[crn_rng_below(&checks->rng, count)];
+        const uint64_t drawn = i < 12 || count == 0 ? crn_rng_below(&checks->rng, spread + 2)
+                                                    : keys[crn_rng_below(&checks->rng, count)];
         const uint64_t key = i == 0 ? 0 : i == 1 ? UINT64_MAX - 1 : drawn;
         uint32_t want = 0;
         while (want < count && keys[want] <= key) want++;
@@ -526,7 +421,8 @@ static void check_pool(struct checks *checks, uint32_t count, bool at_end)
         memcpy(model, keys, places * sizeof *keys);
         memmove(model + at + 1, model + at, (end - at) * sizeof *model);
         checks->form->pool_shift(keys, at, end);
-        if (memcmp(model, keys, places * sizeof *keys) != 0) fail(checks, "shift of %u..%u of %u keys", at, end, count);
+        if (memcmp(model, keys, places * sizeof *keys) != 0)
+            fail(checks, "shift of %u..%u of %u keys", at, end, count);
     }
 }
 

@@ -1,6 +1,7 @@
 /*
- * The inline functions of one form of graph rows, reachable from tests. graph_row_form_<instruction set>.c includes the form and,
- * with GRAPH_ROW_FORM naming its table, this file once more; it is compiled as the form's users are.
+ * The inline functions of one form of graph rows, reachable from tests. graph_row_form_<instruction set>.c
+ * includes the form and, with GRAPH_ROW_FORM naming its table, this file once more; it is compiled as the
+ * form's users are.
  */
 #ifndef CRN_TESTS_QUANT_GRAPH_ROW_FORM_H
 #define CRN_TESTS_QUANT_GRAPH_ROW_FORM_H
@@ -10,9 +11,10 @@
 struct graph_row_form {
     const struct crn_graph_kernels *kernels;
     void (*prefetch)(const struct crn_graph_layout *layout, const uint8_t *row);
-    float (*distance)(const struct crn_graph_layout *layout, const struct crn_graph_query *query, const uint8_t *row);
-    unsigned (*neighbours)(const struct crn_graph_layout *layout, const struct crn_graph_query *query, const uint8_t *row,
-                           float distance, float limit, float *distances, uint32_t *ids);
+    float (*distance)(const struct crn_graph_layout *layout, const struct crn_graph_query *query,
+                      const uint8_t *row);
+    unsigned (*neighbours)(const struct crn_graph_layout *layout, const struct crn_graph_query *query,
+                           const uint8_t *row, float distance, float limit, float *distances, uint32_t *ids);
     uint32_t (*pool_rank)(const uint64_t *keys, uint32_t count, uint64_t key);
     void (*pool_shift)(uint64_t *keys, uint32_t at, uint32_t end);
 };
@@ -32,13 +34,15 @@ static void prefetch(const struct crn_graph_layout *layout, const uint8_t *row)
     crn_row_prefetch_code(layout, row);
 }
 
-static float distance_of(const struct crn_graph_layout *layout, const struct crn_graph_query *query, const uint8_t *row)
+static float distance_of(const struct crn_graph_layout *layout, const struct crn_graph_query *query,
+                         const uint8_t *row)
 {
     return crn_row_distance(layout, query, row);
 }
 
-static unsigned neighbours_of(const struct crn_graph_layout *layout, const struct crn_graph_query *query, const uint8_t *row,
-                              float distance, float limit, float *distances, uint32_t *ids)
+static unsigned neighbours_of(const struct crn_graph_layout *layout, const struct crn_graph_query *query,
+                              const uint8_t *row, float distance, float limit, float *distances,
+                              uint32_t *ids)
 {
     return crn_row_neighbours(layout, query, row, distance, limit, distances, ids);
 }

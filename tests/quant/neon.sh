@@ -30,6 +30,7 @@ for arch in armv8-a armv8.2-a+dotprod; do
     build checks -march=$arch $base $rows quant/kernels.c quant/kernels_scalar.c quant/kernels_neon.c \
         quant/lookup.c quant/lookup_scalar.c quant/lookup_neon.c \
         tests/quant/kernel_checks.c tests/quant/lookup_checks.c tests/quant/graph_row_checks.c \
+        tests/quant/graph_row_query_checks.c \
         tests/quant/graph_row_form_plain.c tests/quant/graph_row_form_neon.c tests/quant/neon_main.c
     echo "$arch"
     "$emulator" "$work/checks"

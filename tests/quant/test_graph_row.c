@@ -43,25 +43,31 @@ static void the_layout_has_room_for_every_part(void **state)
     for (uint32_t dims = 64; dims <= CRN_GRAPH_DIMS_MAX; dims += 64) {
         const struct crn_graph_layout layout = crn_graph_layout_of(dims);
         assert_true(layout.signs >= dims && layout.a >= layout.signs + dims / 4 * 16);
-        assert_true(layout.b >= layout.a + 64 && layout.ids >= layout.b + 64 && layout.head >= layout.ids + 96);
-        assert_true(layout.row_bytes >= layout.head + sizeof(struct crn_graph_head) && layout.row_bytes % 64 == 0);
+        assert_true(layout.b >= layout.a + 64 && layout.ids >= layout.b + 64 &&
+                    layout.head >= layout.ids + 96);
+        assert_true(layout.row_bytes >= layout.head + sizeof(struct crn_graph_head) &&
+                    layout.row_bytes % 64 == 0);
         assert_int_equal(layout.head % sizeof(uint32_t), 0);
     }
 }
 
 /* ---- the checks themselves: faults like those a form may have are found ---- */
 
-static unsigned drop_the_last(const struct crn_graph_layout *layout, const struct crn_graph_query *query, const uint8_t *row,
-                              float distance, float limit, float *distances, uint32_t *ids)
+static unsigned drop_the_last(const struct crn_graph_layout *layout, const struct crn_graph_query *query,
+                              const uint8_t *row, float distance, float limit, float *distances,
+                              uint32_t *ids)
 {
-    const unsigned count = graph_row_form_plain.neighbours(layout, query, row, distance, limit, distances, ids);
+    const unsigned count =
+        graph_row_form_plain.neighbours(layout, query, row, distance, limit, distances, ids);
     return count == CRN_GRAPH_DEGREE ? count - 1 : count;
 }
 
-static unsigned swap_the_first(const struct crn_graph_layout *layout, const struct crn_graph_query *query, const uint8_t *row,
-                               float distance, float limit, float *distances, uint32_t *ids)
+static unsigned swap_the_first(const struct crn_graph_layout *layout, const struct crn_graph_query *query,
+                               const uint8_t *row, float distance, float limit, float *distances,
+                               uint32_t *ids)
 {
-    const unsigned count = graph_row_form_plain.neighbours(layout, query, row, distance, limit, distances, ids);
+    const unsigned count =
+        graph_row_form_plain.neighbours(layout, query, row, distance, limit, distances, ids);
 
     if (count < 2) return count;
     const uint32_t id = ids[0];
@@ -73,7 +79,8 @@ static unsigned swap_the_first(const struct crn_graph_layout *layout, const stru
     return count;
 }
 
-static float leave_out_a_dimension(const struct crn_graph_layout *layout, const struct crn_graph_query *query, const uint8_t *row)
+static float leave_out_a_dimension(const struct crn_graph_layout *layout, const struct crn_graph_query *query,
+                                   const uint8_t *row)
 {
     const uint32_t last = layout->dims - 1;
     const float product = ((float)row[last] - 128) * query->hi_scale * query->hi[last];
@@ -84,7 +91,8 @@ static float leave_out_a_dimension(const struct crn_graph_layout *layout, const 
 }
 
 /* Estimates that are 2 % too small. */
-static void weaken_the_factor(const struct crn_graph_layout *layout, uint8_t *c, uint32_t slot, const uint8_t *x, uint32_t x_id)
+static void weaken_the_factor(const struct crn_graph_layout *layout, uint8_t *c, uint32_t slot,
+                              const uint8_t *x, uint32_t x_id)
 {
     _Float16 b;
 
@@ -112,8 +120,8 @@ static void the_checks_find_faults(void **state)
     (void)state;
     kernels.row_set = weaken_the_factor;
     const struct graph_row_form faults[] = {
-        {.neighbours = drop_the_last}, {.neighbours = swap_the_first},  {.distance = leave_out_a_dimension},
-        {.kernels = &kernels},         {.pool_rank = rank_below}, {.pool_shift = move_one_too_few},
+        {.neighbours = drop_the_last}, {.neighbours = swap_the_first}, {.distance = leave_out_a_dimension},
+        {.kernels = &kernels},         {.pool_rank = rank_below},      {.pool_shift = move_one_too_few},
     };
     for (size_t i = 0; i < COUNT_OF(faults); i++) {
         broken = graph_row_form_plain;
