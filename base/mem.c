@@ -8,6 +8,8 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #define ALIGNMENT 64 /* a cache line, and the widest vector register */
 
@@ -86,6 +88,27 @@ char *crn_mem_strndup(const char *text, size_t len)
 void crn_mem_free(void *memory)
 {
     free(memory);
+}
+
+void *crn_mem_reserve(size_t size_bytes)
+{
+    if (refused(size_bytes) || size_bytes == 0) return NULL;
+    void *memory = mmap(NULL, size_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+bool crn_mem_commit(void *begin, size_t size_bytes)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    const uintptr_t first = (uintptr_t)begin / page * page;
+
+    if (refused(size_bytes)) return false;
+    return mprotect((void *)first, (uintptr_t)begin + size_bytes - first, PROT_READ | PROT_WRITE) == 0;
+}
+
+void crn_mem_unreserve(void *memory, size_t size_bytes)
+{
+    if (memory != NULL) (void)munmap(memory, size_bytes);
 }
 
 void cairn_free(void *memory)

@@ -16,6 +16,14 @@ char *crn_mem_strdup(const char *text);              /* NULL in, NULL out */
 char *crn_mem_strndup(const char *text, size_t len); /* copies len bytes and closes with a NUL */
 void crn_mem_free(void *memory);                     /* NULL accepted */
 
+/* Address space for what grows and must not move meanwhile: none of it may be touched before it is committed. NULL on
+ * failure. Freed by crn_mem_unreserve, with the same size. */
+void *crn_mem_reserve(size_t size_bytes);
+/* Makes size_bytes of a reservation, from any address in it, memory: cleared where it was none. False: no memory, and what
+ * was committed before stays as it is. */
+bool crn_mem_commit(void *begin, size_t size_bytes);
+void crn_mem_unreserve(void *memory, size_t size_bytes); /* NULL accepted */
+
 /* a*b; false on overflow. */
 bool crn_mem_mul(size_t a, size_t b, size_t *out);
 

@@ -89,7 +89,8 @@ void crn_uses_settle(cairn_collection *collection, struct crn_use_batch *batch, 
 /* ---- maintain.c ---- */
 cairn_status crn_maintenance_start(cairn_db *db, cairn_error *err);
 void crn_maintenance_stop(cairn_db *db);
-/* Tells that a collection has grown: the background looks at it, or without one the caller writes the tail out. */
+/* Tells that a collection has changed: the caller puts rows into the graphs of tails, the background looks at the collection, or
+ * without one the caller writes the tail out. */
 void crn_maintenance_notice(cairn_collection *collection, uint64_t changes);
 /* Throws a space's segments away and writes new ones from the rows. */
 cairn_status crn_space_rebuild(struct crn_live_space *space, cairn_progress_fn progress, void *ctx, cairn_error *err);

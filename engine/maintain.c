@@ -15,6 +15,8 @@
 #include <time.h>
 
 #define NICENESS 10 /* of the thread: searches and writers come first */
+#define GRAPH_ROWS_MORE 16u /* a writer puts into the graphs of tails, beyond twice its own */
+#define GRAPH_ROWS_AT_ONCE 64u /* put in by maintenance between two looks at other things */
 
 struct crn_maintenance {
     cairn_db *db;
@@ -174,11 +176,13 @@ static cairn_status repair(cairn_collection *collection, cairn_error *err)
     return CAIRN_OK;
 }
 
-static cairn_status tend(cairn_collection *collection, cairn_error *err)
+static cairn_status tend(struct crn_maintenance *maintenance, cairn_collection *collection, cairn_error *err)
 {
     for (uint32_t i = 0; i < collection->space_count; i++) {
         struct crn_live_space *space = &collection->spaces[i];
         if (space->info->kind == CAIRN_SPACE_DENSE) CRN_TRY(crn_live_space_tend(space, err));
+        /* Rows that were read when the collection was opened, or that another process wrote. */
+        while (!asked_to_stop(maintenance) && crn_live_space_grow_graphs(space, GRAPH_ROWS_AT_ONCE) != 0) continue;
     }
     return CAIRN_OK;
 }
@@ -188,7 +192,7 @@ static void look_after(struct crn_maintenance *maintenance, cairn_collection *co
     cairn_error err;
     cairn_status status = crn_collection_flush_uses(collection, &err);
 
-    if (status == CAIRN_OK) status = tend(collection, &err);
+    if (status == CAIRN_OK) status = tend(maintenance, collection, &err);
     if (status == CAIRN_OK && has_long_tail(collection)) {
         status = flush_tails(collection, (uint32_t)tail_limit(collection) / 2, &err);
         if (status == CAIRN_OK && !asked_to_stop(maintenance)) status = build_in_background(maintenance, collection, &err);
@@ -307,6 +311,15 @@ static cairn_status merge_alone(cairn_collection *collection, cairn_error *err)
     return status;
 }
 
+/* Who writes keeps the graphs of tails up to what is written, and so writes no faster than they can grow. A little more than one's
+ * own rows, so that what was left is caught up with soon, and nobody at once pays for many. */
+static void grow_graphs(cairn_collection *collection, uint64_t changes)
+{
+    const uint32_t most = changes < UINT32_MAX / 4 ? (uint32_t)changes * 2 + GRAPH_ROWS_MORE : UINT32_MAX;
+
+    for (uint32_t i = 0; i < collection->space_count; i++) (void)crn_live_space_grow_graphs(&collection->spaces[i], most);
+}
+
 void crn_maintenance_notice(cairn_collection *collection, uint64_t changes)
 {
     struct crn_maintenance *maintenance = collection->db->maintenance;
@@ -314,6 +327,7 @@ void crn_maintenance_notice(cairn_collection *collection, uint64_t changes)
     const uint64_t unflushed = atomic_fetch_add_explicit(&collection->unflushed, changes, memory_order_relaxed) + changes;
     cairn_error err;
 
+    grow_graphs(collection, changes);
     if (unflushed < limit) return;
     if (maintenance != NULL) {
         pthread_mutex_lock(&maintenance->mutex);

@@ -3,10 +3,14 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "engine/collection.h"
+#include "quant/graph_row.h"
+#include "quant/rotation.h"
 #include "quant/vector.h"
 
 #include <math.h>
 #include <string.h>
+
+#define TAIL_GRAPH_ROWS_MOST (1u << 20)
 
 /* ---- life ---- */
 
@@ -23,6 +27,20 @@ static enum crn_op op_of(cairn_metric metric)
         break;
     }
     return CRN_OP_DOT;
+}
+
+/* Which spaces have graphs over their tails: those that have approximate indexes over segments, as far as graphs can. A tail is
+ * written out when it has grown to tail_rows_max; while that takes long it may become a few times as long. */
+static struct crn_tail_graph_plan plan_tail_graphs(const struct crn_live_space *space)
+{
+    const struct crn_space *info = space->info;
+    const uint64_t rows_most = (uint64_t)space->collection->db->options.tail_rows_max * 4;
+    struct crn_tail_graph_plan plan = {.op = space->op, .normalised = space->normalise};
+
+    if (info->kind != CAIRN_SPACE_DENSE || (strcmp(info->index, "auto") != 0 && strcmp(info->index, "graph") != 0)) return plan;
+    if (space->op == CRN_OP_L1 || crn_rotation_padded(info->dim) > CRN_GRAPH_DIMS_MAX) return plan;
+    plan.rows_most = rows_most < TAIL_GRAPH_ROWS_MOST ? (uint32_t)rows_most : TAIL_GRAPH_ROWS_MOST;
+    return plan;
 }
 
 void crn_live_space_init(struct crn_live_space *space, struct cairn_collection *collection, uint32_t number)
@@ -42,6 +60,7 @@ void crn_live_space_init(struct crn_live_space *space, struct cairn_collection *
     const bool background = !collection->db->options.no_background && !collection->db->options.read_only;
     space->context.copy = collection->db->options.index_memory == CAIRN_INDEX_COPIED;
     space->context.patient = background;
+    space->tail_graphs = plan_tail_graphs(space);
     pthread_mutex_init(&space->view_mutex, NULL);
     pthread_mutex_init(&space->apply_mutex, NULL);
     pthread_mutex_init(&space->regroup_mutex, NULL);
@@ -235,6 +254,23 @@ cairn_status crn_live_space_view(struct crn_live_space *space, struct crn_view *
         status = crn_live_space_follow(space, out_view, &cause);
     }
     return status == CAIRN_OK ? CAIRN_OK : crn_error_set(err, status, "%s", cause.message);
+}
+
+/* ---- the tails' graphs ---- */
+
+uint32_t crn_live_space_grow_graphs(struct crn_live_space *space, uint32_t most)
+{
+    struct crn_view *view = space->tail_graphs.rows_most == 0 ? NULL : crn_live_space_peek(space);
+    uint32_t done = 0;
+
+    for (uint32_t t = 0; view != NULL && t < view->tail_count && done < most; t++) {
+        struct crn_tail *tail = view->tails[t].tail;
+        const uint32_t before = crn_tail_graph_inserted(tail);
+        (void)crn_tail_graph_grow(tail, &space->tail_graphs, view->tails[t].count, most - done, NULL);
+        done += crn_tail_graph_inserted(tail) - before;
+    }
+    crn_view_release(view);
+    return done;
 }
 
 /* ---- the direct way ---- */

@@ -10,11 +10,13 @@
  * Searches never wait for that.
  *
  * Locks: regroup_mutex (who follows a switch), then apply_mutex (who appends and publishes), then
- * view_mutex (the pointer). A search holds none while it searches.
+ * view_mutex (the pointer). A search holds none while it searches. Under a tail's graph_mutex no other is taken,
+ * and it is taken under none: who holds one of the others does not wait for a graph to grow.
  */
 #ifndef CRN_ENGINE_SPACE_H
 #define CRN_ENGINE_SPACE_H
 
+#include "engine/tail_graph.h"
 #include "engine/view.h"
 
 #include <roaring/roaring.h>
@@ -29,6 +31,7 @@ struct crn_live_space {
     enum crn_op op;
     bool normalise; /* cosine: vectors are kept at length 1 */
     struct crn_segment_context context;
+    struct crn_tail_graph_plan tail_graphs;
 
     pthread_mutex_t view_mutex; /* guards view */
     struct crn_view *view;      /* NULL until first needed */
@@ -75,6 +78,10 @@ cairn_status crn_live_space_tend(struct crn_live_space *space, cairn_error *err)
 
 /* Frees what the view has dropped and nobody uses any more; or all of it. */
 void crn_live_space_drop_retired(struct crn_live_space *space, bool all);
+
+/* Puts up to `most` rows of the view's tails that are in no graph yet into theirs. For who has written, after the commit,
+ * and for maintenance; no lock is held. Returns how many rows were put in. What fails is tried again with the next rows. */
+uint32_t crn_live_space_grow_graphs(struct crn_live_space *space, uint32_t most);
 
 /* The view at hand, whatever its age, or NULL. */
 struct crn_view *crn_live_space_peek(struct crn_live_space *space);

@@ -36,7 +36,7 @@ static void add_key(struct crn_buf *text, const char *key, const char *value)
 }
 
 struct space_totals {
-    uint64_t rows, dead, tail, bytes, indexed, index_memory;
+    uint64_t rows, dead, tail, tail_indexed, bytes, indexed, index_memory;
     uint32_t segments, open_indexes;
 };
 
@@ -44,6 +44,12 @@ static void count_view(const struct crn_view *view, struct space_totals *totals)
 {
     totals->rows = crn_view_rows(view);
     totals->tail = crn_view_tail_rows(view);
+    for (uint32_t t = 0; t < view->tail_count; t++) {
+        const struct crn_view_tail *tail = &view->tails[t];
+        const uint32_t inserted = crn_tail_graph_inserted(tail->tail), end = inserted < tail->count ? inserted : tail->count;
+        totals->tail_indexed += end > tail->begin ? end - tail->begin : 0;
+        totals->index_memory += crn_tail_graph_bytes(tail->tail);
+    }
     totals->segments = view->part_count;
     for (uint32_t i = 0; i < view->part_count; i++) {
         struct crn_segment *segment = view->parts[i].segment;
@@ -79,10 +85,10 @@ static cairn_status add_space(struct crn_buf *text, struct crn_live_space *live,
         const struct crn_codec *codec = crn_codec_of(space->quantization);
         const uint64_t scanned = codec != NULL ? crn_codec_row_bytes(codec, space->dim) : space->dim * sizeof(float);
         crn_buf_printf(text,
-                       ",\"rows\":%" PRIu64 ",\"tail_rows\":%" PRIu64 ",\"segments\":%" PRIu32 ",\"deleted_rows\":%" PRIu64
+                       ",\"rows\":%" PRIu64 ",\"tail_rows\":%" PRIu64 ",\"tail_indexed_rows\":%" PRIu64 ",\"segments\":%" PRIu32 ",\"deleted_rows\":%" PRIu64
                        ",\"indexed_rows\":%" PRIu64 ",\"file_bytes\":%" PRIu64 ",\"open_indexes\":%" PRIu32
                        ",\"index_memory_bytes\":%" PRIu64 ",\"scanned_bytes_per_vector\":%" PRIu64 ",\"segments_trusted\":%s",
-                       totals.rows, totals.tail, totals.segments, totals.dead, totals.indexed, totals.bytes, totals.open_indexes,
+                       totals.rows, totals.tail, totals.tail_indexed, totals.segments, totals.dead, totals.indexed, totals.bytes, totals.open_indexes,
                        totals.index_memory, scanned, live->distrust_segments ? "false" : "true");
     }
     crn_buf_putc(text, '}');

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/mem.h"
+#include "engine/tail_graph.h"
 
 #include <string.h>
 
@@ -34,6 +35,8 @@ struct crn_tail *crn_tail_create(uint32_t dim)
         return NULL;
     }
     atomic_init(&tail->references, 1);
+    atomic_init(&tail->graph, NULL);
+    pthread_mutex_init(&tail->graph_mutex, NULL);
     tail->dim = dim;
     tail->chunk_rows = rows_of_chunk(dim);
     return tail;
@@ -59,6 +62,9 @@ void crn_tail_release(struct crn_tail *tail)
 {
     /* Acquire and release: the last holder must see what the others did. */
     if (tail == NULL || atomic_fetch_sub_explicit(&tail->references, 1, memory_order_acq_rel) != 1) return;
+    /* Relaxed: the reference count has ordered it. */
+    crn_tail_graph_free(atomic_load_explicit(&tail->graph, memory_order_relaxed));
+    pthread_mutex_destroy(&tail->graph_mutex);
     for (size_t i = 0; i < CRN_TAIL_CHUNKS_MAX && tail->chunks[i] != NULL; i++) chunk_free(tail->chunks[i]);
     while (tail->blocks != NULL) {
         struct crn_id_block *next = tail->blocks->next;

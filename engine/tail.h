@@ -3,6 +3,8 @@
  * appends (under the space's apply mutex), and any number read the rows below the count that their
  * view names, without a lock, because rows never move or change. Which rows are dead, and which stand in a
  * segment by now, is the view's business; a tail whose rows all do is dropped as a whole.
+ *
+ * A long tail has a graph (tail_graph.h) over its first rows, so that a search need not compare them all.
  */
 #ifndef CRN_ENGINE_TAIL_H
 #define CRN_ENGINE_TAIL_H
@@ -10,6 +12,7 @@
 #include "engine/local_map.h"
 
 #include <cairn/status.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -24,6 +27,7 @@ struct crn_tail_chunk {
 };
 
 struct crn_id_block;
+struct crn_tail_graph;
 
 struct crn_tail {
     _Atomic uint32_t references;
@@ -33,6 +37,9 @@ struct crn_tail {
     struct crn_tail_chunk **chunks; /* [CRN_TAIL_CHUNKS_MAX], reserved at once so that it never moves */
     struct crn_id_block *blocks;
     struct crn_local_map map; /* the appender's: where each local's newest row stands */
+    _Atomic(struct crn_tail_graph *) graph; /* NULL until the tail is long enough */
+    pthread_mutex_t graph_mutex;            /* guards growing the graph, graph_at */
+    uint32_t graph_at;                      /* rows at which creating it is tried again */
 };
 
 struct crn_tail_row {

@@ -24,7 +24,7 @@ struct search {
     const struct crn_view_query *query;
     struct crn_view_answer *answer;
     struct crn_topk top;
-    uint64_t *allow; /* scratch bitmap for the largest part */
+    uint64_t *allow; /* scratch bitmap for the largest part or tail; NULL: none is needed */
     cairn_error *err;
 };
 
@@ -264,7 +264,8 @@ static size_t allow_chunk(const struct search *search, const struct crn_view_tai
     return crn_bits_count(allow, words);
 }
 
-static cairn_status search_tail(struct search *search, uint32_t number)
+/* Compares the tail's rows from..count-1. */
+static cairn_status scan_tail(struct search *search, uint32_t number, uint32_t from)
 {
     const struct crn_view_tail *tail = &search->view->tails[number];
     const uint32_t rows = tail->tail->chunk_rows;
@@ -272,7 +273,7 @@ static cairn_status search_tail(struct search *search, uint32_t number)
     const uint64_t base = (uint64_t)(search->view->part_count + number) << 32;
     uint64_t allow[4096 / 64]; /* a chunk has at most 4096 rows (tail.c) */
 
-    for (uint32_t begin = tail->begin, end; begin < tail->count; begin = end) {
+    for (uint32_t begin = from, end; begin < tail->count; begin = end) {
         const struct crn_tail_chunk *chunk = crn_tail_chunk_of(tail->tail, begin);
         const uint32_t first = begin - begin % rows;
         end = tail->count - first < rows ? tail->count : first + rows;
@@ -286,6 +287,54 @@ static cairn_status search_tail(struct search *search, uint32_t number)
                           whole ? NULL : allow, &search->top);
     }
     return CAIRN_OK;
+}
+
+/* The bits of the tail's rows before `count` that may be found, in search->allow; NULL: all. */
+static const uint64_t *allowed_of_tail(struct search *search, const struct crn_view_tail *tail, uint32_t count, size_t *out_allowed)
+{
+    const size_t words = crn_bits_words(tail->count);
+    const struct crn_bits *dead = tail->dead;
+    uint64_t *allow = search->allow;
+
+    *out_allowed = count;
+    if (tail->begin == 0 && tail->dead_count == 0 && search->query->filter == NULL) return NULL;
+    memset(allow, 0, words * sizeof *allow);
+    crn_bits_fill(allow, count);
+    memset(allow, 0, tail->begin / 64 * sizeof *allow);
+    for (uint32_t i = tail->begin / 64 * 64; i < tail->begin; i++) crn_bits_clear(allow, i);
+    for (size_t w = 0; dead != NULL && w < words && w < dead->word_count; w++) allow[w] &= ~dead->words[w];
+    for (uint32_t i = tail->begin; search->query->filter != NULL && i < count; i++) {
+        if (!roaring_bitmap_contains(search->query->filter, crn_tail_local(tail->tail, i))) crn_bits_clear(allow, i);
+    }
+    *out_allowed = crn_bits_count(allow, words);
+    return allow;
+}
+
+/* Walks the graph for the rows before *out_end. False: there is none, or comparing them is the better way. */
+static bool walk_tail(struct search *search, uint32_t number, uint32_t *out_end)
+{
+    const struct crn_view_tail *tail = &search->view->tails[number];
+    const uint32_t inserted = crn_tail_graph_inserted(tail->tail), nodes = inserted < tail->count ? inserted : tail->count;
+    const uint32_t old = tail->count < CRN_TAIL_GRAPH_NEWEST ? 0 : tail->count - CRN_TAIL_GRAPH_NEWEST, end = nodes < old ? nodes : old;
+    struct crn_tail_graph_ask ask = {.vector = search->query->vector, .k = search->query->k, .ef = search->query->ef,
+                                     .nodes = nodes, .count = end, .label = (uint64_t)(search->view->part_count + number) << 32};
+
+    if (search->query->exact || end < CRN_TAIL_GRAPH_ROWS || end <= tail->begin) return false;
+    ask.allow = allowed_of_tail(search, tail, end, &ask.allowed);
+    if (ask.allowed < CRN_TAIL_GRAPH_ROWS || !crn_tail_graph_search(tail->tail, &ask, &search->top)) return false;
+    search->answer->rows_matched += ask.allowed;
+    search->answer->used_index = true;
+    *out_end = end;
+    return true;
+}
+
+static cairn_status search_tail(struct search *search, uint32_t number)
+{
+    uint32_t from = search->view->tails[number].begin;
+
+    CRN_TRY(check_deadline(search));
+    (void)walk_tail(search, number, &from);
+    return scan_tail(search, number, from);
 }
 
 /* ---- the whole ---- */
@@ -315,11 +364,17 @@ static void collect(const struct search *search)
     qsort(found, search->answer->count, sizeof *found, by_distance_and_local);
 }
 
-static size_t largest_part(const struct crn_view *view)
+/* Positions of the largest part or tail whose allowed rows are no bitmap yet. */
+static size_t largest_bitmap(const struct crn_view *view, bool filtered)
 {
     size_t largest = 0;
 
-    for (uint32_t i = 0; i < view->part_count; i++) {
+    for (uint32_t t = 0; t < view->tail_count; t++) {
+        const struct crn_view_tail *tail = &view->tails[t];
+        const bool all = !filtered && tail->begin == 0 && tail->dead_count == 0;
+        if (!all && tail->count > largest) largest = tail->count;
+    }
+    for (uint32_t i = 0; filtered && i < view->part_count; i++) {
         if (view->parts[i].segment->count > largest) largest = view->parts[i].segment->count;
     }
     return largest;
@@ -329,7 +384,7 @@ cairn_status crn_view_search(const struct crn_live_space *space, const struct cr
                              struct crn_view_answer *answer, cairn_error *err)
 {
     struct search search = {.space = space, .view = view, .query = query, .answer = answer, .err = err};
-    const size_t words = query->filter == NULL ? 0 : crn_bits_words(largest_part(view));
+    const size_t words = crn_bits_words(largest_bitmap(view, query->filter != NULL));
     struct crn_hit *hits = crn_mem_array(query->k, sizeof *hits);
     cairn_status status = CAIRN_OK;
 

@@ -1,4 +1,4 @@
-/* Searching one view: segments by index or by scan, tails by scan, merged into the k nearest. Internal to engine/. */
+/* Searching one view: segments by index or by scan, tails by graph and scan, merged into the k nearest. Internal to engine/. */
 #ifndef CRN_ENGINE_VIEW_SEARCH_H
 #define CRN_ENGINE_VIEW_SEARCH_H
 
