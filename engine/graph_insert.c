@@ -11,6 +11,7 @@
 
 #define IN_DEGREE_LEAST 6u /* a node named by fewer lists is taken into a full one all the same */
 #define FORCED_MOST 6u     /* lists asked so on behalf of one node */
+#define SAME_LOOKED_AT 8u  /* nearest candidates asked whether they are the same: codes put equals first, or close to it */
 
 /* ---- memory ---- */
 
@@ -288,7 +289,8 @@ static void link_both(struct crn_graph_growing *growing, struct crn_graph_worker
     }
 }
 
-void crn_graph_insert(struct crn_graph_growing *growing, struct crn_graph_worker *worker, uint32_t node, const float *vector)
+uint32_t crn_graph_insert_unless(struct crn_graph_growing *growing, struct crn_graph_worker *worker, uint32_t node,
+                                 const float *vector, bool (*is_same)(void *ctx, uint32_t other), void *ctx)
 {
     struct crn_graph *graph = &growing->graph;
 
@@ -296,7 +298,18 @@ void crn_graph_insert(struct crn_graph_growing *growing, struct crn_graph_worker
     growing->kernels->row_init(&graph->layout, worker->scratch.query.rotated, worker->point.weight, crn_graph_row(graph, node));
     growing->norms2[node] = worker->point.norm2;
     if (growing->heights != NULL) growing->heights[node] = worker->point.height;
-    link_both(growing, worker, node, find_candidates(growing, worker, node), false);
+    const uint32_t count = find_candidates(growing, worker, node);
+    for (uint32_t i = 0; is_same != NULL && i < count && i < SAME_LOOKED_AT; i++) {
+        const uint32_t other = (uint32_t)worker->candidates[i] & CRN_GRAPH_KEY_NODE;
+        if (is_same(ctx, other)) return other;
+    }
+    link_both(growing, worker, node, count, false);
+    return CRN_GRAPH_NO_NODE;
+}
+
+void crn_graph_insert(struct crn_graph_growing *growing, struct crn_graph_worker *worker, uint32_t node, const float *vector)
+{
+    (void)crn_graph_insert_unless(growing, worker, node, vector, NULL, NULL);
 }
 
 static int by_key(const void *a, const void *b)

@@ -44,6 +44,12 @@ void crn_graph_worker_release(struct crn_graph_worker *worker);
 /* Adds a node. Each node once; a node whose number is in use is a programmer's mistake. */
 void crn_graph_insert(struct crn_graph_growing *growing, struct crn_graph_worker *worker, uint32_t node, const float *vector);
 
+/* The same, unless the search for its neighbours comes by a node that is_same says yes to: then nothing links the new one, and the
+ * answer is that node. Else CRN_GRAPH_NO_NODE. What lies where another node does needs no place of its own: equal nodes take each
+ * other's places in lists, until some are in none. */
+uint32_t crn_graph_insert_unless(struct crn_graph_growing *growing, struct crn_graph_worker *worker, uint32_t node,
+                                 const float *vector, bool (*is_same)(void *ctx, uint32_t other), void *ctx);
+
 /* Makes a node one of those that searches begin at, as long as there is room: false when there is none. One thread at a time,
  * and while nobody searches. */
 bool crn_graph_add_entry(struct crn_graph_growing *growing, uint32_t node);

@@ -38,7 +38,7 @@ static struct crn_tail_graph_plan plan_tail_graphs(const struct crn_live_space *
     struct crn_tail_graph_plan plan = {.op = space->op, .normalised = space->normalise};
 
     if (info->kind != CAIRN_SPACE_DENSE || (strcmp(info->index, "auto") != 0 && strcmp(info->index, "graph") != 0)) return plan;
-    if (space->op == CRN_OP_L1 || crn_rotation_padded(info->dim) > CRN_GRAPH_DIMS_MAX) return plan;
+    if (rows_most < CRN_TAIL_GRAPH_ROWS || space->op == CRN_OP_L1 || crn_rotation_padded(info->dim) > CRN_GRAPH_DIMS_MAX) return plan;
     plan.rows_most = rows_most < TAIL_GRAPH_ROWS_MOST ? (uint32_t)rows_most : TAIL_GRAPH_ROWS_MOST;
     return plan;
 }

@@ -10,9 +10,10 @@
  * nothing (for dot products: vectors more than CRN_TAIL_GRAPH_LONGER times as long as the longest of the first); when they are too many,
  * the graph stops where it is.
  *
- * Deleted rows stay as nodes, and are not listed. The order of what is found is by the tail's own vectors.
+ * Deleted rows stay as nodes, and are not listed. A row that equals one that is a node is kept in a chain behind that one. The order
+ * of what is found is by the tail's own vectors.
  *
- * Memory for a row of 384 dims: 2,316 bytes, beside the 1,536 of its vector.
+ * Memory for a row of 384 dims: 2,320 bytes, beside the 1,536 of its vector.
  */
 #ifndef CRN_ENGINE_TAIL_GRAPH_H
 #define CRN_ENGINE_TAIL_GRAPH_H

@@ -49,6 +49,9 @@ struct crn_graph_head {
     uint32_t lock;      /* of live graphs (graph_live.h); 0 in files */
 };
 
+/* What is read of it along with a row: all but the lock, which others count in meanwhile. */
+#define CRN_GRAPH_HEAD_BYTES offsetof(struct crn_graph_head, lock)
+
 static inline struct crn_graph_layout crn_graph_layout_of(uint32_t dims)
 {
     struct crn_graph_layout layout = {.dims = dims};

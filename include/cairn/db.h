@@ -61,7 +61,7 @@ typedef struct cairn_open_options {
     cairn_durability durability; /* what an answered write means */
     bool no_background;          /* no maintenance thread: generations are built only by cairn_optimize */
     uint32_t threads;            /* for building indexes; 0 = one a core */
-    uint32_t tail_rows_max;      /* rows searched exactly before they are written to a segment; 0 = 16384 */
+    uint32_t tail_rows_max;      /* rows kept in memory before they are written to a segment; 0 = 16384 */
     uint32_t busy_timeout_ms;    /* how long a write waits for another process; 0 = 30000 */
     cairn_log_fn log;
     void *log_ctx;
