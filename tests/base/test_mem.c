@@ -86,6 +86,32 @@ static void aligned_blocks_are_padded(void **state)
     }
 }
 
+/* What was committed stays where and what it is while the rest comes; a refusal changes nothing. */
+static void reservations_grow_in_place(void **state)
+{
+    const size_t size = (size_t)1 << 30, step = 100000;
+
+    (void)state;
+    char *memory = crn_mem_reserve(size);
+    assert_non_null(memory);
+    for (size_t end = step; end <= 5 * step; end += step) {
+        crn_mem_fail_at(1, false);
+        assert_false(crn_mem_commit(memory + end - step, step));
+        crn_mem_fail_at(0, false);
+        assert_true(crn_mem_commit(memory + end - step, step));
+        for (size_t i = end - step; i < end; i++) assert_int_equal(memory[i], 0);
+        memset(memory + end - step, 7, step);
+        for (size_t i = 0; i < end; i++) assert_int_equal(memory[i], 7);
+    }
+    crn_mem_unreserve(memory, size);
+    crn_mem_unreserve(NULL, 0);
+    assert_null(crn_mem_reserve(0));
+    assert_null(crn_mem_reserve(SIZE_MAX));
+    crn_mem_fail_at(1, false);
+    assert_null(crn_mem_reserve(size));
+    crn_mem_fail_at(0, false);
+}
+
 static void strings_are_copied(void **state)
 {
     char *copy = crn_mem_strdup("stone");
@@ -189,6 +215,7 @@ int main(void)
         cmocka_unit_test(size_zero_gives_a_block),
         cmocka_unit_test(calloc_clears),
         cmocka_unit_test(aligned_blocks_are_padded),
+        cmocka_unit_test(reservations_grow_in_place),
         cmocka_unit_test(strings_are_copied),
         cmocka_unit_test(a_failed_realloc_keeps_the_block),
         cmocka_unit_test(one_failure),
