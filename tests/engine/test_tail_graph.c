@@ -348,7 +348,7 @@ static void test_memory_returned(void **state)
     assert_int_equal(number_of(stage.collection, "tail_rows"), 0);
     assert_int_equal(number_of(stage.collection, "tail_indexed_rows"), 0);
     assert_int_equal(number_of(stage.collection, "index_memory_bytes"), 0);
-    expect_recall(&stage, "in a segment", &(cairn_query){.k = K}, 1);
+    expect_recall(&stage, "in a segment", &(cairn_query){.k = K}, 0.93); /* by the segment's graph */
     stage_close(&stage);
 }
 
