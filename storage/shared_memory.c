@@ -190,7 +190,8 @@ void crn_shared_announce(struct crn_shared *shared, uint64_t sequence)
 {
     struct crn_shared_page *page = atomic_load_explicit(&shared->page, memory_order_acquire);
 
-    if (page != NULL) raise_to(&page->sequence, sequence);
+    /* Who reads only has the page mapped for reading: he keeps what he has seen to himself. */
+    if (page != NULL && shared->writable) raise_to(&page->sequence, sequence);
     raise_to(&shared->floor, sequence);
 }
 

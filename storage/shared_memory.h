@@ -40,7 +40,7 @@ bool crn_shared_attach(struct crn_shared *shared);
 /* Makes the file if need be, and tells `sequence`. Under the write lock. */
 cairn_status crn_shared_create(struct crn_shared *shared, uint64_t sequence, cairn_error *err);
 
-/* Under the write lock, after a commit. */
+/* Of a commit that is in the WAL. Without leave to write, only this store gets to know it. */
 void crn_shared_announce(struct crn_shared *shared, uint64_t sequence);
 
 /* The last sequence number announced. False when there is no page: the caller has to ask the database. */

@@ -48,7 +48,8 @@ void crn_store_uuid(const struct crn_store *store, unsigned char out_uuid[16]); 
 uint64_t crn_store_sequence(struct crn_store *store);
 
 /* Announces a commit that this process has seen or made, before it shows it to anybody: what one search has seen, every later
- * one in any process sees. Announcing twice, or less than is announced, does nothing. */
+ * one in any process sees. Announcing twice, or less than is announced, does nothing;
+ * a store that reads only tells nobody else. */
 void crn_store_announce(struct crn_store *store, uint64_t sequence);
 
 /* ---- catalog ---- */

@@ -387,6 +387,24 @@ static void network_file_systems_are_refused(void **state)
 
 /* ---- reading alone ---- */
 
+/* It may see a commit before the writer has announced it: then it knows so, and no page is written. */
+static void a_read_only_store_announces_to_itself(void **state)
+{
+    struct fixture *f = *state;
+    const struct crn_store_options options = {.read_only = true};
+    struct fixture reader = *f;
+
+    fixture_open(f);
+    fixture_create_notes(f, true);
+    const uint64_t sequence = crn_store_sequence(f->store);
+    OK(crn_store_open(f->path, &options, &reader.store, ERR));
+    crn_store_announce(reader.store, sequence + 1);
+    assert_int_equal(crn_store_sequence(reader.store), sequence + 1);
+    assert_int_equal(crn_store_sequence(f->store), sequence);
+    fixture_close(&reader);
+    fixture_close(f);
+}
+
 static void a_read_only_store_writes_nothing(void **state)
 {
     struct fixture *f = *state;
@@ -536,6 +554,7 @@ int main(void)
         TEST(migrations_happen_as_a_whole),
         TEST(an_older_file_is_brought_up_to_date),
         TEST(network_file_systems_are_refused),
+        TEST(a_read_only_store_announces_to_itself),
         TEST(a_read_only_store_writes_nothing),
         TEST(a_read_only_folder_can_be_read),
         TEST(a_deleted_folder_is_made_again),
