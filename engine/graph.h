@@ -3,7 +3,8 @@
  * entries, the neighbours that seem nearest. Knows nothing of SQLite, segments or files.
  *
  *   graph_frame.c   how vectors become rotated codes, and distances squared ones
- *   graph_walk.h    the search loop, compiled once for each instruction set (graph_walk_*.c)
+ *   graph_walk.h    the search loop, compiled once for each instruction set (graph_walk_*.c); graph_walk_filter.h where only
+ *                   some nodes may be listed
  *   graph_insert.c  adding nodes: search, prune, link
  *   graph_build.c   building a whole graph: insert all, improve, order
  *   graph_check.c   whether a graph keeps to its invariants
@@ -119,9 +120,10 @@ struct crn_graph_scratch {
     void *query_memory;
     uint64_t *pool; /* [effort_max + pad] nodes seen, ascending by estimate */
     uint64_t *near; /* [near_max + pad] nodes visited, ascending by code distance */
+    uint64_t *listed; /* [near_max + pad] with a filter: allowed nodes seen, ascending by estimate */
     uint64_t *seen; /* a bit for each node visited */
     uint32_t *log;  /* [log_max] nodes whose bit is set */
-    uint32_t pool_max, near_max, log_max, node_max;
+    uint32_t pool_max, near_max, listed_max, log_max, node_max;
     uint32_t near_count, log_count, hops;
     bool damaged;
 };
@@ -130,9 +132,19 @@ struct crn_graph_ask {
     uint32_t effort; /* places of the pool */
     uint32_t keep;   /* places of the list of visited nodes */
     float height;    /* of the query, in graphs with heights being built */
-    /* Nodes that may be listed: bit positions[node] (or node, when NULL) of allow; NULL: all. */
+    /* Nodes that may be listed: bit positions[node] (or node, when NULL) of allow; NULL: all. Then `keep` is also the number of
+     * allowed nodes remembered that are seen, but not visited, and: */
     const uint64_t *allow;
     const uint32_t *positions;
+    float share;       /* of all nodes, that are allowed */
+    uint32_t base;     /* visits that would be enough without a filter */
+    uint32_t wanted;   /* nodes that are asked for */
+    float visits_each; /* visits worth making for each node met for each of the wanted ones */
+    uint32_t region;   /* nearest allowed nodes to visit where none are near the query */
+    uint32_t most;     /* visits at most */
+    /* Compare just these, without a walk; NULL: walk. */
+    const uint32_t *nodes;
+    uint32_t node_count;
 };
 
 /* Grows what is too small. NO_MEMORY leaves a scratch that can be released or tried again. */
@@ -140,8 +152,8 @@ cairn_status crn_graph_scratch_reserve(struct crn_graph_scratch *scratch, uint32
                                        uint32_t keep, cairn_error *err);
 void crn_graph_scratch_release(struct crn_graph_scratch *scratch);
 
-/* Visits nodes, beginning with scratch->query prepared, until the `effort` nearest seen are visited; leaves the nearest of them in
- * scratch->near[near_count]. */
+/* Visits nodes, beginning with scratch->query prepared, until the `effort` nearest seen are visited (with a filter:
+ * graph_walk_filter.h); leaves the nearest of them in scratch->near[near_count]. */
 void crn_graph_walk(const struct crn_graph *graph, struct crn_graph_scratch *scratch, const struct crn_graph_ask *ask);
 
 /* ---- locks of live rows: readers are counted, a writer is alone ---- */

@@ -30,6 +30,7 @@ cairn_status crn_graph_scratch_reserve(struct crn_graph_scratch *scratch, uint32
     crn_graph_query_init(&scratch->query, dims, scratch->query_memory);
     CRN_TRY(reserve((void **)&scratch->pool, &scratch->pool_max, effort + CRN_GRAPH_KEY_PAD, sizeof *scratch->pool, false, err));
     CRN_TRY(reserve((void **)&scratch->near, &scratch->near_max, keep + CRN_GRAPH_KEY_PAD, sizeof *scratch->near, false, err));
+    CRN_TRY(reserve((void **)&scratch->listed, &scratch->listed_max, keep + CRN_GRAPH_KEY_PAD, sizeof *scratch->listed, false, err));
     CRN_TRY(reserve((void **)&scratch->log, &scratch->log_max, effort * 16, sizeof *scratch->log, false, err));
     const cairn_status status = reserve((void **)&scratch->seen, &words, nodes / 64 + 1, sizeof *scratch->seen, true, err);
     scratch->node_max = words * 64;
@@ -41,6 +42,7 @@ void crn_graph_scratch_release(struct crn_graph_scratch *scratch)
     crn_mem_free(scratch->query_memory);
     crn_mem_free(scratch->pool);
     crn_mem_free(scratch->near);
+    crn_mem_free(scratch->listed);
     crn_mem_free(scratch->seen);
     crn_mem_free(scratch->log);
     *scratch = (struct crn_graph_scratch){0};

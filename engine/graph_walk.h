@@ -17,6 +17,12 @@ struct walk {
     uint64_t *pool;
     uint32_t count, next; /* places used; the first that may not be visited */
     float limit;          /* estimates at or above it cannot enter the pool */
+    /* With a filter (graph_walk_filter.h): */
+    uint64_t *listed; /* allowed nodes seen, ascending by estimate */
+    uint32_t listed_count;
+    float listed_limit;
+    uint32_t met, met_allowed; /* nodes that entered the pool */
+    bool elsewhere;            /* the allowed ones do not lie near the query */
 };
 
 /* Inserts into a sorted list of at most `most` keys; the place, or `most` when the key is too large. */
@@ -95,15 +101,6 @@ static void enter(struct walk *walk)
     }
 }
 
-static inline bool may_be_listed(const struct walk *walk, uint32_t node)
-{
-    const struct crn_graph_ask *ask = walk->ask;
-
-    if (ask->allow == NULL) return true;
-    const uint32_t position = ask->positions == NULL ? node : ask->positions[node];
-    return ask->allow[position / 64] >> (position % 64) & 1;
-}
-
 /* Estimates of neighbours in a graph with heights, from a query that has one. */
 static unsigned raise_neighbours(const struct walk *walk, uint32_t node, unsigned count, float *distances, uint32_t *ids)
 {
@@ -136,9 +133,7 @@ static inline void visit(struct walk *walk, uint32_t node)
                                         distances, ids);
     if (graph->live) crn_graph_unlock_read(crn_graph_lock_of(graph, node));
     if (raise) count = raise_neighbours(walk, node, count, distances, ids);
-    if (may_be_listed(walk, node)) {
-        list_insert(scratch->near, &scratch->near_count, walk->ask->keep, crn_graph_key(distance, node));
-    }
+    list_insert(scratch->near, &scratch->near_count, walk->ask->keep, crn_graph_key(distance, node));
     for (unsigned i = 0; i < count; i++) {
         if (ids[i] >= graph->count || is_seen(walk, ids[i]) || !(distances[i] < walk->limit)) continue;
         mark_seen(walk, ids[i]);
@@ -146,32 +141,51 @@ static inline void visit(struct walk *walk, uint32_t node)
     }
 }
 
-void CRN_GRAPH_WALK(const struct crn_graph *graph, struct crn_graph_scratch *scratch, const struct crn_graph_ask *ask)
+/* Visits until the `effort` nearest seen are visited. */
+static inline void walk_all(struct walk *walk)
 {
-    struct walk walk = {.graph = graph, .scratch = scratch, .ask = ask, .pool = scratch->pool, .limit = __builtin_inff()};
+    const struct crn_graph *graph = walk->graph;
+    struct crn_graph_scratch *scratch = walk->scratch;
     uint32_t held = CRN_GRAPH_NO_NODE;
 
-    memset(scratch->pool, 0xff, (ask->effort + CRN_GRAPH_KEY_PAD) * sizeof *scratch->pool);
-    memset(scratch->near, 0xff, (ask->keep + CRN_GRAPH_KEY_PAD) * sizeof *scratch->near);
-    scratch->near_count = scratch->log_count = scratch->hops = 0;
-    scratch->damaged = false;
-    enter(&walk);
     for (;;) {
-        const uint32_t node = held != CRN_GRAPH_NO_NODE ? held : take_next(&walk);
+        const uint32_t node = held != CRN_GRAPH_NO_NODE ? held : take_next(walk);
         if (node == CRN_GRAPH_NO_NODE) break;
-        held = take_next(&walk);
+        held = take_next(walk);
         if (held != CRN_GRAPH_NO_NODE) crn_row_prefetch(&graph->layout, crn_graph_row(graph, held));
         if (graph->prove != NULL && !graph->prove(graph->prove_ctx, crn_graph_row(graph, node))) {
             scratch->damaged = true;
             break;
         }
         scratch->hops++;
-        visit(&walk, node);
+        visit(walk, node);
         /* What has become nearest will be next but one. */
-        while (walk.next < walk.count && (walk.pool[walk.next] & VISITED) != 0) walk.next++;
-        if (walk.next < walk.count) {
-            crn_row_prefetch(&graph->layout, crn_graph_row(graph, (uint32_t)walk.pool[walk.next] & CRN_GRAPH_KEY_NODE));
+        while (walk->next < walk->count && (walk->pool[walk->next] & VISITED) != 0) walk->next++;
+        if (walk->next < walk->count) {
+            crn_row_prefetch(&graph->layout, crn_graph_row(graph, (uint32_t)walk->pool[walk->next] & CRN_GRAPH_KEY_NODE));
         }
+    }
+}
+
+#include "engine/graph_walk_filter.h"
+
+void CRN_GRAPH_WALK(const struct crn_graph *graph, struct crn_graph_scratch *scratch, const struct crn_graph_ask *ask)
+{
+    struct walk walk = {.graph = graph, .scratch = scratch, .ask = ask, .pool = scratch->pool, .limit = __builtin_inff()};
+
+    memset(scratch->near, 0xff, (ask->keep + CRN_GRAPH_KEY_PAD) * sizeof *scratch->near);
+    scratch->near_count = scratch->log_count = scratch->hops = 0;
+    scratch->damaged = false;
+    if (ask->nodes != NULL) {
+        compare_nodes(&walk);
+        return;
+    }
+    memset(scratch->pool, 0xff, (ask->effort + CRN_GRAPH_KEY_PAD) * sizeof *scratch->pool);
+    enter(&walk);
+    if (ask->allow == NULL) {
+        walk_all(&walk);
+    } else {
+        walk_filtered(&walk);
     }
     if (scratch->log_count > scratch->log_max) {
         memset(scratch->seen, 0, ((size_t)graph->count + 63) / 64 * sizeof *scratch->seen);

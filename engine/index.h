@@ -32,6 +32,7 @@ struct crn_index_query {
 
 struct crn_index_ops {
     const char *name; /* "faiss", "graph" */
+    bool filters; /* chooses by itself between its own way and comparing the allowed rows: asked also when few are */
     bool opens_at_once; /* opening reads little, and what is searched is verified on the way: the vectors too */
     /* Is the spec (what follows the colon, may be "") one this index can build for these rows? INVALID_OPTION with the reason. */
     cairn_status (*check)(const char *spec, uint32_t dim, enum crn_op op, cairn_error *err);

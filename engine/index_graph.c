@@ -6,11 +6,15 @@
  * those of an exact scan.
  *
  * How much is visited follows from the recall that is asked for, by what was measured when the graph was built (graph_build.h).
+ *
+ * With a filter the backend itself chooses between walking (graph_walk_filter.h) and comparing the codes of all allowed rows: each
+ * has its cost, counted in codes compared, and a walk that has come to cost as much as the comparing is followed by it.
  */
 #include "engine/graph_file.h"
 
 #include "base/error.h"
 #include "base/mem.h"
+#include "engine/bits.h"
 #include "quant/vector.h"
 
 #include <math.h>
@@ -23,10 +27,17 @@
 #define BATCH 8u            /* rows compared between two looks at the limit */
 #define IDLE_MOST 8u        /* scratches kept for the next searches */
 
+/* Filters. */
+#define VISIT_CODES 6.0      /* codes compared in the time of one visit: a row is five codes long, and its neighbours are listed */
+#define VISITS_EACH 0.5f     /* visits for each node met for each of the wanted ones: one visit sees many */
+#define SPARE 24u            /* nodes listed beyond the twice the wanted ones */
+#define REGION_EFFORTS 2.0   /* an unfiltered walk's efforts, through a region of allowed rows far from the query */
+
 struct crn_index {
     struct crn_graph_opened opened;
     struct crn_index_rows rows;
     _Atomic(struct crn_graph_scratch *) idle[IDLE_MOST];
+    _Atomic(uint32_t *) nodes; /* [count] the node of each position; made by the first search that compares allowed rows */
 };
 
 static cairn_status check(const char *spec, uint32_t dim, enum crn_op op, cairn_error *err)
@@ -64,6 +75,7 @@ static void close_index(struct crn_index *index)
         if (scratch != NULL) crn_graph_scratch_release(scratch);
         crn_mem_free(scratch);
     }
+    crn_mem_free(atomic_load_explicit(&index->nodes, memory_order_relaxed));
     crn_graph_close(&index->opened);
     crn_mem_free(index);
 }
@@ -128,14 +140,12 @@ static double effort_for(const struct crn_graph_calibration *calibration, double
 
 static uint32_t effort_of(const struct crn_index *index, const struct crn_index_query *query)
 {
-    const double share = (double)query->allowed / (double)index->rows.count;
     double effort = query->ef;
 
     if (query->ef == 0) {
         effort = effort_for(&index->opened.calibration, query->recall > 0 ? query->recall : RECALL_DEFAULT);
         if (query->k > 10) effort += 1.5 * (double)(query->k - 10);
     }
-    if (query->allow != NULL) effort /= share;
     if (effort < (double)query->k) effort = (double)query->k;
     if (effort > EFFORT_MOST) effort = EFFORT_MOST;
     return effort < (double)index->rows.count ? (uint32_t)effort : (uint32_t)index->rows.count;
@@ -186,21 +196,109 @@ static cairn_status rescore(const struct crn_index *index, const struct crn_grap
     return CAIRN_OK;
 }
 
-static cairn_status walk(struct crn_index *index, struct crn_graph_scratch *scratch, const struct crn_index_query *query,
+static cairn_status walk(const struct crn_index *index, struct crn_graph_scratch *scratch, const struct crn_graph_ask *ask,
+                         cairn_error *err)
+{
+    crn_graph_walk(&index->opened.graph, scratch, ask);
+    if (scratch->damaged) return crn_error_set(err, CAIRN_CORRUPT, "a row of the graph does not match its checksum");
+    return CAIRN_OK;
+}
+
+/* ---- filters ---- */
+
+/* The node of each position. NULL: no memory. */
+static const uint32_t *nodes_of(struct crn_index *index)
+{
+    const uint32_t count = index->opened.graph.count;
+    /* Acquire: what the thread that made it wrote is seen. */
+    uint32_t *nodes = atomic_load_explicit(&index->nodes, memory_order_acquire), *none = NULL;
+
+    if (nodes != NULL) return nodes;
+    nodes = crn_mem_array(count, sizeof *nodes);
+    if (nodes == NULL) return NULL;
+    memset(nodes, 0xff, count * sizeof *nodes);
+    for (uint32_t i = 0; i < count; i++) nodes[index->opened.positions[i]] = i;
+    if (atomic_compare_exchange_strong_explicit(&index->nodes, &none, nodes, memory_order_acq_rel, memory_order_acquire)) return nodes;
+    crn_mem_free(nodes); /* another search was faster */
+    return none;
+}
+
+/* Compares the codes of all allowed rows. */
+static cairn_status compare(struct crn_index *index, struct crn_graph_scratch *scratch, const struct crn_index_query *query,
+                            uint32_t keep, cairn_error *err)
+{
+    const uint32_t *nodes = nodes_of(index);
+    uint32_t *asked = crn_mem_array(query->allowed, sizeof *asked);
+    cairn_status status;
+
+    if (nodes == NULL || asked == NULL) {
+        status = crn_error_no_memory(err, (nodes == NULL ? index->rows.count : query->allowed) * sizeof *asked);
+    } else {
+        struct crn_graph_ask ask = {.keep = keep, .nodes = asked};
+        for (size_t w = 0; w < crn_bits_words(index->rows.count); w++) {
+            for (uint64_t bits = query->allow[w]; bits != 0; bits &= bits - 1) {
+                const uint32_t node = nodes[w * 64 + (unsigned)__builtin_ctzll(bits)];
+                if (node < index->opened.graph.count && ask.node_count < query->allowed) asked[ask.node_count++] = node;
+            }
+        }
+        status = walk(index, scratch, &ask, err);
+    }
+    crn_mem_free(asked);
+    return status;
+}
+
+static cairn_status walk_filtered(struct crn_index *index, struct crn_graph_scratch *scratch, const struct crn_index_query *query,
+                                  cairn_error *err)
+{
+    const uint32_t base = effort_of(index, query), keep = 2 * (uint32_t)query->k + SPARE > base ? 2 * (uint32_t)query->k + SPARE : base;
+    const double share = (double)query->allowed / (double)index->rows.count;
+    const double visits = base + (double)VISITS_EACH * (double)query->k * (1 / share - 1);
+    const double most = (double)query->allowed / VISIT_CODES;
+    const bool walks = most > visits + (double)query->k;
+    const uint32_t effort = walks ? (uint32_t)(2 * visits) : 1;
+    const struct crn_graph_ask ask = {.effort = effort,
+                                      .keep = keep,
+                                      .allow = query->allow,
+                                      .positions = index->opened.positions,
+                                      .share = (float)share,
+                                      .base = base,
+                                      .wanted = (uint32_t)query->k,
+                                      .visits_each = VISITS_EACH,
+                                      .region = (uint32_t)(REGION_EFFORTS * base),
+                                      .most = (uint32_t)most};
+
+    CRN_TRY(crn_graph_scratch_reserve(scratch, index->opened.graph.layout.dims, index->opened.graph.count, effort, keep, err));
+    if (walks) {
+        CRN_TRY(walk(index, scratch, &ask, err));
+        if (scratch->hops < ask.most && scratch->near_count >= query->k) return CAIRN_OK;
+    }
+    return compare(index, scratch, query, keep, err);
+}
+
+static cairn_status walk_whole(const struct crn_index *index, struct crn_graph_scratch *scratch, const struct crn_index_query *query,
+                               cairn_error *err)
+{
+    const uint32_t effort = effort_of(index, query);
+    const struct crn_graph_ask ask = {.effort = effort, .keep = effort};
+
+    CRN_TRY(crn_graph_scratch_reserve(scratch, index->opened.graph.layout.dims, index->opened.graph.count, effort, effort, err));
+    return walk(index, scratch, &ask, err);
+}
+
+/* ---- the whole ---- */
+
+static cairn_status find(struct crn_index *index, struct crn_graph_scratch *scratch, const struct crn_index_query *query,
                          struct crn_topk *top, cairn_error *err)
 {
     const struct crn_graph *graph = &index->opened.graph;
-    const uint32_t effort = effort_of(index, query);
-    const struct crn_graph_ask ask = {.effort = effort, .keep = effort, .allow = query->allow, .positions = index->opened.positions};
     const float error = index->opened.calibration.queries == 0 ? ERROR_UNMEASURED : index->opened.calibration.error;
     struct crn_graph_point point;
 
-    CRN_TRY(crn_graph_scratch_reserve(scratch, graph->layout.dims, graph->count, effort, effort, err));
+    CRN_TRY(crn_graph_scratch_reserve(scratch, graph->layout.dims, graph->count, 1, 1, err));
     crn_graph_frame_point(&graph->frame, query->vector, scratch->query.rotated, &point);
     crn_graph_kernels_get()->query_prepare(&scratch->query);
     scratch->query.constant = point.constant;
-    crn_graph_walk(graph, scratch, &ask);
-    if (scratch->damaged) return crn_error_set(err, CAIRN_CORRUPT, "a row of the graph does not match its checksum");
+    CRN_TRY(query->allow == NULL ? walk_whole(index, scratch, query, err) : walk_filtered(index, scratch, query, err));
     return rescore(index, scratch, query, ERRORS_ALLOWED * error * sqrtf(point.norm2), top, err);
 }
 
@@ -211,7 +309,7 @@ static cairn_status search(const struct crn_index *constant, const struct crn_in
     struct crn_graph_scratch *scratch = take_scratch(index);
 
     if (scratch == NULL) return crn_error_no_memory(err, sizeof *scratch);
-    const cairn_status status = walk(index, scratch, query, top, err);
+    const cairn_status status = find(index, scratch, query, top, err);
     give_scratch(index, scratch);
     return status;
 }
@@ -224,6 +322,7 @@ static size_t memory_bytes(const struct crn_index *index)
 const struct crn_index_ops crn_index_graph = {
     .name = "graph",
     .opens_at_once = true,
+    .filters = true,
     .check = check,
     .build = build,
     .open = open_index,

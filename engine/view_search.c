@@ -9,10 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A filter that leaves fewer rows than this, or a smaller share of the segment than one in SCAN_SHARE, is answered by
+/* For indexes that do not choose themselves: a filter that leaves fewer rows than this, or a smaller share of the segment than one in SCAN_SHARE, is answered by
  * comparing the rows it leaves: an index would walk through mostly forbidden ones. */
 #define SCAN_ROWS 2048u
 #define SCAN_SHARE 20u
+#define SCAN_AT_ONCE 256u  /* fewer rows are compared at once, whatever the index */
 #define PIECE_BYTES (4u << 20) /* scanned between two looks at the clock */
 #define RESCORED 64u       /* candidates compared exactly at a time */
 #define PREFETCH_BYTES 4096u /* of each of them */
@@ -224,6 +225,13 @@ static cairn_status search_index(struct search *search, struct crn_segment *segm
     return status;
 }
 
+static bool asks_index(const struct search *search, const struct crn_segment *segment, size_t allowed)
+{
+    if (search->query->filter == NULL) return true;
+    if (segment->index_ops != NULL && segment->index_ops->filters) return allowed >= SCAN_AT_ONCE;
+    return allowed >= SCAN_ROWS && allowed * SCAN_SHARE >= segment->count;
+}
+
 static cairn_status search_part(struct search *search, uint32_t number)
 {
     const struct crn_view_part *part = &search->view->parts[number];
@@ -236,8 +244,7 @@ static cairn_status search_part(struct search *search, uint32_t number)
 
     search->answer->rows_matched += allowed;
     if (allowed == 0) return CAIRN_OK;
-    const bool broad = allow == NULL || search->query->filter == NULL || (allowed >= SCAN_ROWS && allowed * SCAN_SHARE >= segment->count);
-    if (!search->query->exact && broad) {
+    if (!search->query->exact && asks_index(search, segment, allowed)) {
         const struct crn_index *index = crn_segment_index(segment, allowed * row_bytes);
         bool enough = false;
         if (index != NULL) CRN_TRY(search_index(search, segment, index, allow, allowed, base, &enough));

@@ -1,0 +1,232 @@
+/*
+ * The search loop where only some nodes may be listed. Part of graph_walk.h, which includes it.
+ *
+ * What is seen is a candidate, not only what is visited: nodes that may be listed enter a list of their own, `listed`, by estimate, and
+ * their codes are compared at the end. So one visit tries 32 nodes, and a tenth of them allowed costs hardly more visits than all.
+ *
+ *   entry   the nearest of the sampled nodes, and the nearest allowed ones
+ *   near    the nearest nodes seen are visited, whether allowed or not, as many as an unfiltered walk would visit and then more,
+ *           in proportion to how few of those met are allowed. Where that are far fewer than of the whole graph (the allowed ones
+ *           lie elsewhere), this ends at once.
+ *   allowed the nearest of `listed` are visited: neighbours of good answers are good answers, and where allowed nodes lie together
+ *           these lead through their region though the query is far from it.
+ *
+ * Related: two-list filtered search and predicate subgraphs (ACORN, Patel et al., SIGMOD 2024; Filtered-DiskANN, Gollapudi et al.,
+ * WWW 2023), there with edges or builds of their own; here the graph knows of no filter.
+ */
+
+#define FILTER_ENTRIES 4u /* nearest allowed of the sampled nodes */
+#define FILTER_LOOK 8u    /* visits between two looks at the local share */
+#define NO_KEY UINT64_MAX
+#define COMPARED_AHEAD 8u   /* codes fetched before they are compared */
+#define FILTER_FEW 4u     /* a local share so much smaller than the whole's: the allowed nodes lie elsewhere */
+
+static inline bool is_allowed(const struct walk *walk, uint32_t node)
+{
+    const struct crn_graph_ask *ask = walk->ask;
+    const uint32_t position = ask->positions == NULL ? node : ask->positions[node];
+
+    return ask->allow[position / 64] >> (position % 64) & 1;
+}
+
+static inline void list_allowed(struct walk *walk, uint64_t key)
+{
+    list_insert(walk->listed, &walk->listed_count, walk->ask->keep, key);
+    if (walk->listed_count == walk->ask->keep) walk->listed_limit = crn_graph_key_distance(walk->listed[walk->listed_count - 1]);
+}
+
+static void enter_allowed(struct walk *walk)
+{
+    const struct crn_graph *graph = walk->graph;
+    const struct crn_graph_query *query = &walk->scratch->query;
+    float distances[CRN_GRAPH_DEGREE + 16];
+    uint32_t ids[CRN_GRAPH_DEGREE + 16];
+    uint64_t best[FILTER_ENTRIES + CRN_GRAPH_KEY_PAD];
+    uint32_t found = 0;
+    float limit = __builtin_inff();
+
+    memset(best, 0xff, sizeof best);
+    for (uint32_t i = 0; i < walk->count; i++) { /* those that stand in the pool */
+        const uint32_t node = (uint32_t)walk->pool[i] & CRN_GRAPH_KEY_NODE;
+        if (is_allowed(walk, node)) list_allowed(walk, walk->pool[i]);
+    }
+    for (uint32_t b = 0; b < graph->entry_blocks; b++) {
+        const uint8_t *block = graph->entries + (size_t)b * graph->layout.row_bytes;
+        const unsigned count = crn_row_neighbours(&graph->layout, query, block, query->constant, limit, distances, ids);
+        for (unsigned i = 0; i < count; i++) {
+            if (ids[i] >= graph->count || is_seen(walk, ids[i]) || !is_allowed(walk, ids[i])) continue;
+            list_insert(best, &found, FILTER_ENTRIES, crn_graph_key(distances[i], ids[i]));
+            if (found == FILTER_ENTRIES) limit = crn_graph_key_distance(best[found - 1]);
+        }
+    }
+    for (uint32_t i = 0; i < found; i++) {
+        const uint32_t node = (uint32_t)best[i] & CRN_GRAPH_KEY_NODE;
+        if (is_seen(walk, node)) continue; /* an entry twice */
+        mark_seen(walk, node);
+        list_allowed(walk, best[i]);
+    }
+}
+
+static inline void list_near(struct walk *walk, float distance, uint32_t node)
+{
+    struct crn_graph_scratch *scratch = walk->scratch;
+
+    list_insert(scratch->near, &scratch->near_count, walk->ask->keep, crn_graph_key(distance, node));
+}
+
+/* Visits the node of a key, which was taken out of the pool or of `listed`; it is marked there when it stands in both. */
+static inline void visit_filtered(struct walk *walk, uint64_t key, float pool_limit)
+{
+    const struct crn_graph *graph = walk->graph;
+    const struct crn_graph_query *query = &walk->scratch->query;
+    const uint32_t node = (uint32_t)key & CRN_GRAPH_KEY_NODE;
+    const uint8_t *row = crn_graph_row(graph, node);
+    const float limit = pool_limit > walk->listed_limit ? pool_limit : walk->listed_limit;
+    float distances[CRN_GRAPH_DEGREE + 16];
+    uint32_t ids[CRN_GRAPH_DEGREE + 16];
+
+    if (graph->prove != NULL && !graph->prove(graph->prove_ctx, row)) {
+        walk->scratch->damaged = true;
+        return;
+    }
+    walk->scratch->hops++;
+    const float distance = crn_row_distance(&graph->layout, query, row);
+    const unsigned count = crn_row_neighbours(&graph->layout, query, row, distance, limit, distances, ids);
+    if (is_allowed(walk, node)) {
+        const uint32_t rank = crn_pool_rank(walk->listed, walk->listed_count, key);
+        if (rank > 0 && walk->listed[rank - 1] == key) walk->listed[rank - 1] |= VISITED;
+        list_near(walk, distance, node);
+    }
+    for (unsigned i = 0; i < count; i++) {
+        if (ids[i] >= graph->count || is_seen(walk, ids[i])) continue;
+        const bool allowed = is_allowed(walk, ids[i]), nearer = distances[i] < pool_limit;
+        const bool listed = allowed && distances[i] < walk->listed_limit;
+        walk->met += nearer;
+        walk->met_allowed += nearer && allowed;
+        if (nearer || listed) mark_seen(walk, ids[i]);
+        if (listed) list_allowed(walk, crn_graph_key(distances[i], ids[i]));
+        if (nearer) pool_insert(walk, distances[i], ids[i]);
+        pool_limit = pool_limit > walk->limit ? walk->limit : pool_limit;
+    }
+}
+
+/* How many visits the nearest nodes are worth, by how many of those met were allowed. */
+static uint32_t worth_visiting(struct walk *walk)
+{
+    const struct crn_graph_ask *ask = walk->ask;
+    const float expected = ask->share * (float)walk->met;
+
+    walk->elsewhere = expected >= FILTER_FEW && (float)walk->met_allowed * FILTER_FEW < expected;
+    if (walk->elsewhere) return 0;
+    const float each = (float)(walk->met + 1) / (float)(walk->met_allowed + 1);
+    const float visits = (float)ask->base + ask->visits_each * (float)ask->wanted * (each - 1);
+    return visits < (float)ask->most ? (uint32_t)visits : ask->most;
+}
+
+/* The nearest key of a list that was not visited yet, marked; NO_KEY: none among the first `most`. */
+static inline uint64_t take_key(uint64_t *keys, uint32_t count, uint32_t *next)
+{
+    while (*next < count && (keys[*next] & VISITED) != 0) ++*next;
+    if (*next == count) return NO_KEY;
+    const uint64_t key = keys[*next];
+    keys[(*next)++] |= VISITED;
+    return key;
+}
+
+static inline void prefetch_key(const struct walk *walk, uint64_t key)
+{
+    crn_row_prefetch(&walk->graph->layout, crn_graph_row(walk->graph, (uint32_t)key & CRN_GRAPH_KEY_NODE));
+}
+
+static void visit_near(struct walk *walk)
+{
+    struct crn_graph_scratch *scratch = walk->scratch;
+    uint32_t worth = walk->ask->base < walk->ask->most ? walk->ask->base : walk->ask->most;
+    uint64_t held = take_key(walk->pool, walk->count, &walk->next);
+
+    while (held != NO_KEY && !scratch->damaged) {
+        const uint64_t key = held;
+        if (scratch->hops >= worth) {
+            worth = worth_visiting(walk);
+            if (scratch->hops >= worth) return;
+            if (worth > scratch->hops + FILTER_LOOK) worth = scratch->hops + FILTER_LOOK;
+        }
+        held = take_key(walk->pool, walk->count, &walk->next);
+        if (held != NO_KEY) prefetch_key(walk, held);
+        visit_filtered(walk, key, walk->limit);
+        if (held == NO_KEY) held = take_key(walk->pool, walk->count, &walk->next);
+        while (walk->next < walk->count && (walk->pool[walk->next] & VISITED) != 0) walk->next++;
+        if (walk->next < walk->count) prefetch_key(walk, walk->pool[walk->next]);
+    }
+}
+
+/* Visits until the first `wanted` of the allowed seen are visited. */
+static void visit_allowed(struct walk *walk, uint32_t wanted)
+{
+    struct crn_graph_scratch *scratch = walk->scratch;
+
+    while (!scratch->damaged && scratch->hops < walk->ask->most) {
+        const uint32_t first = walk->listed_count < wanted ? walk->listed_count : wanted;
+        uint32_t next = 0;
+        while (next < first && (walk->listed[next] & VISITED) != 0) next++;
+        if (next == first) return;
+        visit_filtered(walk, walk->listed[next], -1);
+        while (next < walk->listed_count && (walk->listed[next] & VISITED) != 0) next++;
+        if (next < walk->listed_count) prefetch_key(walk, walk->listed[next]);
+    }
+}
+
+/* Compares the codes of nodes that were listed, but not visited. */
+static void compare_listed(struct walk *walk)
+{
+    const struct crn_graph *graph = walk->graph;
+    const uint64_t *listed = walk->listed;
+
+    for (uint32_t i = 0; i < walk->listed_count && i < COMPARED_AHEAD; i++) {
+        crn_row_prefetch_code(&graph->layout, crn_graph_row(graph, (uint32_t)listed[i] & CRN_GRAPH_KEY_NODE));
+    }
+    for (uint32_t i = 0; i < walk->listed_count && !walk->scratch->damaged; i++) {
+        const uint32_t node = (uint32_t)listed[i] & CRN_GRAPH_KEY_NODE;
+        const uint8_t *row = crn_graph_row(graph, node);
+        if (i + COMPARED_AHEAD < walk->listed_count) {
+            const uint32_t later = (uint32_t)listed[i + COMPARED_AHEAD] & CRN_GRAPH_KEY_NODE;
+            crn_row_prefetch_code(&graph->layout, crn_graph_row(graph, later));
+        }
+        if ((listed[i] & VISITED) != 0) continue;
+        walk->scratch->damaged = graph->prove != NULL && !graph->prove(graph->prove_ctx, row);
+        if (!walk->scratch->damaged) list_near(walk, crn_row_distance(&graph->layout, &walk->scratch->query, row), node);
+    }
+}
+
+static void walk_filtered(struct walk *walk)
+{
+    walk->listed = walk->scratch->listed;
+    walk->listed_limit = __builtin_inff();
+    memset(walk->listed, 0xff, (walk->ask->keep + CRN_GRAPH_KEY_PAD) * sizeof *walk->listed);
+    enter_allowed(walk);
+    visit_near(walk);
+    if (!walk->scratch->damaged) visit_allowed(walk, walk->elsewhere ? walk->ask->region : walk->ask->wanted);
+    if (!walk->scratch->damaged) compare_listed(walk);
+}
+
+/* Compares the codes of ask->nodes, and visits nothing. */
+static void compare_nodes(struct walk *walk)
+{
+    const struct crn_graph *graph = walk->graph;
+    const struct crn_graph_ask *ask = walk->ask;
+    struct crn_graph_scratch *scratch = walk->scratch;
+    float limit = __builtin_inff();
+
+    for (uint32_t i = 0; i < ask->node_count && !scratch->damaged; i++) {
+        const uint8_t *row = crn_graph_row(graph, ask->nodes[i]);
+        if (i + COMPARED_AHEAD < ask->node_count) {
+            crn_row_prefetch_code(&graph->layout, crn_graph_row(graph, ask->nodes[i + COMPARED_AHEAD]));
+        }
+        scratch->damaged = graph->prove != NULL && !graph->prove(graph->prove_ctx, row);
+        if (scratch->damaged) return;
+        const float distance = crn_row_distance(&graph->layout, &scratch->query, row);
+        if (!(distance < limit)) continue;
+        list_near(walk, distance, ask->nodes[i]);
+        if (scratch->near_count == ask->keep) limit = crn_graph_key_distance(scratch->near[scratch->near_count - 1]);
+    }
+}
