@@ -31,7 +31,7 @@
 #define VISIT_CODES 6.0      /* codes compared in the time of one visit: a row is five codes long, and its neighbours are listed */
 #define VISITS_EACH 0.5f     /* visits for each node met for each of the wanted ones: one visit sees many */
 #define SPARE 24u            /* nodes listed beyond the twice the wanted ones */
-#define REGION_EFFORTS 2.0   /* an unfiltered walk's efforts, through a region of allowed rows far from the query */
+#define REGION_EFFORTS 4.0   /* an unfiltered walk's efforts, through a region of allowed rows far from the query */
 
 struct crn_index {
     struct crn_graph_opened opened;

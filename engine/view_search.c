@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "engine/bits.h"
+#include "engine/filter_bits.h"
 #include "quant/flat_scan.h"
 
 #include <stdlib.h>
@@ -37,38 +38,20 @@ static cairn_status check_deadline(const struct search *search)
 
 /* ---- which positions may be returned ---- */
 
-/* Sets the bits of positions whose local is in the filter. Both run upwards: a merge, with the gapless case by subtraction. */
-static void allow_filtered(const roaring_bitmap_t *filter, const uint32_t *locals, uint32_t count, uint64_t *allow)
-{
-    roaring_uint32_iterator_t it;
-    const bool gapless = locals[count - 1] - locals[0] == count - 1;
-    uint32_t position = 0;
-
-    roaring_init_iterator(filter, &it);
-    for (roaring_move_uint32_iterator_equalorlarger(&it, locals[0]); it.has_value; roaring_advance_uint32_iterator(&it)) {
-        const uint32_t local = it.current_value;
-        if (local > locals[count - 1]) return;
-        if (gapless) {
-            crn_bits_set(allow, local - locals[0]);
-            continue;
-        }
-        while (locals[position] < local) position++;
-        if (locals[position] == local) crn_bits_set(allow, position);
-    }
-}
-
 /* The part's bitmap of live and matching positions (NULL: all), and how many they are. */
-static const uint64_t *allowed_of_part(struct search *search, const struct crn_view_part *part, size_t *out_count)
+static cairn_status allowed_of_part(struct search *search, const struct crn_view_part *part, const uint64_t **out_allow,
+                                    size_t *out_count)
 {
     const size_t words = crn_bits_words(part->segment->count);
 
     *out_count = part->live_count;
-    if (search->query->filter == NULL || part->segment->count == 0) return part->live == NULL ? NULL : part->live->words;
-    memset(search->allow, 0, words * sizeof *search->allow);
-    allow_filtered(search->query->filter, part->segment->locals, part->segment->count, search->allow);
+    *out_allow = part->live == NULL ? NULL : part->live->words;
+    if (search->query->filter == NULL || part->segment->count == 0) return CAIRN_OK;
+    CRN_TRY(crn_filter_bits(search->query->filter, part->segment->locals, part->segment->count, search->allow, search->err));
     for (size_t w = 0; part->live != NULL && w < words; w++) search->allow[w] &= part->live->words[w];
     *out_count = crn_bits_count(search->allow, words);
-    return search->allow;
+    *out_allow = search->allow;
+    return CAIRN_OK;
 }
 
 /* ---- scanning ---- */
@@ -240,8 +223,9 @@ static cairn_status search_part(struct search *search, uint32_t number)
     const bool codes = segment->codec != NULL && !search->query->exact;
     const size_t row_bytes = codes ? crn_codec_row_bytes(segment->codec, segment->dim) : segment->dim * sizeof(float);
     size_t allowed;
-    const uint64_t *allow = allowed_of_part(search, part, &allowed);
+    const uint64_t *allow;
 
+    CRN_TRY(allowed_of_part(search, part, &allow, &allowed));
     search->answer->rows_matched += allowed;
     if (allowed == 0) return CAIRN_OK;
     if (!search->query->exact && asks_index(search, segment, allowed)) {
