@@ -141,6 +141,7 @@ struct crn_graph_ask {
     uint32_t wanted;   /* nodes that are asked for */
     float visits_each; /* visits worth making for each node met for each of the wanted ones */
     uint32_t region;   /* nearest allowed nodes to visit where none are near the query */
+    uint32_t compared; /* nearest allowed nodes, not visited, whose codes are compared at the end */
     uint32_t most;     /* visits at most */
     /* Compare just these, without a walk; NULL: walk. */
     const uint32_t *nodes;

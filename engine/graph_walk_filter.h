@@ -15,11 +15,12 @@
  * WWW 2023), there with edges or builds of their own; here the graph knows of no filter.
  */
 
-#define FILTER_ENTRIES 4u /* nearest allowed of the sampled nodes */
+#define FILTER_ENTRIES 16u /* nearest allowed of the sampled nodes */
 #define FILTER_LOOK 8u    /* visits between two looks at the local share */
 #define NO_KEY UINT64_MAX
 #define COMPARED_AHEAD 8u   /* codes fetched before they are compared */
-#define FILTER_FEW 4u     /* a local share so much smaller than the whole's: the allowed nodes lie elsewhere */
+#define FILTER_EXPECTED 8 /* allowed nodes expected among those met, from which on their number tells something */
+#define FILTER_FEW 2u     /* a local share so much smaller than the whole's: the allowed nodes lie elsewhere */
 
 static inline bool is_allowed(const struct walk *walk, uint32_t node)
 {
@@ -116,7 +117,7 @@ static uint32_t worth_visiting(struct walk *walk)
     const struct crn_graph_ask *ask = walk->ask;
     const float expected = ask->share * (float)walk->met;
 
-    walk->elsewhere = expected >= FILTER_FEW && (float)walk->met_allowed * FILTER_FEW < expected;
+    walk->elsewhere = expected >= FILTER_EXPECTED && (float)walk->met_allowed * FILTER_FEW < expected;
     if (walk->elsewhere) return 0;
     const float each = (float)(walk->met + 1) / (float)(walk->met_allowed + 1);
     const float visits = (float)ask->base + ask->visits_each * (float)ask->wanted * (each - 1);
@@ -181,14 +182,15 @@ static void compare_listed(struct walk *walk)
 {
     const struct crn_graph *graph = walk->graph;
     const uint64_t *listed = walk->listed;
+    const uint32_t count = walk->listed_count < walk->ask->compared ? walk->listed_count : walk->ask->compared;
 
-    for (uint32_t i = 0; i < walk->listed_count && i < COMPARED_AHEAD; i++) {
+    for (uint32_t i = 0; i < count && i < COMPARED_AHEAD; i++) {
         crn_row_prefetch_code(&graph->layout, crn_graph_row(graph, (uint32_t)listed[i] & CRN_GRAPH_KEY_NODE));
     }
-    for (uint32_t i = 0; i < walk->listed_count && !walk->scratch->damaged; i++) {
+    for (uint32_t i = 0; i < count && !walk->scratch->damaged; i++) {
         const uint32_t node = (uint32_t)listed[i] & CRN_GRAPH_KEY_NODE;
         const uint8_t *row = crn_graph_row(graph, node);
-        if (i + COMPARED_AHEAD < walk->listed_count) {
+        if (i + COMPARED_AHEAD < count) {
             const uint32_t later = (uint32_t)listed[i + COMPARED_AHEAD] & CRN_GRAPH_KEY_NODE;
             crn_row_prefetch_code(&graph->layout, crn_graph_row(graph, later));
         }

@@ -31,7 +31,7 @@
 #define VISIT_CODES 6.0      /* codes compared in the time of one visit: a row is five codes long, and its neighbours are listed */
 #define VISITS_EACH 0.5f     /* visits for each node met for each of the wanted ones: one visit sees many */
 #define SPARE 24u            /* nodes listed beyond the twice the wanted ones */
-#define REGION_EFFORTS 4.0   /* an unfiltered walk's efforts, through a region of allowed rows far from the query */
+#define REGION_EFFORTS 10.0  /* an unfiltered walk's efforts, through a region of allowed rows far from the query */
 
 struct crn_index {
     struct crn_graph_opened opened;
@@ -250,7 +250,8 @@ static cairn_status compare(struct crn_index *index, struct crn_graph_scratch *s
 static cairn_status walk_filtered(struct crn_index *index, struct crn_graph_scratch *scratch, const struct crn_index_query *query,
                                   cairn_error *err)
 {
-    const uint32_t base = effort_of(index, query), keep = 2 * (uint32_t)query->k + SPARE > base ? 2 * (uint32_t)query->k + SPARE : base;
+    const uint32_t base = effort_of(index, query), region = (uint32_t)(REGION_EFFORTS * base);
+    const uint32_t compared = 2 * (uint32_t)query->k + SPARE, keep = compared > region ? compared : region;
     const double share = (double)query->allowed / (double)index->rows.count;
     const double visits = base + (double)VISITS_EACH * (double)query->k * (1 / share - 1);
     const double most = (double)query->allowed / VISIT_CODES;
@@ -264,7 +265,8 @@ static cairn_status walk_filtered(struct crn_index *index, struct crn_graph_scra
                                       .base = base,
                                       .wanted = (uint32_t)query->k,
                                       .visits_each = VISITS_EACH,
-                                      .region = (uint32_t)(REGION_EFFORTS * base),
+                                      .region = region,
+                                      .compared = compared,
                                       .most = (uint32_t)most};
 
     CRN_TRY(crn_graph_scratch_reserve(scratch, index->opened.graph.layout.dims, index->opened.graph.count, effort, keep, err));

@@ -150,10 +150,10 @@ static void check_listed(const struct world *world, struct crn_graph_scratch *sc
         for (size_t w = 0; w < COUNT_OF(world_walks); w++) {
             if (world_walks[w].level > crn_cpu_level()) continue;
             world_walks[w].walk(&world->growing.graph, scratch, ask);
-            assert_true(scratch->near_count <= ask->keep && scratch->hops >= scratch->near_count &&
-                        !scratch->damaged);
-            if (ask->allow == NULL)
-                assert_int_equal(scratch->near_count, ask->keep < scratch->hops ? ask->keep : scratch->hops);
+            assert_true(scratch->near_count <= ask->keep && !scratch->damaged);
+            if (ask->allow != NULL) assert_true(scratch->hops <= ask->most);
+            if (ask->nodes != NULL) assert_int_equal(scratch->near_count, ask->keep);
+            if (ask->allow == NULL && ask->nodes == NULL) assert_int_equal(scratch->near_count, ask->keep < scratch->hops ? ask->keep : scratch->hops);
             for (uint32_t i = 0; i < scratch->near_count; i++) {
                 const uint32_t node = (uint32_t)scratch->near[i] & CRN_GRAPH_KEY_NODE;
                 assert_true(node < world->shape.count);
@@ -189,9 +189,14 @@ static void a_walk_lists_allowed_nodes_once_and_in_order(void **state)
     check_listed(&world, &scratch, &(struct crn_graph_ask){.effort = 100, .keep = 10});
     check_listed(&world, &scratch, &(struct crn_graph_ask){.effort = 1, .keep = 1});
     check_listed(&world, &scratch, &(struct crn_graph_ask){.effort = 2, .keep = 100});
-    check_listed(&world, &scratch, &(struct crn_graph_ask){.effort = 100, .keep = 100, .allow = allow});
-    check_listed(&world, &scratch,
-                 &(struct crn_graph_ask){.effort = 60, .keep = 100, .allow = allow, .positions = positions});
+    check_listed(&world, &scratch, &(struct crn_graph_ask){.effort = 100, .keep = 100, .allow = allow, .share = 0.25f,
+                                                           .base = 40, .wanted = 10, .visits_each = 0.5f, .region = 80,
+                                                           .compared = 40, .most = 200});
+    check_listed(&world, &scratch, &(struct crn_graph_ask){.effort = 60, .keep = 100, .allow = allow, .positions = positions,
+                                                           .share = 0.9f, .base = 20, .wanted = 30, .visits_each = 2,
+                                                           .region = 60, .compared = 100, .most = 50});
+    check_listed(&world, &scratch, &(struct crn_graph_ask){.effort = 1, .keep = 1, .nodes = positions, .node_count = 1200});
+    check_listed(&world, &scratch, &(struct crn_graph_ask){.effort = 1, .keep = 100, .nodes = positions + 700, .node_count = 500});
     crn_graph_scratch_release(&scratch);
     world_release(&world);
 }
