@@ -140,7 +140,7 @@ struct crn_graph_ask {
     uint32_t base;     /* visits that would be enough without a filter */
     uint32_t wanted;   /* nodes that are asked for */
     float visits_each; /* visits worth making for each node met for each of the wanted ones */
-    uint32_t region;   /* nearest allowed nodes to visit where none are near the query */
+    uint32_t region;   /* nearest allowed nodes to visit where few are near the query; 0: then nothing is listed */
     uint32_t compared; /* nearest allowed nodes, not visited, whose codes are compared at the end */
     uint32_t most;     /* visits at most */
     /* Compare just these, without a walk; NULL: walk. */

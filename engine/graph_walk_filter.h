@@ -75,6 +75,17 @@ static inline void list_near(struct walk *walk, float distance, uint32_t node)
     list_insert(scratch->near, &scratch->near_count, walk->ask->keep, crn_graph_key(distance, node));
 }
 
+/* Marks a key in `listed`. Keys of equal distance are in no order, once some of them are marked. */
+static inline void mark_listed(struct walk *walk, uint64_t key)
+{
+    const uint64_t least = key >> 32 << 32;
+    uint32_t at = least == 0 ? 0 : crn_pool_rank(walk->listed, walk->listed_count, least - 1);
+
+    for (; at < walk->listed_count && walk->listed[at] >> 32 == key >> 32; at++) {
+        if (walk->listed[at] == key) walk->listed[at] |= VISITED;
+    }
+}
+
 /* Visits the node of a key, which was taken out of the pool or of `listed`; it is marked there when it stands in both. */
 static inline void visit_filtered(struct walk *walk, uint64_t key, float pool_limit)
 {
@@ -94,8 +105,7 @@ static inline void visit_filtered(struct walk *walk, uint64_t key, float pool_li
     const float distance = crn_row_distance(&graph->layout, query, row);
     const unsigned count = crn_row_neighbours(&graph->layout, query, row, distance, limit, distances, ids);
     if (is_allowed(walk, node)) {
-        const uint32_t rank = crn_pool_rank(walk->listed, walk->listed_count, key);
-        if (rank > 0 && walk->listed[rank - 1] == key) walk->listed[rank - 1] |= VISITED;
+        mark_listed(walk, key);
         list_near(walk, distance, node);
     }
     for (unsigned i = 0; i < count; i++) {
@@ -207,7 +217,11 @@ static void walk_filtered(struct walk *walk)
     memset(walk->listed, 0xff, (walk->ask->keep + CRN_GRAPH_KEY_PAD) * sizeof *walk->listed);
     enter_allowed(walk);
     visit_near(walk);
-    if (!walk->scratch->damaged) visit_allowed(walk, walk->elsewhere ? walk->ask->region : walk->ask->wanted);
+    if (walk->elsewhere && walk->ask->region == 0) {
+        walk->scratch->near_count = 0;
+        return;
+    }
+    if (!walk->scratch->damaged) visit_allowed(walk, walk->elsewhere ? walk->ask->region : walk->ask->wanted + walk->ask->base);
     if (!walk->scratch->damaged) compare_listed(walk);
 }
 

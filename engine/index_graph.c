@@ -31,6 +31,7 @@
 #define VISIT_CODES 6.0      /* codes compared in the time of one visit: a row is five codes long, and its neighbours are listed */
 #define VISITS_EACH 0.5f     /* visits for each node met for each of the wanted ones: one visit sees many */
 #define SPARE 24u            /* nodes listed beyond the twice the wanted ones */
+#define REGION_CODES 3.0     /* comparing all finds more than a region's walk: preferred up to so many times its cost */
 #define REGION_EFFORTS 10.0  /* an unfiltered walk's efforts, through a region of allowed rows far from the query */
 
 struct crn_index {
@@ -265,7 +266,7 @@ static cairn_status walk_filtered(struct crn_index *index, struct crn_graph_scra
                                       .base = base,
                                       .wanted = (uint32_t)query->k,
                                       .visits_each = VISITS_EACH,
-                                      .region = region,
+                                      .region = (double)query->allowed < REGION_CODES * VISIT_CODES * region ? 0 : region,
                                       .compared = compared,
                                       .most = (uint32_t)most};
 
