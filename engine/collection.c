@@ -20,7 +20,7 @@ static cairn_status check_index(const char *index, uint32_t dim, cairn_metric me
     if (strcmp(index, "auto") == 0 || strcmp(index, "flat") == 0) return CAIRN_OK;
     const struct crn_index_ops *ops = crn_index_find(index, &spec);
     if (ops == NULL) {
-        return crn_error_set(err, CAIRN_INVALID_OPTION, "index '%.60s' is none of auto, flat, graph, faiss:<factory string>", index);
+        return crn_error_set(err, CAIRN_INVALID_OPTION, "index '%.60s' is none of auto, flat, graph, ivf[:<lists>], faiss:<factory string>", index);
     }
     const enum crn_op op = metric == CAIRN_METRIC_L2          ? CRN_OP_L2
                            : metric == CAIRN_METRIC_MANHATTAN ? CRN_OP_L1

@@ -1,5 +1,7 @@
-// FAISS's C API over its C++ classes, as far as index_faiss.c calls it: Debian's libfaiss-dev ships the headers but not
+// FAISS's C API over its C++ classes, as far as index_faiss.c and ivf_faiss.c call it: Debian's libfaiss-dev ships the headers but not
 // the functions. Compiled only where no libfaiss_c brings them, never beside one.
+#include <faiss/Clustering.h>
+#include <faiss/c_api/Clustering_c.h>
 #include <faiss/c_api/error_c.h>
 #include <faiss/c_api/index_factory_c.h>
 #include <faiss/c_api/index_io_c.h>
@@ -8,6 +10,7 @@
 #include <faiss/index_io.h>
 
 #include <exception>
+#include <vector>
 
 using faiss::Index;
 
@@ -80,6 +83,11 @@ extern "C" int faiss_Index_add(FaissIndex *index, idx_t n, const float *x)
     return guarded([=] { plain(index)->add(n, x); });
 }
 
+extern "C" int faiss_Index_assign(FaissIndex *index, idx_t n, const float *x, idx_t *labels, idx_t k)
+{
+    return guarded([=] { plain(index)->assign(n, x, labels, k); });
+}
+
 extern "C" int faiss_Index_d(const FaissIndex *index)
 {
     return plain(index)->d;
@@ -103,4 +111,61 @@ extern "C" FaissMetricType faiss_Index_metric_type(const FaissIndex *index)
 extern "C" void faiss_Index_free(FaissIndex *obj)
 {
     delete plain(obj);
+}
+
+// ---- clustering ----
+
+extern "C" void faiss_ClusteringParameters_init(FaissClusteringParameters *params)
+{
+    const faiss::ClusteringParameters plain;
+
+    params->niter = plain.niter;
+    params->nredo = plain.nredo;
+    params->verbose = plain.verbose;
+    params->spherical = plain.spherical;
+    params->int_centroids = plain.int_centroids;
+    params->update_index = plain.update_index;
+    params->frozen_centroids = plain.frozen_centroids;
+    params->min_points_per_centroid = plain.min_points_per_centroid;
+    params->max_points_per_centroid = plain.max_points_per_centroid;
+    params->seed = plain.seed;
+    params->decode_block_size = plain.decode_block_size;
+}
+
+extern "C" int faiss_Clustering_new_with_params(FaissClustering **p_clustering, int d, int k,
+                                                const FaissClusteringParameters *cp)
+{
+    return guarded([=] {
+        faiss::ClusteringParameters parameters;
+        parameters.niter = cp->niter;
+        parameters.nredo = cp->nredo;
+        parameters.verbose = cp->verbose != 0;
+        parameters.spherical = cp->spherical != 0;
+        parameters.int_centroids = cp->int_centroids != 0;
+        parameters.update_index = cp->update_index != 0;
+        parameters.frozen_centroids = cp->frozen_centroids != 0;
+        parameters.min_points_per_centroid = cp->min_points_per_centroid;
+        parameters.max_points_per_centroid = cp->max_points_per_centroid;
+        parameters.seed = cp->seed;
+        parameters.decode_block_size = cp->decode_block_size;
+        *p_clustering = reinterpret_cast<FaissClustering *>(new faiss::Clustering(d, k, parameters));
+    });
+}
+
+extern "C" int faiss_Clustering_train(FaissClustering *clustering, idx_t n, const float *x, FaissIndex *index)
+{
+    return guarded([=] { reinterpret_cast<faiss::Clustering *>(clustering)->train(n, x, *plain(index)); });
+}
+
+extern "C" void faiss_Clustering_centroids(FaissClustering *clustering, float **centroids, size_t *size)
+{
+    std::vector<float> &found = reinterpret_cast<faiss::Clustering *>(clustering)->centroids;
+
+    *centroids = found.data();
+    *size = found.size();
+}
+
+extern "C" void faiss_Clustering_free(FaissClustering *clustering)
+{
+    delete reinterpret_cast<faiss::Clustering *>(clustering);
 }

@@ -31,7 +31,7 @@ struct crn_index_query {
 };
 
 struct crn_index_ops {
-    const char *name; /* "faiss", "graph" */
+    const char *name; /* "faiss", "graph", "ivf" */
     bool filters; /* chooses by itself between its own way and comparing the allowed rows: asked also when few are */
     bool opens_at_once; /* opening reads little, and what is searched is verified on the way: the vectors too */
     /* Is the spec (what follows the colon, may be "") one this index can build for these rows? INVALID_OPTION with the reason. */
@@ -58,5 +58,6 @@ const struct crn_index_ops *crn_index_backend_at(size_t i);
 
 extern const struct crn_index_ops crn_index_faiss;
 extern const struct crn_index_ops crn_index_graph;
+extern const struct crn_index_ops crn_index_ivf;
 
 #endif

@@ -61,6 +61,11 @@ cairn_status crn_derived_verify_all(struct crn_derived *file, cairn_error *err);
 /* True when all blocks of the section are verified already: lets a scan skip the call for each block. */
 bool crn_derived_verified(const struct crn_derived *file, const void *data, size_t size);
 
+/* About to read [data, data+size): asks the system to fetch what may not be in memory yet, without waiting, so
+ * that a disk serves many such requests at once. What was verified counts as being in memory, unless the file
+ * is larger than half of the machine's. */
+void crn_derived_will_need(const struct crn_derived *file, const void *data, size_t size);
+
 /* Removes leftovers: derived files whose name (as given to crn_derived_create) `keep` does not want, and
  * aside files of writers that died. A file being written, by whatever process, is locked and stays. A file
  * just committed is one like others: the caller keeps its writers from running meanwhile, or its `keep`

@@ -25,6 +25,7 @@ struct crn_derived {
     const unsigned char *map; /* [layout.file_size]; NULL until mapped */
     size_t map_size;
     uint64_t block_count;
+    uint64_t memory_half; /* of the machine */
     _Atomic uint64_t
         *verified; /* a bit a block. Relaxed: the bits publish nothing, the file's bytes never change */
 };
@@ -67,6 +68,14 @@ static cairn_status check_identity(const struct crn_derived *file, const struct 
     return CAIRN_OK;
 }
 
+/* Half of the machine's memory; all of it where the system does not say. */
+static uint64_t memory_half(void)
+{
+    long pages = sysconf(_SC_PHYS_PAGES), page_size = sysconf(_SC_PAGESIZE);
+
+    return pages > 0 && page_size > 0 ? (uint64_t)pages / 2 * (uint64_t)page_size : UINT64_MAX;
+}
+
 static cairn_status check_file(struct crn_derived *file, const struct crn_derived_header *expect,
                                cairn_error *err)
 {
@@ -75,6 +84,7 @@ static cairn_status check_file(struct crn_derived *file, const struct crn_derive
 
     if (wrong) return crn_error_set(err, CAIRN_CORRUPT, "%s: %s", file->path, wrong);
     CRN_TRY(check_identity(file, expect, err));
+    file->memory_half = memory_half();
     file->block_count = crn_derived_block_count(layout->table_offset);
     if (crn_hash64(file->map + layout->table_offset, (size_t)file->block_count * 8, 0) != layout->table_hash)
         return crn_error_set(err, CAIRN_CORRUPT, "%s: the table of checksums does not match its checksum",
@@ -199,4 +209,22 @@ bool crn_derived_verified(const struct crn_derived *file, const void *data, size
     for (uint64_t block = first; block < end; block++)
         if (!is_verified(file, block)) return false;
     return true;
+}
+
+void crn_derived_will_need(const struct crn_derived *file, const void *data, size_t size)
+{
+    uint64_t first, end, begin, page = (uint64_t)sysconf(_SC_PAGESIZE);
+
+    if (size == 0 || !find_blocks(file, data, size, &first, &end)) return;
+    if (crn_derived_verified(file, data, size)) {
+        if (file->map_size < file->memory_half) return;
+        begin = (uint64_t)((const unsigned char *)data - file->map);
+        end = begin + size;
+    } else { /* to be verified, which reads whole blocks */
+        begin = CRN_DERIVED_HEADER_SIZE + first * CRN_DERIVED_BLOCK;
+        end = CRN_DERIVED_HEADER_SIZE + end * CRN_DERIVED_BLOCK;
+    }
+    begin -= begin % page;
+    if (end > file->map_size) end = file->map_size;
+    (void)madvise((void *)(file->map + begin), (size_t)(end - begin), MADV_WILLNEED); /* only a hint */
 }
