@@ -8,12 +8,15 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "engine/faiss_ext.h"
+#include "quant/vector.h"
 
 #include <faiss/c_api/Clustering_c.h>
 #include <faiss/c_api/error_c.h>
 #include <faiss/c_api/index_factory_c.h>
 #include <omp.h>
 
+#include <float.h>
+#include <math.h>
 #include <string.h>
 
 #define ITERATIONS 8
@@ -45,6 +48,20 @@ static cairn_status ask_for_memory(size_t count, uint32_t dim, uint32_t lists, c
     return memory != NULL ? CAIRN_OK : crn_error_no_memory(err, bytes);
 }
 
+/* FAISS ends the process when no centroid is nearest to a row, all distances being infinite. */
+static cairn_status check_range(const float *sample, size_t count, uint32_t dim, cairn_error *err)
+{
+    const float most = sqrtf(FLT_MAX / (8 * (float)dim));
+
+    for (size_t i = 0; i < count; i++) {
+        const float max = crn_vector_max_abs(sample + i * dim, dim);
+        if (max <= most) continue;
+        return crn_error_set(err, CAIRN_UNSUPPORTED, "index ivf: elements of vectors must be within +-%g, there is %g", (double)most,
+                             (double)max);
+    }
+    return CAIRN_OK;
+}
+
 static cairn_status train(struct crn_ivf_clusters *clusters, const float *sample, size_t count, uint32_t dim, uint32_t lists,
                           float *centroids, cairn_error *err)
 {
@@ -52,6 +69,7 @@ static cairn_status train(struct crn_ivf_clusters *clusters, const float *sample
     float *found;
     size_t size;
 
+    CRN_TRY(check_range(sample, count, dim, err));
     CRN_TRY(ask_for_memory(count, dim, lists, err));
     CRN_TRY(translate(faiss_index_factory(&clusters->index, (int)dim, "Flat", METRIC_L2), err));
     faiss_ClusteringParameters_init(&parameters);
