@@ -150,7 +150,8 @@ static void attach_index(struct crn_segment *segment, const struct crn_segment_c
     const struct crn_index_ops *ops;
     memcpy(expect.uuid, context->uuid, sizeof expect.uuid);
     for (size_t i = 0; (ops = crn_index_backend_at(i)) != NULL; i++) {
-        memcpy(expect.kind, ops->name, strlen(ops->name) + 1);
+        memset(expect.kind, 0, sizeof expect.kind); /* of the name before it, which may be longer */
+        memcpy(expect.kind, ops->name, strlen(ops->name));
         if (crn_derived_open(context->folder, segment->entry.index_file, &expect, &segment->index_file, &err) == CAIRN_OK) {
             segment->index_ops = ops;
             return;
