@@ -20,11 +20,12 @@
 #define PROBES_UNMEASURED 16.0
 #define ERROR_UNMEASURED 0.005f
 #define ERRORS_ALLOWED 4.0f /* standard deviations by which int8 codes may be off */
+#define KEPT_BESIDES 64u    /* rows kept by int8 codes besides 1.5 k: with 16 of them 1 % of the neighbours is lost on hard sets */
 #define CHUNK 128u          /* rows of a list scanned between two looks at the limit */
 
 /* Deviations by which block codes may be off, times what one deviation of <y, P z> is of |z|: half the sine between a row and its
  * signs (binary.h: error / scale), which is close to sqrt(1 - 2 / pi) for all rows, these being rotated at random. */
-#define BOUND (1.6f * 0.5f * 0.603f)
+#define BOUND (CRN_BINARY_SURE * 0.5f * 0.603f)
 
 struct search {
     const struct crn_ivf_opened *opened;
@@ -119,7 +120,7 @@ static uint32_t probes_of(const struct search *search)
 /* Rows kept by their int8 codes: k, and those that codes may have put behind them. */
 static size_t kept_for(const struct crn_index_query *query, size_t count)
 {
-    const size_t wanted = query->k + query->k / 2 + 16;
+    const size_t wanted = query->k + query->k / 2 + KEPT_BESIDES;
 
     return wanted < count ? wanted : count;
 }

@@ -113,7 +113,7 @@ typedef struct cairn_space_options {
     uint32_t dim; /* 1..CAIRN_DIM_MAX; 0 for sparse */
     cairn_metric metric;
     cairn_quantization quantization;
-    const char *index; /* "auto" (NULL): graph, once a segment has 4,096 rows; "flat", "graph", or "faiss:<factory string>" */
+    const char *index; /* "auto" (NULL): graph, once a segment has 4,096 rows; "flat", "graph", "ivf[:<lists>]", or "faiss:<factory string>" */
     const char *model; /* identity of the embedding model, kept with the space; NULL = not stated */
 } cairn_space_options;
 
