@@ -1,9 +1,11 @@
 /*
- * The ivf backend: lists of compressed rows around centroids (ivf.h), for collections whose vectors do not fit into memory. Of
- * the segment's vectors a search reads a few more than k; all else comes from codes of dim + dim / 8 bytes and 20 more a row.
+ * The ivf backend: lists of compressed rows around centroids (ivf.h), for collections whose vectors do not
+ * fit into memory. Of the segment's vectors a search reads a few more than k; all else comes from codes of
+ * dim + dim / 8 bytes and 20 more a row.
  *
- * "ivf" chooses the number of lists, "ivf:1000" makes 1000 of them. How many are read follows from nprobe, or from the recall that
- * is asked for, by what was measured when the index was built (ivf_calibrate.c). Distances are those of an exact scan.
+ * "ivf" chooses the number of lists, "ivf:1000" makes 1000 of them. How many are read follows from nprobe,
+ * or from the recall that is asked for, by what was measured when the index was built (ivf_calibrate.c).
+ * Distances are those of an exact scan.
  */
 #include "engine/ivf.h"
 
@@ -31,7 +33,8 @@ static cairn_status parse(const char *spec, uint32_t *out_lists, cairn_error *er
     if (*spec == '\0') return CAIRN_OK;
     const unsigned long lists = isdigit((unsigned char)*spec) ? strtoul(spec, &end, 10) : 0;
     if (lists == 0 || lists > CRN_IVF_LISTS_MAX || *end != '\0') {
-        return crn_error_set(err, CAIRN_INVALID_OPTION, "index ivf:%.80s: the number of lists must be 1 to %u, as in ivf:1000", spec,
+        return crn_error_set(err, CAIRN_INVALID_OPTION,
+                             "index ivf:%.80s: the number of lists must be 1 to %u, as in ivf:1000", spec,
                              CRN_IVF_LISTS_MAX);
     }
     *out_lists = (uint32_t)lists;
@@ -44,12 +47,14 @@ static cairn_status check(const char *spec, uint32_t dim, enum crn_op op, cairn_
 
     (void)dim;
     CRN_TRY(parse(spec, &lists, err));
-    if (op == CRN_OP_L1) return crn_error_set(err, CAIRN_INVALID_OPTION, "index ivf has no manhattan metric: use flat");
+    if (op == CRN_OP_L1)
+        return crn_error_set(err, CAIRN_INVALID_OPTION, "index ivf has no manhattan metric: use flat");
     return CAIRN_OK;
 }
 
-static cairn_status build(const char *spec, const struct crn_index_rows *rows, unsigned threads, bool (*cancelled)(void *ctx),
-                          void *ctx, struct crn_derived_writer *writer, cairn_error *err)
+static cairn_status build(const char *spec, const struct crn_index_rows *rows, unsigned threads,
+                          bool (*cancelled)(void *ctx), void *ctx, struct crn_derived_writer *writer,
+                          cairn_error *err)
 {
     struct crn_ivf_build ivf = {.rows = rows, .threads = threads, .cancelled = cancelled, .ctx = ctx};
     uint32_t lists;
@@ -57,7 +62,8 @@ static cairn_status build(const char *spec, const struct crn_index_rows *rows, u
     CRN_TRY(check(spec, rows->dim, rows->op, err));
     CRN_TRY(parse(spec, &lists, err));
     if (rows->count == 0 || rows->count > INT32_MAX) {
-        return crn_error_set(err, CAIRN_UNSUPPORTED, "index ivf over %zu rows: 1 to %d are possible", rows->count, INT32_MAX);
+        return crn_error_set(err, CAIRN_UNSUPPORTED, "index ivf over %zu rows: 1 to %d are possible",
+                             rows->count, INT32_MAX);
     }
     cairn_status status = crn_ivf_build(&ivf, lists, err);
     if (status == CAIRN_OK) status = crn_ivf_write(&ivf, writer, err);
@@ -74,7 +80,8 @@ static void free_scratch(struct crn_ivf_scratch *scratch)
 static void close_index(struct crn_index *index)
 {
     if (index == NULL) return;
-    for (uint32_t i = 0; i < IDLE_MOST; i++) free_scratch(atomic_load_explicit(&index->idle[i], memory_order_relaxed));
+    for (uint32_t i = 0; i < IDLE_MOST; i++)
+        free_scratch(atomic_load_explicit(&index->idle[i], memory_order_relaxed));
     crn_ivf_close(&index->opened);
     crn_mem_free(index);
 }
@@ -104,7 +111,8 @@ static struct crn_ivf_scratch *take_scratch(struct crn_index *index)
     for (uint32_t i = 0; i < IDLE_MOST; i++) {
         if (atomic_load_explicit(&index->idle[i], memory_order_relaxed) == NULL) continue;
         /* Acquire: what its last user left in it is seen. */
-        struct crn_ivf_scratch *scratch = atomic_exchange_explicit(&index->idle[i], NULL, memory_order_acquire);
+        struct crn_ivf_scratch *scratch =
+            atomic_exchange_explicit(&index->idle[i], NULL, memory_order_acquire);
         if (scratch != NULL) return scratch;
     }
     return crn_mem_calloc(1, sizeof(struct crn_ivf_scratch));
@@ -115,17 +123,19 @@ static void give_scratch(struct crn_index *index, struct crn_ivf_scratch *scratc
     for (uint32_t i = 0; i < IDLE_MOST; i++) {
         struct crn_ivf_scratch *none = NULL;
         /* Release: its next user sees what is in it. */
-        if (atomic_compare_exchange_strong_explicit(&index->idle[i], &none, scratch, memory_order_release, memory_order_relaxed)) {
+        if (atomic_compare_exchange_strong_explicit(&index->idle[i], &none, scratch, memory_order_release,
+                                                    memory_order_relaxed)) {
             return;
         }
     }
     free_scratch(scratch);
 }
 
-static cairn_status search(const struct crn_index *constant, const struct crn_index_query *query, struct crn_topk *top,
-                           cairn_error *err)
+static cairn_status search(const struct crn_index *constant, const struct crn_index_query *query,
+                           struct crn_topk *top, cairn_error *err)
 {
-    struct crn_index *index = (struct crn_index *)(uintptr_t)constant; /* for its scratches, which are atomic */
+    struct crn_index *index =
+        (struct crn_index *)(uintptr_t)constant; /* for its scratches, which are atomic */
     struct crn_ivf_scratch *scratch = take_scratch(index);
 
     if (scratch == NULL) return crn_error_no_memory(err, sizeof *scratch);

@@ -3,13 +3,14 @@
  *
  * Of a row x in the list of centroid c, m being the mean of all rows:
  *
- *   block code   the signs of P (x - c), by RaBitQ (quant/binary.h; Gao and Long, SIGMOD 2024). A query's tables are made
- *                once, of P (q - m), and not of P (q - c) for each list: <y, P (q - c)> = <y, P (q - m)> - <y, P (c - m)>, and
- *                the last term is inside the row's add. So a list costs a query one constant.
+ *   block code   the signs of P (x - c), by RaBitQ (quant/binary.h; Gao and Long, SIGMOD 2024). A query's
+ *                tables are made once, of P (q - m), and not of P (q - c) for each list: <y, P (q - c)> =
+ *                <y, P (q - m)> - <y, P (c - m)>, and the last term is inside the row's add. So a list
+ *                costs a query one constant.
  *   int8 code    of x - m (quant/codec.h)
  *
- * A scan takes lower bounds of distances from the block codes, compares the rows below the limit by their int8 codes, and those
- * left by their vectors.
+ * A scan takes lower bounds of distances from the block codes, compares the rows below the limit by their
+ * int8 codes, and those left by their vectors.
  *
  * A list of n rows, b = blocks of 32 of them (lookup.h), lies in one piece, a multiple of 64 bytes:
  *
@@ -41,7 +42,7 @@ struct crn_ivf_frame {
     void *memory;
 };
 
-/* What codes of int8 may be off by is proportional to it: |q| for dot products, the distance itself for l2. */
+/* What int8 codes may be off by is proportional to it: |q| for dot products, the distance itself for l2. */
 float crn_ivf_error_unit(enum crn_op op, float query_norm2, float raw);
 
 /* A list's parts, borrowed. */
@@ -57,8 +58,8 @@ struct crn_ivf_list {
 /* ---- ivf_frame.c ---- */
 
 /* The mean, [dim], is copied. Released by crn_ivf_frame_release, also after failing. */
-cairn_status crn_ivf_frame_init(struct crn_ivf_frame *frame, enum crn_op op, uint32_t dim, uint64_t seed, const float *mean,
-                                cairn_error *err);
+cairn_status crn_ivf_frame_init(struct crn_ivf_frame *frame, enum crn_op op, uint32_t dim, uint64_t seed,
+                                const float *mean, cairn_error *err);
 void crn_ivf_frame_release(struct crn_ivf_frame *frame);
 
 /* Bytes of a list of count rows, and its parts from its first byte on. */
@@ -76,13 +77,14 @@ void crn_ivf_encode_list(const struct crn_ivf_frame *frame, const float *vectors
 
 struct crn_ivf_clusters; /* the centroids, as FAISS keeps them */
 
-/* Clusters a sample [count][dim] into `lists` (at most count) centroids [lists][dim]. CANCELLED, NO_MEMORY, UNSUPPORTED. */
-cairn_status crn_ivf_cluster(const float *sample, size_t count, uint32_t dim, uint32_t lists, unsigned threads,
-                             bool (*cancelled)(void *ctx), void *ctx, float *centroids, struct crn_ivf_clusters **out_clusters,
-                             cairn_error *err);
+/* Clusters a sample [count][dim] into `lists` (at most count) centroids [lists][dim]. CANCELLED, NO_MEMORY,
+ * UNSUPPORTED. */
+cairn_status crn_ivf_cluster(const float *sample, size_t count, uint32_t dim, uint32_t lists,
+                             unsigned threads, bool (*cancelled)(void *ctx), void *ctx, float *centroids,
+                             struct crn_ivf_clusters **out_clusters, cairn_error *err);
 /* out[i] = the nearest centroid of row i by l2. */
-cairn_status crn_ivf_assign(struct crn_ivf_clusters *clusters, const float *rows, size_t count, unsigned threads, uint32_t *out,
-                            cairn_error *err);
+cairn_status crn_ivf_assign(struct crn_ivf_clusters *clusters, const float *rows, size_t count,
+                            unsigned threads, uint32_t *out, cairn_error *err);
 void crn_ivf_clusters_free(struct crn_ivf_clusters *clusters); /* NULL accepted */
 
 /* ---- ivf_build.c ---- */
@@ -94,15 +96,15 @@ struct crn_ivf_build {
     void *ctx;
     struct crn_ivf_frame frame;
     uint32_t lists;
-    float *centroids;    /* [lists][dim] */
-    uint32_t *starts;    /* [lists + 1] of order */
-    uint32_t *order;     /* [count] positions, list by list */
-    uint32_t *assigned;  /* [count] the list of each row */
+    float *centroids;   /* [lists][dim] */
+    uint32_t *starts;   /* [lists + 1] of order */
+    uint32_t *order;    /* [count] positions, list by list */
+    uint32_t *assigned; /* [count] the list of each row */
     struct crn_ivf_calibration calibration;
 };
 
-/* lists 0: as many as suit the rows. Memory, besides the vectors: 8 bytes a row, the sample, some tens of MiB. Released by
- * crn_ivf_build_release, also after failing. */
+/* lists 0: as many as suit the rows. Memory, besides the vectors: 8 bytes a row, the sample, some tens of
+ * MiB. Released by crn_ivf_build_release, also after failing. */
 cairn_status crn_ivf_build(struct crn_ivf_build *build, uint32_t lists, cairn_error *err);
 void crn_ivf_build_release(struct crn_ivf_build *build);
 cairn_status crn_ivf_check_cancelled(const struct crn_ivf_build *build, cairn_error *err);
@@ -119,21 +121,22 @@ struct crn_ivf_opened {
     struct crn_ivf_frame frame;
     struct crn_ivf_calibration calibration;
     uint32_t lists;
-    const float *centroids;    /* [lists][dim], mapped, verified */
-    float *centroid_norms2;    /* [lists] */
-    const uint32_t *starts;    /* [lists + 1], ascending, verified */
-    uint64_t *offsets;         /* [lists + 1] of lists in `bytes` */
-    const uint8_t *bytes;      /* lists, mapped, verified when they are read */
+    const float *centroids;        /* [lists][dim], mapped, verified */
+    float *centroid_norms2;        /* [lists] */
+    const uint32_t *starts;        /* [lists + 1], ascending, verified */
+    uint64_t *offsets;             /* [lists + 1] of lists in `bytes` */
+    const uint8_t *bytes;          /* lists, mapped, verified when they are read */
     struct crn_scalar_rows coarse; /* int8 codes of the centroids less the mean */
     size_t heap_bytes;
 };
 
 /* Encodes the lists and writes all. */
-cairn_status crn_ivf_write(const struct crn_ivf_build *build, struct crn_derived_writer *writer, cairn_error *err);
+cairn_status crn_ivf_write(const struct crn_ivf_build *build, struct crn_derived_writer *writer,
+                           cairn_error *err);
 
 /* CORRUPT: no ivf index over these rows. Released by crn_ivf_close, also after failing. */
-cairn_status crn_ivf_open(const struct crn_index_rows *rows, struct crn_derived *file, struct crn_ivf_opened *out,
-                          cairn_error *err);
+cairn_status crn_ivf_open(const struct crn_index_rows *rows, struct crn_derived *file,
+                          struct crn_ivf_opened *out, cairn_error *err);
 void crn_ivf_close(struct crn_ivf_opened *opened);
 
 /* ---- ivf_search.c ---- */
@@ -147,8 +150,8 @@ struct crn_ivf_scratch {
 
 /* Pushes up to k rows into top. Scratch begins as zeros; one search at a time uses it. CORRUPT, NO_MEMORY. */
 cairn_status crn_ivf_search(const struct crn_ivf_opened *opened, const struct crn_index_rows *rows,
-                            const struct crn_index_query *query, struct crn_ivf_scratch *scratch, struct crn_topk *top,
-                            cairn_error *err);
+                            const struct crn_index_query *query, struct crn_ivf_scratch *scratch,
+                            struct crn_topk *top, cairn_error *err);
 void crn_ivf_scratch_release(struct crn_ivf_scratch *scratch);
 
 #endif

@@ -1,6 +1,7 @@
 /*
- * Building an ivf index (ivf.h): a sample is clustered, all rows are assigned to the nearest centroid in blocks, and positions are
- * sorted by list. Encoding is part of writing (ivf_file.c), so that codes never lie in memory as a whole.
+ * Building an ivf index (ivf.h): a sample is clustered, all rows are assigned to the nearest centroid in
+ * blocks, and positions are sorted by list. Encoding is part of writing (ivf_file.c), so that codes never
+ * lie in memory as a whole.
  */
 #include "engine/ivf.h"
 
@@ -13,12 +14,12 @@
 #include <string.h>
 
 #define SEED 0x697666u
-#define LISTS_OF_ROOT 4.0         /* lists for each row of the square root */
-#define ROWS_OF_LIST_LEAST 8u     /* on average, where the lists are not given */
-#define SAMPLE_OF_LIST 64u        /* rows of the sample for each centroid */
+#define LISTS_OF_ROOT 4.0     /* lists for each row of the square root */
+#define ROWS_OF_LIST_LEAST 8u /* on average, where the lists are not given */
+#define SAMPLE_OF_LIST 64u    /* rows of the sample for each centroid */
 #define SAMPLE_OF_LIST_LEAST 16u
 #define SAMPLE_BYTES (1u << 30)
-#define ASSIGN_ROWS 16384u        /* between two questions whether to stop */
+#define ASSIGN_ROWS 16384u /* between two questions whether to stop */
 
 cairn_status crn_ivf_check_cancelled(const struct crn_ivf_build *build, cairn_error *err)
 {
@@ -43,11 +44,13 @@ static size_t sample_count(const struct crn_ivf_build *build)
     size_t count = (size_t)build->lists * SAMPLE_OF_LIST;
 
     if (count * row_bytes > SAMPLE_BYTES) count = SAMPLE_BYTES / row_bytes;
-    if (count < (size_t)build->lists * SAMPLE_OF_LIST_LEAST) count = (size_t)build->lists * SAMPLE_OF_LIST_LEAST;
+    if (count < (size_t)build->lists * SAMPLE_OF_LIST_LEAST)
+        count = (size_t)build->lists * SAMPLE_OF_LIST_LEAST;
     return count < build->rows->count ? count : build->rows->count;
 }
 
-/* `count` of the rows at random, in their order: selection sampling (Knuth, The Art of Computer Programming 2, 3.4.2). */
+/* `count` of the rows at random, in their order: selection sampling (Knuth, The Art of Computer Programming
+ * 2, 3.4.2). */
 static void sample_rows(const struct crn_index_rows *rows, size_t count, float *out)
 {
     struct crn_rng rng;
@@ -61,7 +64,8 @@ static void sample_rows(const struct crn_index_rows *rows, size_t count, float *
     }
 }
 
-static cairn_status make_frame(struct crn_ivf_build *build, const float *sample, size_t count, cairn_error *err)
+static cairn_status make_frame(struct crn_ivf_build *build, const float *sample, size_t count,
+                               cairn_error *err)
 {
     const uint32_t dim = build->rows->dim;
     double *sums = crn_mem_calloc(dim, sizeof *sums);
@@ -91,7 +95,8 @@ static cairn_status assign(struct crn_ivf_build *build, struct crn_ivf_clusters 
     for (size_t begin = 0; begin < rows->count; begin += ASSIGN_ROWS) {
         const size_t count = rows->count - begin < ASSIGN_ROWS ? rows->count - begin : ASSIGN_ROWS;
         CRN_TRY(crn_ivf_check_cancelled(build, err));
-        CRN_TRY(crn_ivf_assign(clusters, rows->vectors + begin * rows->dim, count, build->threads, build->assigned + begin, err));
+        CRN_TRY(crn_ivf_assign(clusters, rows->vectors + begin * rows->dim, count, build->threads,
+                               build->assigned + begin, err));
     }
     return CAIRN_OK;
 }
@@ -124,8 +129,8 @@ static cairn_status cluster(struct crn_ivf_build *build, const float *sample, si
     struct crn_ivf_clusters *clusters = NULL;
 
     CRN_TRY(make_frame(build, sample, count, err));
-    CRN_TRY(crn_ivf_cluster(sample, count, build->rows->dim, build->lists, build->threads, build->cancelled, build->ctx,
-                            build->centroids, &clusters, err));
+    CRN_TRY(crn_ivf_cluster(sample, count, build->rows->dim, build->lists, build->threads, build->cancelled,
+                            build->ctx, build->centroids, &clusters, err));
     const cairn_status status = assign(build, clusters, err);
     crn_ivf_clusters_free(clusters);
     if (status == CAIRN_OK) make_finite(build);
@@ -157,7 +162,8 @@ cairn_status crn_ivf_build(struct crn_ivf_build *build, uint32_t lists, cairn_er
     build->starts = crn_mem_calloc(build->lists + 1, sizeof *build->starts);
     build->order = crn_mem_array(count, sizeof *build->order);
     build->assigned = crn_mem_array(count, sizeof *build->assigned);
-    if (build->centroids == NULL || build->starts == NULL || build->order == NULL || build->assigned == NULL) {
+    if (build->centroids == NULL || build->starts == NULL || build->order == NULL ||
+        build->assigned == NULL) {
         return crn_error_no_memory(err, count * sizeof *build->order);
     }
     cairn_status status = cluster_sample(build, err);

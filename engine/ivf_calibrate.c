@@ -1,6 +1,7 @@
 /*
- * Measuring, while an ivf index is built, how many lists give what recall: for rows taken as queries, the lists that hold their true
- * nearest neighbours, themselves left out, are looked up in the order in which a search would read the lists.
+ * Measuring, while an ivf index is built, how many lists give what recall: for rows taken as queries, the
+ * lists that hold their true nearest neighbours, themselves left out, are looked up in the order in which a
+ * search would read the lists.
  *
  * What codes lose besides is little (a search's limit leaves four standard deviations) and is not measured.
  */
@@ -18,16 +19,17 @@
 #define QUERIES 128u
 #define QUERIES_OF 1024u /* with fewer rows nothing is measured */
 #define MEASURED_K 10u
-#define SLICE 16u        /* queries between two questions whether to stop */
+#define SLICE 16u /* queries between two questions whether to stop */
 
-static const uint32_t probes[CRN_IVF_PROBES] = {1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 256, 512, 1024};
+static const uint32_t probes[CRN_IVF_PROBES] = {1,  2,  4,  6,  8,   12,  16,  24,
+                                                32, 48, 64, 96, 128, 256, 512, 1024};
 
 struct measure {
     const struct crn_ivf_build *build;
-    float *distances;      /* [threads][lists] */
-    float *decoded;        /* [threads][2 * dim] */
-    int8_t *codes;         /* [threads][dim] */
-    size_t begin;          /* of the slice */
+    float *distances; /* [threads][lists] */
+    float *decoded;   /* [threads][2 * dim] */
+    int8_t *codes;    /* [threads][dim] */
+    size_t begin;     /* of the slice */
     uint32_t queries[QUERIES];
     uint32_t ranks[QUERIES][MEASURED_K];
     uint32_t found[QUERIES];
@@ -44,12 +46,14 @@ static uint32_t rank_of(const float *distances, uint32_t lists, uint32_t list)
 }
 
 /* How far the distance to a row's int8 code is off the true one. */
-static double code_error(const struct measure *measure, unsigned worker, const float *query, uint32_t position, float raw)
+static double code_error(const struct measure *measure, unsigned worker, const float *query,
+                         uint32_t position, float raw)
 {
     const struct crn_ivf_build *build = measure->build;
     const uint32_t dim = build->rows->dim;
     const float *row = build->rows->vectors + (size_t)position * dim, *mean = build->frame.binary.centroid;
-    float *centred = measure->decoded + (size_t)worker * 2 * dim, *decoded = centred + dim, scale, norm2, distance;
+    float *centred = measure->decoded + (size_t)worker * 2 * dim, *decoded = centred + dim, scale, norm2,
+          distance;
     int8_t *codes = measure->codes + (size_t)worker * dim;
 
     for (uint32_t d = 0; d < dim; d++) centred[d] = row[d] - mean[d];
@@ -116,7 +120,8 @@ static cairn_status run(struct measure *measure, cairn_error *err)
     struct crn_rng rng;
 
     crn_rng_init(&rng, build->rows->count);
-    for (size_t i = 0; i < QUERIES; i++) measure->queries[i] = (uint32_t)crn_rng_below(&rng, build->rows->count);
+    for (size_t i = 0; i < QUERIES; i++)
+        measure->queries[i] = (uint32_t)crn_rng_below(&rng, build->rows->count);
     for (measure->begin = 0; measure->begin < QUERIES; measure->begin += SLICE) {
         CRN_TRY(crn_ivf_check_cancelled(build, err));
         crn_parallel_for(build->threads, SLICE, 1, measure_queries, measure);

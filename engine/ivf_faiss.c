@@ -1,7 +1,8 @@
 /*
  * Clustering the ivf index's rows, by FAISS's k-means.
  *
- * FAISS's own allocations inside parallel regions cannot fail without ending the process: what it will need is asked for before.
+ * FAISS's own allocations inside parallel regions cannot fail without ending the process: what it will need
+ * is asked for before.
  */
 #include "engine/ivf.h"
 
@@ -21,8 +22,8 @@
 
 #define ITERATIONS 8
 #define SEED 1234
-#define ASSIGN_ROWS 4096u            /* at a time */
-#define FAISS_BYTES (32u << 20)      /* of the blocks of products that it computes */
+#define ASSIGN_ROWS 4096u       /* at a time */
+#define FAISS_BYTES (32u << 20) /* of the blocks of products that it computes */
 
 struct crn_ivf_clusters {
     FaissIndex *index; /* of the centroids */
@@ -35,7 +36,8 @@ static cairn_status translate(int code, cairn_error *err)
     if (code == OK) return CAIRN_OK;
     const char *message = code == UNKNOWN_EXCEPT ? NULL : faiss_get_last_error();
     if (message == NULL) message = "FAISS failed and did not say why";
-    if (strstr(message, "bad_alloc") != NULL) return crn_error_set(err, CAIRN_NO_MEMORY, "index ivf needs more memory");
+    if (strstr(message, "bad_alloc") != NULL)
+        return crn_error_set(err, CAIRN_NO_MEMORY, "index ivf needs more memory");
     return crn_error_set(err, CAIRN_UNSUPPORTED, "index ivf: %s", crn_faiss_words(message));
 }
 
@@ -56,14 +58,15 @@ static cairn_status check_range(const float *sample, size_t count, uint32_t dim,
     for (size_t i = 0; i < count; i++) {
         const float max = crn_vector_max_abs(sample + i * dim, dim);
         if (max <= most) continue;
-        return crn_error_set(err, CAIRN_UNSUPPORTED, "index ivf: elements of vectors must be within +-%g, there is %g", (double)most,
+        return crn_error_set(err, CAIRN_UNSUPPORTED,
+                             "index ivf: elements of vectors must be within +-%g, there is %g", (double)most,
                              (double)max);
     }
     return CAIRN_OK;
 }
 
-static cairn_status train(struct crn_ivf_clusters *clusters, const float *sample, size_t count, uint32_t dim, uint32_t lists,
-                          float *centroids, cairn_error *err)
+static cairn_status train(struct crn_ivf_clusters *clusters, const float *sample, size_t count, uint32_t dim,
+                          uint32_t lists, float *centroids, cairn_error *err)
 {
     FaissClusteringParameters parameters;
     float *found;
@@ -75,19 +78,22 @@ static cairn_status train(struct crn_ivf_clusters *clusters, const float *sample
     faiss_ClusteringParameters_init(&parameters);
     parameters.niter = ITERATIONS;
     parameters.seed = SEED;
-    parameters.min_points_per_centroid = 1; /* else it prints when there are few */
+    parameters.min_points_per_centroid = 1;       /* else it prints when there are few */
     parameters.max_points_per_centroid = 1 << 20; /* the sample is one already */
-    CRN_TRY(translate(faiss_Clustering_new_with_params(&clusters->clustering, (int)dim, (int)lists, &parameters), err));
-    CRN_TRY(translate(faiss_Clustering_train(clusters->clustering, (int64_t)count, sample, clusters->index), err));
+    CRN_TRY(translate(
+        faiss_Clustering_new_with_params(&clusters->clustering, (int)dim, (int)lists, &parameters), err));
+    CRN_TRY(translate(faiss_Clustering_train(clusters->clustering, (int64_t)count, sample, clusters->index),
+                      err));
     faiss_Clustering_centroids(clusters->clustering, &found, &size);
-    if (size != (size_t)lists * dim) return crn_error_set(err, CAIRN_INTERNAL, "FAISS made %zu floats of centroids", size);
+    if (size != (size_t)lists * dim)
+        return crn_error_set(err, CAIRN_INTERNAL, "FAISS made %zu floats of centroids", size);
     memcpy(centroids, found, size * sizeof *centroids);
     return CAIRN_OK;
 }
 
-cairn_status crn_ivf_cluster(const float *sample, size_t count, uint32_t dim, uint32_t lists, unsigned threads,
-                             bool (*cancelled)(void *ctx), void *ctx, float *centroids, struct crn_ivf_clusters **out_clusters,
-                             cairn_error *err)
+cairn_status crn_ivf_cluster(const float *sample, size_t count, uint32_t dim, uint32_t lists,
+                             unsigned threads, bool (*cancelled)(void *ctx), void *ctx, float *centroids,
+                             struct crn_ivf_clusters **out_clusters, cairn_error *err)
 {
     const int threads_before = omp_get_max_threads();
     struct crn_ivf_clusters *clusters = crn_mem_calloc(1, sizeof *clusters);
@@ -111,8 +117,8 @@ cairn_status crn_ivf_cluster(const float *sample, size_t count, uint32_t dim, ui
     return CAIRN_OK;
 }
 
-cairn_status crn_ivf_assign(struct crn_ivf_clusters *clusters, const float *rows, size_t count, unsigned threads, uint32_t *out,
-                            cairn_error *err)
+cairn_status crn_ivf_assign(struct crn_ivf_clusters *clusters, const float *rows, size_t count,
+                            unsigned threads, uint32_t *out, cairn_error *err)
 {
     const int threads_before = omp_get_max_threads();
     const size_t dim = (size_t)faiss_Index_d(clusters->index);
@@ -122,7 +128,8 @@ cairn_status crn_ivf_assign(struct crn_ivf_clusters *clusters, const float *rows
     omp_set_num_threads((int)threads);
     for (size_t begin = 0; begin < count && status == CAIRN_OK; begin += ASSIGN_ROWS) {
         const size_t some = count - begin < ASSIGN_ROWS ? count - begin : ASSIGN_ROWS;
-        status = translate(faiss_Index_assign(clusters->index, (int64_t)some, rows + begin * dim, clusters->labels, 1), err);
+        status = translate(
+            faiss_Index_assign(clusters->index, (int64_t)some, rows + begin * dim, clusters->labels, 1), err);
         for (size_t i = 0; i < some; i++) { /* -1 where all distances overflow */
             const int64_t list = clusters->labels[i];
             out[begin + i] = list >= 0 && list < lists ? (uint32_t)list : 0;

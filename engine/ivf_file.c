@@ -1,7 +1,7 @@
 /*
- * The ivf index's derived file. Sections: IHED (below), IMEA f32 [dim] mean, ICEN f32 [lists][dim] centroids, ISTA u32 [lists + 1]
- * the number of the first row of each list, ILST the lists (ivf.h) one behind the other. All but the lists is verified when the
- * file is opened; a list when it is first read.
+ * The ivf index's derived file. Sections: IHED (below), IMEA f32 [dim] mean, ICEN f32 [lists][dim]
+ * centroids, ISTA u32 [lists + 1] the number of the first row of each list, ILST the lists (ivf.h) one
+ * behind the other. All but the lists is verified when the file is opened; a list when it is first read.
  */
 #include "engine/ivf.h"
 
@@ -65,8 +65,9 @@ static void encode_lists(void *ctx, size_t begin, size_t end, unsigned worker)
 
     for (size_t i = begin; i < end; i++) {
         const size_t l = encode->begin + i, first = build->starts[l];
-        crn_ivf_encode_list(&build->frame, build->rows->vectors, build->centroids + l * build->rows->dim, build->order + first,
-                            build->starts[l + 1] - first, encode->memory + worker * crn_ivf_encode_floats(&build->frame),
+        crn_ivf_encode_list(&build->frame, build->rows->vectors, build->centroids + l * build->rows->dim,
+                            build->order + first, build->starts[l + 1] - first,
+                            encode->memory + worker * crn_ivf_encode_floats(&build->frame),
                             encode->batch + (encode->offsets[l] - encode->offsets[encode->begin]));
     }
 }
@@ -76,7 +77,8 @@ static uint32_t batch_end(const struct encode *encode, uint32_t begin)
 {
     uint32_t end = begin + 1;
 
-    while (end < encode->build->lists && encode->offsets[end + 1] - encode->offsets[begin] <= BATCH_BYTES) end++;
+    while (end < encode->build->lists && encode->offsets[end + 1] - encode->offsets[begin] <= BATCH_BYTES)
+        end++;
     return end;
 }
 
@@ -90,26 +92,31 @@ static cairn_status write_batches(struct encode *encode, struct crn_derived_writ
         if (bytes > most) most = bytes;
     }
     encode->batch = crn_mem_aligned(most);
-    encode->memory = crn_mem_aligned(build->threads * crn_ivf_encode_floats(&build->frame) * sizeof *encode->memory);
+    encode->memory =
+        crn_mem_aligned(build->threads * crn_ivf_encode_floats(&build->frame) * sizeof *encode->memory);
     if (encode->batch == NULL || encode->memory == NULL) return crn_error_no_memory(err, most);
     for (encode->begin = 0; encode->begin < build->lists;) {
         const uint32_t end = batch_end(encode, encode->begin);
         CRN_TRY(crn_ivf_check_cancelled(build, err));
         crn_parallel_for(build->threads, end - encode->begin, 1, encode_lists, encode);
-        CRN_TRY(crn_derived_write(writer, encode->batch, encode->offsets[end] - encode->offsets[encode->begin], err));
+        CRN_TRY(crn_derived_write(writer, encode->batch,
+                                  encode->offsets[end] - encode->offsets[encode->begin], err));
         encode->begin = end;
     }
     return CAIRN_OK;
 }
 
-static cairn_status write_lists(const struct crn_ivf_build *build, struct crn_derived_writer *writer, cairn_error *err)
+static cairn_status write_lists(const struct crn_ivf_build *build, struct crn_derived_writer *writer,
+                                cairn_error *err)
 {
-    struct encode encode = {.build = build, .offsets = crn_mem_array((size_t)build->lists + 1, sizeof *encode.offsets)};
+    struct encode encode = {.build = build,
+                            .offsets = crn_mem_array((size_t)build->lists + 1, sizeof *encode.offsets)};
 
     if (encode.offsets == NULL) return crn_error_no_memory(err, build->lists * sizeof *encode.offsets);
     encode.offsets[0] = 0;
     for (uint32_t l = 0; l < build->lists; l++) {
-        encode.offsets[l + 1] = encode.offsets[l] + crn_ivf_list_bytes(&build->frame, build->starts[l + 1] - build->starts[l]);
+        encode.offsets[l + 1] =
+            encode.offsets[l] + crn_ivf_list_bytes(&build->frame, build->starts[l + 1] - build->starts[l]);
     }
     cairn_status status = crn_derived_section(writer, "ILST", err);
     if (status == CAIRN_OK) status = write_batches(&encode, writer, err);
@@ -119,14 +126,15 @@ static cairn_status write_lists(const struct crn_ivf_build *build, struct crn_de
     return status;
 }
 
-static cairn_status write_section(struct crn_derived_writer *writer, const char tag[4], const void *data, size_t size,
-                                  cairn_error *err)
+static cairn_status write_section(struct crn_derived_writer *writer, const char tag[4], const void *data,
+                                  size_t size, cairn_error *err)
 {
     CRN_TRY(crn_derived_section(writer, tag, err));
     return crn_derived_write(writer, data, size, err);
 }
 
-cairn_status crn_ivf_write(const struct crn_ivf_build *build, struct crn_derived_writer *writer, cairn_error *err)
+cairn_status crn_ivf_write(const struct crn_ivf_build *build, struct crn_derived_writer *writer,
+                           cairn_error *err)
 {
     const struct crn_ivf_calibration *calibration = &build->calibration;
     const uint32_t dim = build->rows->dim;
@@ -149,7 +157,8 @@ cairn_status crn_ivf_write(const struct crn_ivf_build *build, struct crn_derived
     CRN_TRY(write_section(writer, "IHED", head, sizeof head, err));
     CRN_TRY(write_section(writer, "IMEA", build->frame.binary.centroid, dim * sizeof(float), err));
     CRN_TRY(write_section(writer, "ICEN", build->centroids, (size_t)build->lists * dim * sizeof(float), err));
-    CRN_TRY(write_section(writer, "ISTA", build->starts, (build->lists + (size_t)1) * sizeof *build->starts, err));
+    CRN_TRY(write_section(writer, "ISTA", build->starts, (build->lists + (size_t)1) * sizeof *build->starts,
+                          err));
     return write_lists(build, writer, err);
 }
 
@@ -161,19 +170,22 @@ static cairn_status damaged(const char *what, cairn_error *err)
 }
 
 /* A section of exactly `size` bytes. */
-static cairn_status section(struct crn_derived *file, const char tag[4], size_t size, bool verified, const void **out_data,
-                            cairn_error *err)
+static cairn_status section(struct crn_derived *file, const char tag[4], size_t size, bool verified,
+                            const void **out_data, cairn_error *err)
 {
     size_t found = 0;
 
     *out_data = crn_derived_get(file, tag, &found);
     if (found != size || (*out_data == NULL && size > 0)) {
-        return crn_error_set(err, CAIRN_CORRUPT, "the ivf index is damaged: section %.4s has %zu bytes, not %zu", tag, found, size);
+        return crn_error_set(err, CAIRN_CORRUPT,
+                             "the ivf index is damaged: section %.4s has %zu bytes, not %zu", tag, found,
+                             size);
     }
     return verified ? crn_derived_verify(file, *out_data, size, err) : CAIRN_OK;
 }
 
-static cairn_status read_head(const struct crn_index_rows *rows, struct crn_ivf_opened *out, uint64_t *out_seed, cairn_error *err)
+static cairn_status read_head(const struct crn_index_rows *rows, struct crn_ivf_opened *out,
+                              uint64_t *out_seed, cairn_error *err)
 {
     struct crn_ivf_calibration *calibration = &out->calibration;
     uint32_t head[HEAD_WORDS];
@@ -182,10 +194,12 @@ static cairn_status read_head(const struct crn_index_rows *rows, struct crn_ivf_
     CRN_TRY(section(out->file, "IHED", sizeof head, true, &data, err));
     memcpy(head, data, sizeof head);
     if (head[HEAD_FORMAT] != FORMAT) return damaged("a format that is not known", err);
-    if (head[HEAD_COUNT] != rows->count || head[HEAD_DIM] != rows->dim || head[HEAD_OP] != rows->op || rows->op == CRN_OP_L1) {
+    if (head[HEAD_COUNT] != rows->count || head[HEAD_DIM] != rows->dim || head[HEAD_OP] != rows->op ||
+        rows->op == CRN_OP_L1) {
         return damaged("it is one over other rows", err);
     }
-    if (head[HEAD_LISTS] == 0 || head[HEAD_LISTS] > CRN_IVF_LISTS_MAX) return damaged("its head is not one", err);
+    if (head[HEAD_LISTS] == 0 || head[HEAD_LISTS] > CRN_IVF_LISTS_MAX)
+        return damaged("its head is not one", err);
     out->lists = head[HEAD_LISTS];
     *out_seed = head[HEAD_SEED_LOW] | (uint64_t)head[HEAD_SEED_HIGH] << 32;
     calibration->queries = head[HEAD_QUERIES];
@@ -194,7 +208,8 @@ static cairn_status read_head(const struct crn_index_rows *rows, struct crn_ivf_
         calibration->probes[p] = head[HEAD_PROBES + p];
         calibration->recalls[p] = float_of(head[HEAD_RECALLS + p]);
         if (calibration->queries == 0) continue;
-        if (!isfinite(calibration->recalls[p]) || (p > 0 && calibration->probes[p] <= calibration->probes[p - 1])) {
+        if (!isfinite(calibration->recalls[p]) ||
+            (p > 0 && calibration->probes[p] <= calibration->probes[p - 1])) {
             return damaged("its measurements are none", err);
         }
     }
@@ -228,13 +243,15 @@ static cairn_status encode_centroids(struct crn_ivf_opened *out, uint32_t dim, c
     return CAIRN_OK;
 }
 
-static cairn_status open_lists(const struct crn_index_rows *rows, struct crn_ivf_opened *out, cairn_error *err)
+static cairn_status open_lists(const struct crn_index_rows *rows, struct crn_ivf_opened *out,
+                               cairn_error *err)
 {
     const void *data;
 
     CRN_TRY(section(out->file, "ISTA", (out->lists + (size_t)1) * sizeof *out->starts, true, &data, err));
     out->starts = data;
-    if (out->starts[0] != 0 || out->starts[out->lists] != rows->count) return damaged("its lists hold other rows", err);
+    if (out->starts[0] != 0 || out->starts[out->lists] != rows->count)
+        return damaged("its lists hold other rows", err);
     for (uint32_t l = 0; l < out->lists; l++) {
         if (out->starts[l] > out->starts[l + 1]) return damaged("its lists are not in order", err);
     }
@@ -242,15 +259,16 @@ static cairn_status open_lists(const struct crn_index_rows *rows, struct crn_ivf
     if (out->offsets == NULL) return crn_error_no_memory(err, out->lists * sizeof *out->offsets);
     out->offsets[0] = 0;
     for (uint32_t l = 0; l < out->lists; l++) {
-        out->offsets[l + 1] = out->offsets[l] + crn_ivf_list_bytes(&out->frame, out->starts[l + 1] - out->starts[l]);
+        out->offsets[l + 1] =
+            out->offsets[l] + crn_ivf_list_bytes(&out->frame, out->starts[l + 1] - out->starts[l]);
     }
     CRN_TRY(section(out->file, "ILST", out->offsets[out->lists], false, &data, err));
     out->bytes = data;
     return CAIRN_OK;
 }
 
-cairn_status crn_ivf_open(const struct crn_index_rows *rows, struct crn_derived *file, struct crn_ivf_opened *out,
-                          cairn_error *err)
+cairn_status crn_ivf_open(const struct crn_index_rows *rows, struct crn_derived *file,
+                          struct crn_ivf_opened *out, cairn_error *err)
 {
     const void *mean, *centroids;
     uint64_t seed = 0;
@@ -260,7 +278,8 @@ cairn_status crn_ivf_open(const struct crn_index_rows *rows, struct crn_derived 
     CRN_TRY(section(file, "IMEA", rows->dim * sizeof(float), true, &mean, err));
     CRN_TRY(section(file, "ICEN", (size_t)out->lists * rows->dim * sizeof(float), true, &centroids, err));
     out->centroids = centroids;
-    if (!crn_vector_finite(mean, rows->dim) || !crn_vector_finite(centroids, (size_t)out->lists * rows->dim)) {
+    if (!crn_vector_finite(mean, rows->dim) ||
+        !crn_vector_finite(centroids, (size_t)out->lists * rows->dim)) {
         return damaged("its centroids are not finite", err);
     }
     CRN_TRY(crn_ivf_frame_init(&out->frame, rows->op, rows->dim, seed, mean, err));

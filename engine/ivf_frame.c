@@ -20,8 +20,8 @@ float crn_ivf_error_unit(enum crn_op op, float query_norm2, float raw)
     return sqrtf(op == CRN_OP_DOT ? query_norm2 : raw > 0 ? raw : 0);
 }
 
-cairn_status crn_ivf_frame_init(struct crn_ivf_frame *frame, enum crn_op op, uint32_t dim, uint64_t seed, const float *mean,
-                                cairn_error *err)
+cairn_status crn_ivf_frame_init(struct crn_ivf_frame *frame, enum crn_op op, uint32_t dim, uint64_t seed,
+                                const float *mean, cairn_error *err)
 {
     const size_t rotation = aligned(crn_rotation_floats(crn_rotation_padded(dim)) * sizeof(float));
     const size_t bytes = rotation + dim * sizeof(float);

@@ -1,9 +1,10 @@
 /*
  * Searching an ivf index (ivf.h).
  *
- * Phases: order the lists by their centroids; scan the nearest ones, and further ones while there are fewer than k rows, keeping
- * the rows that are nearest by int8 codes; of these read the vectors of all that may be among the k nearest, asked for ahead in one
- * go so that a disk serves them at once, and push them with their exact distances.
+ * Phases: order the lists by their centroids; scan the nearest ones, and further ones while there are fewer
+ * than k rows, keeping the rows that are nearest by int8 codes; of these read the vectors of all that may
+ * be among the k nearest, asked for ahead in one go so that a disk serves them at once, and push them with
+ * their exact distances.
  */
 #include "engine/ivf.h"
 
@@ -20,11 +21,13 @@
 #define PROBES_UNMEASURED 16.0
 #define ERROR_UNMEASURED 0.005f
 #define ERRORS_ALLOWED 4.0f /* standard deviations by which int8 codes may be off */
-#define KEPT_BESIDES 64u    /* rows kept by int8 codes besides 1.5 k: with 16 of them 1 % of the neighbours is lost on hard sets */
-#define CHUNK 128u          /* rows of a list scanned between two looks at the limit */
+/* Rows kept by int8 codes besides 1.5 k: with 16 of them 1 % of the neighbours is lost on hard sets. */
+#define KEPT_BESIDES 64u
+#define CHUNK 128u /* rows of a list scanned between two looks at the limit */
 
-/* Deviations by which block codes may be off, times what one deviation of <y, P z> is of |z|: half the sine between a row and its
- * signs (binary.h: error / scale), which is close to sqrt(1 - 2 / pi) for all rows, these being rotated at random. */
+/* Deviations by which block codes may be off, times what one deviation of <y, P z> is of |z|: half the sine
+ * between a row and its signs (binary.h: error / scale), which is close to sqrt(1 - 2 / pi) for all rows,
+ * these being rotated at random. */
 #define BOUND (CRN_BINARY_SURE * 0.5f * 0.603f)
 
 struct search {
@@ -35,7 +38,7 @@ struct search {
     float base;                     /* table_base of the query alone */
     struct crn_scalar_query fine;   /* of the query less the mean for l2, of the query for dot products */
     float fine_add;
-    float norm2; /* of the query */
+    float norm2;           /* of the query */
     struct crn_hit *order; /* [lists] */
     struct crn_topk kept;  /* by int8 distances; labels are positions */
 };
@@ -63,7 +66,8 @@ static struct sizes sizes_of(const struct crn_ivf_opened *opened, size_t dim)
     return at;
 }
 
-static cairn_status reserve(struct crn_ivf_scratch *scratch, size_t memory_bytes, size_t hits, cairn_error *err)
+static cairn_status reserve(struct crn_ivf_scratch *scratch, size_t memory_bytes, size_t hits,
+                            cairn_error *err)
 {
     if (scratch->memory == NULL) scratch->memory = crn_mem_aligned(memory_bytes);
     if (scratch->memory == NULL) return crn_error_no_memory(err, memory_bytes);
@@ -73,7 +77,8 @@ static cairn_status reserve(struct crn_ivf_scratch *scratch, size_t memory_bytes
     scratch->hits_capacity = 0;
     scratch->hits = crn_mem_array(hits, sizeof *scratch->hits);
     scratch->positions = crn_mem_array(hits, sizeof *scratch->positions);
-    if (scratch->hits == NULL || scratch->positions == NULL) return crn_error_no_memory(err, hits * sizeof *scratch->hits);
+    if (scratch->hits == NULL || scratch->positions == NULL)
+        return crn_error_no_memory(err, hits * sizeof *scratch->hits);
     scratch->hits_capacity = hits;
     return CAIRN_OK;
 }
@@ -112,7 +117,8 @@ static uint32_t probes_of(const struct search *search)
         probes = probes_for(&search->opened->calibration, query->recall > 0 ? query->recall : RECALL_DEFAULT);
         if (query->k > 10) probes *= pow((double)query->k / 10, 0.3);
     }
-    if (query->allow != NULL && query->allowed > 0) probes /= sqrt((double)query->allowed / (double)search->rows->count);
+    if (query->allow != NULL && query->allowed > 0)
+        probes /= sqrt((double)query->allowed / (double)search->rows->count);
     probes = ceil(probes);
     return probes < search->opened->lists ? (uint32_t)probes : search->opened->lists;
 }
@@ -135,11 +141,13 @@ static void prepare(struct search *search, struct crn_ivf_scratch *scratch)
     float *centred = (float *)(void *)(memory + at.centred);
 
     search->order = (struct crn_hit *)(void *)memory;
-    crn_binary_query_prepare(&frame->binary, vector, 0, (float *)(void *)(memory + at.floats), &search->blocks);
+    crn_binary_query_prepare(&frame->binary, vector, 0, (float *)(void *)(memory + at.floats),
+                             &search->blocks);
     search->base = search->blocks.table_base;
     search->norm2 = (float)crn_vector_norm2(vector, dim);
     search->fine_add = search->rows->op == CRN_OP_DOT ? search->blocks.add : 0; /* -<mean, q> */
-    for (size_t d = 0; d < dim; d++) centred[d] = search->rows->op == CRN_OP_DOT ? vector[d] : vector[d] - mean[d];
+    for (size_t d = 0; d < dim; d++)
+        centred[d] = search->rows->op == CRN_OP_DOT ? vector[d] : vector[d] - mean[d];
     crn_scalar_query_prepare(search->rows->op, centred, dim, (int8_t *)(memory + at.planes), &search->fine);
     crn_topk_init(&search->kept, scratch->hits, kept_for(search->query, search->rows->count));
 }
@@ -163,7 +171,8 @@ static void enter_list(struct search *search, uint32_t l)
     const struct crn_ivf_opened *opened = search->opened;
     float add, away2;
 
-    crn_kernels_get()->f32_gather[search->rows->op](search->query->vector, opened->centroids, search->rows->dim, &l, 1, &add);
+    crn_kernels_get()->f32_gather[search->rows->op](search->query->vector, opened->centroids,
+                                                    search->rows->dim, &l, 1, &add);
     away2 = search->rows->op == CRN_OP_L2 ? add : search->norm2 + opened->centroid_norms2[l] + 2 * add;
     search->blocks.add = add;
     search->blocks.table_base = search->base + BOUND * sqrtf(away2 > 0 ? away2 : 0);
@@ -178,22 +187,25 @@ static uint32_t allowed_rows(const struct search *search, const struct crn_ivf_l
     if (search->query->allow == NULL) return count == CRN_WITHIN ? UINT32_MAX : (UINT32_C(1) << count) - 1;
     for (size_t i = 0; i < count; i++) {
         const uint32_t position = list->positions[begin + i];
-        if (position < search->rows->count) mask |= (uint32_t)crn_bits_get(search->query->allow, position) << i;
+        if (position < search->rows->count)
+            mask |= (uint32_t)crn_bits_get(search->query->allow, position) << i;
     }
     return mask;
 }
 
 /* Compares rows of a list by their int8 codes. */
-static cairn_status compare(struct search *search, const struct crn_ivf_list *list, const uint32_t *chosen, size_t count,
-                            cairn_error *err)
+static cairn_status compare(struct search *search, const struct crn_ivf_list *list, const uint32_t *chosen,
+                            size_t count, cairn_error *err)
 {
-    const struct crn_scalar_rows rows = {.codes = list->fine, .scale = list->fine_scale, .norm2 = list->fine_norm2};
+    const struct crn_scalar_rows rows = {
+        .codes = list->fine, .scale = list->fine_scale, .norm2 = list->fine_norm2};
     float distances[CHUNK];
 
     crn_scalar_gather(&search->fine, &rows, chosen, count, distances);
     for (size_t i = 0; i < count; i++) {
         const uint32_t position = list->positions[chosen[i]];
-        if (position >= search->rows->count) return crn_error_set(err, CAIRN_CORRUPT, "the ivf index lists a row that is none");
+        if (position >= search->rows->count)
+            return crn_error_set(err, CAIRN_CORRUPT, "the ivf index lists a row that is none");
         crn_topk_push(&search->kept, search->fine_add + distances[i], position);
     }
     return CAIRN_OK;
@@ -211,11 +223,13 @@ static cairn_status scan_rows(struct search *search, const struct crn_ivf_list *
         size_t chosen_count = 0;
         uint32_t any = 0;
 
-        for (size_t g = 0; g < groups; g++) any |= masks[g] = allowed_rows(search, list, begin + g * CRN_WITHIN);
+        for (size_t g = 0; g < groups; g++)
+            any |= masks[g] = allowed_rows(search, list, begin + g * CRN_WITHIN);
         if (any == 0) continue;
         crn_binary_block(&search->blocks, &rows, begin, groups * CRN_WITHIN, bounds);
         for (size_t g = 0; g < groups; g++) {
-            uint32_t mask = masks[g] & crn_kernels_get()->within(bounds + g * CRN_WITHIN, crn_topk_limit(&search->kept));
+            uint32_t mask =
+                masks[g] & crn_kernels_get()->within(bounds + g * CRN_WITHIN, crn_topk_limit(&search->kept));
             for (; mask != 0; mask &= mask - 1) {
                 chosen[chosen_count++] = (uint32_t)(begin + g * CRN_WITHIN) + (uint32_t)__builtin_ctz(mask);
             }
@@ -232,8 +246,10 @@ static cairn_status scan_list(struct search *search, uint32_t l, cairn_error *er
     struct crn_ivf_list list;
 
     if (opened->starts[l + 1] == opened->starts[l]) return CAIRN_OK;
-    CRN_TRY(crn_derived_verify(opened->file, bytes, (size_t)(opened->offsets[l + 1] - opened->offsets[l]), err));
-    crn_ivf_list_at(&opened->frame, opened->starts[l + 1] - opened->starts[l], (void *)(uintptr_t)bytes, &list);
+    CRN_TRY(
+        crn_derived_verify(opened->file, bytes, (size_t)(opened->offsets[l + 1] - opened->offsets[l]), err));
+    crn_ivf_list_at(&opened->frame, opened->starts[l + 1] - opened->starts[l], (void *)(uintptr_t)bytes,
+                    &list);
     enter_list(search, l);
     return scan_rows(search, &list, err);
 }
@@ -241,7 +257,8 @@ static cairn_status scan_list(struct search *search, uint32_t l, cairn_error *er
 static cairn_status scan_lists(struct search *search, cairn_error *err)
 {
     const struct crn_index_query *query = search->query;
-    const size_t enough = query->k < query->allowed ? query->k : query->allowed, lists = search->opened->lists;
+    const size_t enough = query->k < query->allowed ? query->k : query->allowed,
+                 lists = search->opened->lists;
     const size_t probes = probes_of(search);
     size_t ordered = order_lists(search, probes);
 
@@ -274,7 +291,8 @@ static size_t choose_vectors(struct search *search, uint32_t *positions)
     crn_topk_sort(&search->kept);
     if (count > k) {
         const float last = hits[k - 1].distance;
-        const float limit = last + ERRORS_ALLOWED * error * crn_ivf_error_unit(search->rows->op, search->norm2, last);
+        const float limit =
+            last + ERRORS_ALLOWED * error * crn_ivf_error_unit(search->rows->op, search->norm2, last);
         while (count > k && !(hits[count - 1].distance <= limit)) count--;
     }
     for (size_t i = 0; i < count; i++) positions[i] = (uint32_t)hits[i].label;
@@ -285,7 +303,8 @@ static size_t choose_vectors(struct search *search, uint32_t *positions)
     return kept;
 }
 
-static cairn_status rescore(struct search *search, uint32_t *positions, struct crn_topk *top, cairn_error *err)
+static cairn_status rescore(struct search *search, uint32_t *positions, struct crn_topk *top,
+                            cairn_error *err)
 {
     const struct crn_index_rows *rows = search->rows;
     const size_t count = choose_vectors(search, positions), bytes = rows->dim * sizeof(float);
@@ -297,17 +316,19 @@ static cairn_status rescore(struct search *search, uint32_t *positions, struct c
     for (size_t begin = 0; begin < count; begin += CHUNK) {
         const size_t some = count - begin < CHUNK ? count - begin : CHUNK;
         for (size_t i = begin; rows->file != NULL && i < begin + some; i++) {
-            CRN_TRY(crn_derived_verify(rows->file, rows->vectors + (size_t)positions[i] * rows->dim, bytes, err));
+            CRN_TRY(
+                crn_derived_verify(rows->file, rows->vectors + (size_t)positions[i] * rows->dim, bytes, err));
         }
-        crn_kernels_get()->f32_gather[rows->op](search->query->vector, rows->vectors, rows->dim, positions + begin, some, distances);
+        crn_kernels_get()->f32_gather[rows->op](search->query->vector, rows->vectors, rows->dim,
+                                                positions + begin, some, distances);
         for (size_t i = 0; i < some; i++) crn_topk_push(top, distances[i], positions[begin + i]);
     }
     return CAIRN_OK;
 }
 
 cairn_status crn_ivf_search(const struct crn_ivf_opened *opened, const struct crn_index_rows *rows,
-                            const struct crn_index_query *query, struct crn_ivf_scratch *scratch, struct crn_topk *top,
-                            cairn_error *err)
+                            const struct crn_index_query *query, struct crn_ivf_scratch *scratch,
+                            struct crn_topk *top, cairn_error *err)
 {
     struct search search = {.opened = opened, .rows = rows, .query = query};
 

@@ -1,6 +1,7 @@
 /*
- * The ivf backend: recall has floors for each metric and grows with nprobe and with the recall that is asked for; filters leave k
- * rows whenever k match; damaged and lying files are refused or do no harm; failing allocations and cancelled builds are statuses.
+ * The ivf backend: recall has floors for each metric and grows with nprobe and with the recall that is
+ * asked for; filters leave k rows whenever k match; damaged and lying files are refused or do no harm;
+ * failing allocations and cancelled builds are statuses.
  */
 #define INDEX_OPS crn_index_ivf
 #define INDEX_KIND "ivf"
@@ -25,7 +26,8 @@ static void setting_init(struct setting *setting, size_t count, enum crn_op op)
     setting->rng = test_rng();
     setting->folder = folder_create();
     setting->vectors = rows_create(&setting->rng, count, DIM);
-    setting->rows = (struct crn_index_rows){.vectors = setting->vectors, .count = count, .dim = DIM, .op = op};
+    setting->rows =
+        (struct crn_index_rows){.vectors = setting->vectors, .count = count, .dim = DIM, .op = op};
 }
 
 static void setting_release(struct setting *setting)
@@ -38,7 +40,8 @@ static void build_and_open(struct setting *setting, const char *spec, unsigned t
 {
     cairn_error err;
 
-    assert_status(index_build(setting->folder, spec, &setting->rows, threads, NULL, NULL, &err), CAIRN_OK, &err);
+    assert_status(index_build(setting->folder, spec, &setting->rows, threads, NULL, NULL, &err), CAIRN_OK,
+                  &err);
     assert_status(index_open(setting->folder, &setting->rows, out, &err), CAIRN_OK, &err);
 }
 
@@ -79,8 +82,9 @@ static void recall_has_floors(void **state)
         const double recall_low = measure_recall(opened.index, &setting.rows, low, &fewer);
         const double recall_one = measure_recall(opened.index, &setting.rows, one, &fewer);
         assert_int_equal(fewer, 0);
-        print_message("op %d %s: recall %.4f by all lists, %.4f by default, %.4f of 0.7, %.4f by one list\n", cases[c].op,
-                      cases[c].uneven ? "uneven" : "even", recall_all, recall_usual, recall_low, recall_one);
+        print_message("op %d %s: recall %.4f by all lists, %.4f by default, %.4f of 0.7, %.4f by one list\n",
+                      cases[c].op, cases[c].uneven ? "uneven" : "even", recall_all, recall_usual, recall_low,
+                      recall_one);
         assert_true(recall_all >= 0.99);
         assert_true(recall_usual >= 0.94);
         assert_true(recall_low >= 0.55 && recall_low <= recall_usual);
@@ -100,7 +104,8 @@ static void codes_are_compact(void **state)
     setting_init(&setting, COUNT, CRN_OP_L2);
     build_and_open(&setting, "", 1, &opened);
     assert_non_null(crn_derived_get(opened.file, "ILST", &size));
-    /* int8, its two floats, a position; signs padded to 64 dimensions, two floats, blocks of 32 rows half empty at worst. */
+    /* int8, its two floats, a position; signs padded to 64 dimensions, two floats, blocks of 32 rows half
+     * empty at worst. */
     assert_true(size <= COUNT * (DIM + 8 + 4) + (COUNT + 32 * 4 * 78) * (size_t)(8 + 8) + 64 * 4 * 78);
     index_close(&opened);
     setting_release(&setting);
@@ -186,8 +191,10 @@ static void any_k_is_answered(void **state)
     build_and_open(&setting, "40", 1, &opened);
     for (size_t i = 0; i < COUNT_OF(ks); i++) {
         struct crn_hit *hits = malloc(ks[i] * sizeof *hits);
-        const struct crn_index_query query = {.vector = setting.vectors + 1200 * DIM, .k = ks[i], .allowed = 1200, .nprobe = 1};
-        assert_int_equal(index_search(opened.index, &setting.rows, &query, hits).count, ks[i] < 1200 ? ks[i] : 1200);
+        const struct crn_index_query query = {
+            .vector = setting.vectors + 1200 * DIM, .k = ks[i], .allowed = 1200, .nprobe = 1};
+        assert_int_equal(index_search(opened.index, &setting.rows, &query, hits).count,
+                         ks[i] < 1200 ? ks[i] : 1200);
         free(hits);
     }
     index_close(&opened);
@@ -265,7 +272,8 @@ static bool refused(struct setting *setting)
         if (status == CAIRN_OK) {
             crn_topk_sort(&top);
             crn_topk_init(&truth, true_hits, K);
-            crn_flat_scan_f32(setting->rows.op, query.vector, setting->rows.vectors, DIM, setting->rows.count, 0, NULL, &truth);
+            crn_flat_scan_f32(setting->rows.op, query.vector, setting->rows.vectors, DIM, setting->rows.count,
+                              0, NULL, &truth);
             crn_topk_sort(&truth);
             assert_int_equal(top.count, K);
             assert_int_equal(hits[0].label, true_hits[0].label);
@@ -347,8 +355,8 @@ static void words_write(const char *folder, const struct words *words)
     assert_status(crn_derived_commit(writer, &err), CAIRN_OK, &err);
 }
 
-/* Words changed to anything, under right checksums: refused, or searched without harm (which the sanitizers watch), and what is
- * found is a row with its distance, each once. */
+/* Words changed to anything, under right checksums: refused, or searched without harm (which the sanitizers
+ * watch), and what is found is a row with its distance, each once. */
 static void lies_do_no_harm(void **state)
 {
     struct setting setting;
@@ -367,7 +375,8 @@ static void lies_do_no_harm(void **state)
         const size_t word = crn_rng_below(&setting.rng, words.sizes[section] / 4), cut = i % 10 == 0 ? 4 : 0;
         const uint32_t before = words.of[section][word];
         words.of[section][word] =
-            (uint32_t)(i % 2 == 0 ? crn_rng_u64(&setting.rng) : crn_rng_below(&setting.rng, setting.rows.count + 50));
+            (uint32_t)(i % 2 == 0 ? crn_rng_u64(&setting.rng)
+                                  : crn_rng_below(&setting.rng, setting.rows.count + 50));
         words.sizes[section] -= cut;
         words_write(setting.folder, &words);
         words.sizes[section] += cut;
@@ -382,7 +391,8 @@ static void lies_do_no_harm(void **state)
         for (size_t q = 0; q < 10; q++) {
             struct crn_hit hits[K];
             struct crn_topk top;
-            const struct crn_index_query query = {.vector = setting.vectors + q * DIM, .k = K, .allowed = 2000, .nprobe = 1u << q};
+            const struct crn_index_query query = {
+                .vector = setting.vectors + q * DIM, .k = K, .allowed = 2000, .nprobe = 1u << q};
             crn_topk_init(&top, hits, K);
             const cairn_status searched = crn_index_ivf.search(opened.index, &query, &top, &err);
             if (searched == CAIRN_OK) {
@@ -416,12 +426,14 @@ static void builds_are_cancelled(void **state)
 
     (void)state;
     setting_init(&setting, 3000, CRN_OP_L2);
-    assert_status(index_build(setting.folder, "", &setting.rows, 2, count_down, &asked, &err), CAIRN_OK, &err);
+    assert_status(index_build(setting.folder, "", &setting.rows, 2, count_down, &asked, &err), CAIRN_OK,
+                  &err);
     asked = (1 << 20) - asked;
     assert_true(asked > 10);
     for (int i = 0; i < asked; i++) {
         int left = i;
-        assert_status(index_build(setting.folder, "", &setting.rows, 2, count_down, &left, &err), CAIRN_CANCELLED, &err);
+        assert_status(index_build(setting.folder, "", &setting.rows, 2, count_down, &left, &err),
+                      CAIRN_CANCELLED, &err);
     }
     setting_release(&setting);
 }
