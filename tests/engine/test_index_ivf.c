@@ -11,8 +11,8 @@
 
 #define COUNT 6000
 #define DIM 24
-#define ROUNDS 150
-#define TRIES 60
+#define ROUNDS 80
+#define TRIES 36
 
 struct setting {
     char *folder;
