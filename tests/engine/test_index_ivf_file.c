@@ -2,7 +2,8 @@
  * The ivf backend over vectors that lie in a derived file: they are verified before they are used, each
  * block when it is first read.
  */
-#define INDEX_UNDER_TEST crn_index_ivf
+#define INDEX_OPS crn_index_ivf
+#define INDEX_KIND "ivf"
 #include "tests/engine/index_fixture.h"
 
 #define COUNT 4000
