@@ -1,6 +1,6 @@
 /*
- * From a Roaring bitmap over locals to a plain one over a segment's positions. Asking the iterator for row after row took 14 ns a row,
- * many times a search by the graph when half of the rows match; so containers are copied as words.
+ * From a Roaring bitmap over locals to a plain one over a segment's positions. An iterator is asked row by row, which for a filter of
+ * many rows takes longer than the graph's search; so containers are copied as words.
  *
  * Those are reached by CRoaring's frozen format (described in its roaring.c): all bitsets, all runs, all arrays, then for each container
  * its key u16, its count u16 (less one; of runs: their number) and its type u8, then a header u32 with their number above 15 bits.

@@ -248,6 +248,20 @@ static cairn_status search_once(struct crn_search *search, const cairn_embedder 
     return status;
 }
 
+/* Announces what is committed: a writer may be kept from doing so just after its commit, and without that a search made again
+ * would find the rows that are gone once more. */
+static cairn_status hear_of_commits(cairn_collection *collection, cairn_error *err)
+{
+    struct crn_reader *reader;
+    uint64_t sequence;
+
+    CRN_TRY(crn_store_read_begin(collection->db->store, &reader, err));
+    const cairn_status status = crn_read_sequence(reader, &sequence, err);
+    crn_store_read_end(reader);
+    if (status == CAIRN_OK) crn_store_announce(collection->db->store, sequence);
+    return status;
+}
+
 cairn_status cairn_search(cairn_collection *collection, const cairn_query *query, cairn_results **out_results, cairn_error *err)
 {
     const uint64_t begin_ns = crn_clock_ns();
@@ -272,6 +286,7 @@ cairn_status cairn_search(cairn_collection *collection, const cairn_query *query
             (*out_results)->info.elapsed_ms = (double)(crn_clock_ns() - begin_ns) / 1e6;
             return CAIRN_OK;
         }
+        CRN_TRY(hear_of_commits(collection, err));
     }
     return crn_error_set(err, CAIRN_BUSY, "rows were deleted faster than they could be read, 20 times in a row");
 }
