@@ -106,7 +106,8 @@ static void grow_together(bool background)
     atomic_store(&walked, 0);
     long_stage_open(&stage, background);
     run_threads(&stage, functions, COUNT_OF(functions));
-    assert_true(atomic_load(&walked) > 0);
+    /* Maintenance may write the tail out before any search comes by its graph: that is up to the scheduler. */
+    assert_true(background || atomic_load(&walked) > 0);
     stage_close(&stage);
 }
 
