@@ -442,7 +442,7 @@ static cairn_status rewrite_row(void *ctx, const struct crn_record *record)
     }
     const size_t id_size = crn_id_encode(record->id_type, record->id, record->id_len, record->id_u64, id);
     struct crn_tail *tail = work->chunk->tails[0].tail;
-    CRN_TRY(crn_tail_append(tail, &(struct crn_tail_row){record->local, work->prepared, id, id_size, work->sequence}, work->err));
+    CRN_TRY(crn_tail_append(tail, &(struct crn_tail_row){record->local, work->prepared, id, id_size}, work->err));
     return tail->count < work->chunk_rows ? CAIRN_OK : end_chunk(work);
 }
 

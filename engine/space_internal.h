@@ -7,7 +7,7 @@
 
 /* ---- space_rows.c; apply_mutex held, the view not published yet ---- */
 
-/* Applies one change. A row's sequence is the view's. `scratch`: [dim], 64-byte aligned; unused without a
+/* Applies one change. `scratch`: [dim], 64-byte aligned; unused without a
  * vector. */
 cairn_status crn_space_change(struct crn_live_space *space, struct crn_view *view,
                               const struct crn_change *change, float *scratch, cairn_error *err);

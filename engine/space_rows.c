@@ -25,8 +25,7 @@ cairn_status crn_space_change(struct crn_live_space *space, struct crn_view *vie
     const struct crn_tail_row row = {.local = change->local,
                                      .vector = scratch,
                                      .id = change->id,
-                                     .id_size = change->id_size,
-                                     .sequence = view->sequence};
+                                     .id_size = change->id_size};
     CRN_TRY(crn_tail_append(last->tail, &row, err));
     last->count = last->tail->count;
     return CAIRN_OK;

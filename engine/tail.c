@@ -54,7 +54,6 @@ static void chunk_free(struct crn_tail_chunk *chunk)
     crn_mem_free(chunk->vectors);
     crn_mem_free(chunk->locals);
     crn_mem_free(chunk->ids);
-    crn_mem_free(chunk->sequences);
     crn_mem_free(chunk);
 }
 
@@ -84,8 +83,7 @@ static struct crn_tail_chunk *chunk_create(const struct crn_tail *tail)
     chunk->vectors = crn_mem_aligned((size_t)tail->chunk_rows * tail->dim * sizeof *chunk->vectors);
     chunk->locals = crn_mem_array(tail->chunk_rows, sizeof *chunk->locals);
     chunk->ids = crn_mem_array(tail->chunk_rows, sizeof *chunk->ids);
-    chunk->sequences = crn_mem_array(tail->chunk_rows, sizeof *chunk->sequences);
-    if (chunk->vectors == NULL || chunk->locals == NULL || chunk->ids == NULL || chunk->sequences == NULL) {
+    if (chunk->vectors == NULL || chunk->locals == NULL || chunk->ids == NULL) {
         chunk_free(chunk);
         return NULL;
     }
@@ -127,22 +125,6 @@ cairn_status crn_tail_append(struct crn_tail *tail, const struct crn_tail_row *r
     memcpy(chunk->vectors + (size_t)at * tail->dim, row->vector, tail->dim * sizeof *row->vector);
     chunk->locals[at] = row->local;
     chunk->ids[at] = kept;
-    chunk->sequences[at] = row->sequence;
     tail->count++;
     return CAIRN_OK;
-}
-
-uint32_t crn_tail_written_by(const struct crn_tail *tail, uint32_t count, uint64_t sequence)
-{
-    uint32_t low = 0, high = count;
-
-    while (low < high) {
-        const uint32_t middle = low + (high - low) / 2;
-        if (crn_tail_sequence(tail, middle) <= sequence) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    return low;
 }

@@ -23,7 +23,6 @@ struct crn_tail_chunk {
     float *vectors;      /* [chunk_rows][dim] */
     uint32_t *locals;    /* [chunk_rows] */
     const char **ids;    /* [chunk_rows], encoded (id.h), inside the tail's blocks */
-    uint64_t *sequences; /* [chunk_rows], ascending: of the log when the row was written, or later */
 };
 
 struct crn_id_block;
@@ -47,7 +46,6 @@ struct crn_tail_row {
     const float *vector; /* [dim] */
     const char *id;      /* encoded */
     size_t id_size;
-    uint64_t sequence;
 };
 
 struct crn_tail *crn_tail_create(uint32_t dim); /* NULL: no memory; one reference */
@@ -63,9 +61,6 @@ static inline bool crn_tail_find(const struct crn_tail *tail, uint32_t local, ui
     return crn_local_map_get(&tail->map, local, out_position);
 }
 
-/* How many of the first `count` rows were written by `sequence`. */
-uint32_t crn_tail_written_by(const struct crn_tail *tail, uint32_t count, uint64_t sequence);
-
 static inline const struct crn_tail_chunk *crn_tail_chunk_of(const struct crn_tail *tail, uint32_t i)
 {
     return tail->chunks[i / tail->chunk_rows];
@@ -77,10 +72,6 @@ static inline uint32_t crn_tail_local(const struct crn_tail *tail, uint32_t i)
 static inline const float *crn_tail_vector(const struct crn_tail *tail, uint32_t i)
 {
     return crn_tail_chunk_of(tail, i)->vectors + (size_t)(i % tail->chunk_rows) * tail->dim;
-}
-static inline uint64_t crn_tail_sequence(const struct crn_tail *tail, uint32_t i)
-{
-    return crn_tail_chunk_of(tail, i)->sequences[i % tail->chunk_rows];
 }
 static inline const char *crn_tail_id(const struct crn_tail *tail, uint32_t i)
 {

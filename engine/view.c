@@ -105,11 +105,6 @@ cairn_status crn_view_add_tail(struct crn_view *view, uint32_t dim, cairn_error 
     return CAIRN_OK;
 }
 
-void crn_view_cut_tail(struct crn_view_tail *tail, uint32_t begin)
-{
-    for (; tail->begin < begin; tail->begin++) tail->dead_count -= !crn_view_tail_alive(tail, tail->begin);
-}
-
 uint32_t crn_view_tail_rows(const struct crn_view *view)
 {
     uint32_t rows = 0;

@@ -68,9 +68,6 @@ static inline bool crn_view_is_behind(const struct crn_view *view)
  * as may be. */
 cairn_status crn_view_add_tail(struct crn_view *view, uint32_t dim, cairn_error *err);
 
-/* Leaves out the rows of a tail before `begin`, in a view not yet published. */
-void crn_view_cut_tail(struct crn_view_tail *tail, uint32_t begin);
-
 uint64_t crn_view_rows(const struct crn_view *view);      /* live ones */
 uint32_t crn_view_tail_rows(const struct crn_view *view); /* of all tails, dead ones included */
 

@@ -149,7 +149,7 @@ static void check_tail(uint32_t dim, uint32_t rows)
         const int len = snprintf(text, sizeof text, "row %u", n);
         fill_vector(n, dim, vector);
         const size_t size = crn_id_encode(CAIRN_ID_STRING, text, (size_t)len, 0, encoded);
-        ok(crn_tail_append(tail, &(struct crn_tail_row){n * 2 + 1, vector, encoded, size, n / 3}, err));
+        ok(crn_tail_append(tail, &(struct crn_tail_row){n * 2 + 1, vector, encoded, size}, err));
         if (n == 0) first = crn_tail_vector(tail, 0);
     }
     assert_int_equal(tail->count, rows);

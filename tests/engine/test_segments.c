@@ -390,7 +390,7 @@ static void killing_in_a_copy_leaves_the_original(void **state)
 
     for (uint32_t i = 0; i < 70; i++)
         ok(crn_tail_append(view->tails[0].tail,
-                           &(struct crn_tail_row){9 + i, (const float[DIM]){1}, id, size, 1}, err));
+                           &(struct crn_tail_row){9 + i, (const float[DIM]){1}, id, size}, err));
     view->tails[0].count = 65; /* the view does not know the newest rows */
     ok(crn_view_kill_local(view, 2, err));
     ok(crn_view_kill_tail(view, 0, 64, err));
@@ -446,7 +446,7 @@ static void searches_merge_parts_and_tail(void **state)
     ok(crn_view_mask_parts(view, err));
     for (uint32_t local = 15; local <= 17; local += 2) {
         fill_vector(local, DIM, vector);
-        ok(crn_tail_append(view->tails[0].tail, &(struct crn_tail_row){local, vector, id, size, 1}, err));
+        ok(crn_tail_append(view->tails[0].tail, &(struct crn_tail_row){local, vector, id, size}, err));
     }
     view->tails[0].count = 2;
     fill_vector(10, DIM, vector);
