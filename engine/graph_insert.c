@@ -108,9 +108,9 @@ static uint32_t in_degree(const struct crn_graph_growing *growing, uint32_t node
     return atomic_load_explicit(&growing->in_degrees[node], memory_order_relaxed);
 }
 
-/* Keeps of the ascending candidates those that no nearer kept one hides (and, when rescuing, those that few lists name), then fills
- * up with the nearest hidden ones. The chosen ones come first in `keys`. */
-static uint32_t choose(const struct crn_graph_growing *growing, uint64_t *keys, uint32_t count, bool rescue)
+/* Keeps of the ascending candidates those that no nearer kept one hides, then fills up with the nearest hidden ones. The chosen
+ * ones come first in `keys`. */
+static uint32_t choose(const struct crn_graph_growing *growing, uint64_t *keys, uint32_t count)
 {
     const float alpha2 = growing->alpha * growing->alpha;
     uint64_t hidden[CRN_GRAPH_DEGREE];
@@ -120,8 +120,7 @@ static uint32_t choose(const struct crn_graph_growing *growing, uint64_t *keys, 
         const uint32_t node = (uint32_t)keys[i] & CRN_GRAPH_KEY_NODE;
         const float distance = crn_graph_key_distance(keys[i]);
         bool visible = true;
-        const bool needed = rescue && in_degree(growing, node) <= IN_DEGREE_LEAST;
-        for (uint32_t k = 0; visible && !needed && k < kept; k++) {
+        for (uint32_t k = 0; visible && k < kept; k++) {
             visible = between(growing, (uint32_t)keys[k] & CRN_GRAPH_KEY_NODE, node) * alpha2 >= distance;
         }
         if (visible) {
@@ -258,35 +257,47 @@ static void link_back(struct crn_graph_growing *growing, const struct crn_graph_
 
 /* ---- nodes ---- */
 
-/* Searches from a vector; fills worker->candidates with what was visited, ascending, without `node`. */
+/* Searches from the worker's point. */
+static void search(struct crn_graph_growing *growing, struct crn_graph_worker *worker)
+{
+    const struct crn_graph_ask ask = {.effort = growing->effort, .keep = growing->effort, .height = worker->point.height};
+
+    growing->kernels->query_prepare(&worker->scratch.query);
+    worker->scratch.query.constant = worker->point.constant + worker->point.height * worker->point.height;
+    crn_graph_walk(&growing->graph, &worker->scratch, &ask);
+}
+
+/* Searches, and fills worker->candidates with what was visited, ascending, without `node`. */
 static uint32_t find_candidates(struct crn_graph_growing *growing, struct crn_graph_worker *worker, uint32_t node)
 {
-    struct crn_graph_scratch *scratch = &worker->scratch;
-    const struct crn_graph_ask ask = {.effort = growing->effort, .keep = growing->effort, .height = worker->point.height};
+    const struct crn_graph_scratch *scratch = &worker->scratch;
     uint32_t count = 0;
 
-    growing->kernels->query_prepare(&scratch->query);
-    scratch->query.constant = worker->point.constant + worker->point.height * worker->point.height;
-    crn_graph_walk(&growing->graph, scratch, &ask);
+    search(growing, worker);
     for (uint32_t i = 0; i < scratch->near_count; i++) {
         if (((uint32_t)scratch->near[i] & CRN_GRAPH_KEY_NODE) != node) worker->candidates[count++] = scratch->near[i];
     }
     return count;
 }
 
-static void link_both(struct crn_graph_growing *growing, struct crn_graph_worker *worker, uint32_t node, uint32_t count,
-                      bool rescue)
+/* Puts the node into the lists of candidates[count], full or not, until enough lists name it. */
+static void force_links(struct crn_graph_growing *growing, const struct crn_graph_worker *worker, uint32_t node, uint32_t count)
 {
-    count = choose(growing, worker->candidates, count, rescue);
+    for (uint32_t i = 0; i < count && i < FORCED_MOST && in_degree(growing, node) < IN_DEGREE_LEAST; i++) {
+        link_back(growing, worker, (uint32_t)worker->candidates[i] & CRN_GRAPH_KEY_NODE, node,
+                  crn_graph_key_distance(worker->candidates[i]), true);
+    }
+}
+
+static void link_both(struct crn_graph_growing *growing, struct crn_graph_worker *worker, uint32_t node, uint32_t count)
+{
+    count = choose(growing, worker->candidates, count);
     link_out(growing, node, worker->candidates, count);
     for (uint32_t i = 0; i < count; i++) {
         link_back(growing, worker, (uint32_t)worker->candidates[i] & CRN_GRAPH_KEY_NODE, node,
                   crn_graph_key_distance(worker->candidates[i]), false);
     }
-    for (uint32_t i = 0; i < count && i < FORCED_MOST && in_degree(growing, node) < IN_DEGREE_LEAST; i++) {
-        link_back(growing, worker, (uint32_t)worker->candidates[i] & CRN_GRAPH_KEY_NODE, node,
-                  crn_graph_key_distance(worker->candidates[i]), true);
-    }
+    force_links(growing, worker, node, count);
 }
 
 uint32_t crn_graph_insert_unless(struct crn_graph_growing *growing, struct crn_graph_worker *worker, uint32_t node,
@@ -296,14 +307,14 @@ uint32_t crn_graph_insert_unless(struct crn_graph_growing *growing, struct crn_g
 
     crn_graph_frame_point(&graph->frame, vector, worker->scratch.query.rotated, &worker->point);
     growing->kernels->row_init(&graph->layout, worker->scratch.query.rotated, worker->point.weight, crn_graph_row(graph, node));
-    growing->norms2[node] = worker->point.norm2;
+    growing->norms2[node] = growing->kernels->row_dot(&graph->layout, crn_graph_row(graph, node), crn_graph_row(graph, node));
     if (growing->heights != NULL) growing->heights[node] = worker->point.height;
     const uint32_t count = find_candidates(growing, worker, node);
     for (uint32_t i = 0; is_same != NULL && i < count && i < SAME_LOOKED_AT; i++) {
         const uint32_t other = (uint32_t)worker->candidates[i] & CRN_GRAPH_KEY_NODE;
         if (is_same(ctx, other)) return other;
     }
-    link_both(growing, worker, node, count, false);
+    link_both(growing, worker, node, count);
     return CRN_GRAPH_NO_NODE;
 }
 
@@ -312,35 +323,68 @@ void crn_graph_insert(struct crn_graph_growing *growing, struct crn_graph_worker
     (void)crn_graph_insert_unless(growing, worker, node, vector, NULL, NULL);
 }
 
-static int by_key(const void *a, const void *b)
+void crn_graph_worker_search(struct crn_graph_growing *growing, struct crn_graph_worker *worker, const float *vector)
 {
-    const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return x < y ? -1 : x > y;
+    crn_graph_frame_point(&growing->graph.frame, vector, worker->scratch.query.rotated, &worker->point);
+    search(growing, worker);
 }
 
-/* Adds the present neighbours that the search did not come by. */
-static uint32_t add_present(struct crn_graph_growing *growing, struct crn_graph_worker *worker, uint32_t node, uint32_t count)
+void crn_graph_relink(struct crn_graph_growing *growing, uint32_t node, const uint32_t list[CRN_GRAPH_DEGREE],
+                      const float lengths[CRN_GRAPH_DEGREE])
 {
     const struct crn_graph *graph = &growing->graph;
-    const uint32_t found = count;
 
+    for (uint32_t v = CRN_GRAPH_DEGREE; v-- > 0;) {
+        const uint32_t before = crn_graph_id(&graph->layout, crn_graph_row(graph, node), v);
+        if (before == CRN_GRAPH_NO_NODE) continue;
+        count_link(growing, before, -1);
+        crn_graph_slot_clear(&graph->layout, crn_graph_row(graph, node), v);
+    }
+    for (uint32_t v = 0; v < CRN_GRAPH_DEGREE && list[v] != CRN_GRAPH_NO_NODE; v++) {
+        set_slot(growing, node, v, list[v], lengths[v]);
+    }
+}
+
+void crn_graph_rescue(struct crn_graph_growing *growing, struct crn_graph_worker *worker, uint32_t node, const float *vector)
+{
+    const struct crn_graph *graph = &growing->graph;
+    uint32_t count = 0;
+
+    if (in_degree(growing, node) >= IN_DEGREE_LEAST) return;
+    crn_graph_frame_point(&graph->frame, vector, worker->scratch.query.rotated, &worker->point);
+    growing->kernels->query_prepare(&worker->scratch.query);
+    worker->scratch.query.constant = worker->point.constant + worker->point.height * worker->point.height;
     crn_graph_lock_read(crn_graph_lock_of(graph, node));
     for (uint32_t v = 0; v < CRN_GRAPH_DEGREE; v++) {
         const uint32_t id = crn_graph_id(&graph->layout, crn_graph_row(graph, node), v);
-        bool known = id == CRN_GRAPH_NO_NODE;
-        for (uint32_t i = 0; !known && i < found; i++) known = ((uint32_t)worker->candidates[i] & CRN_GRAPH_KEY_NODE) == id;
-        if (!known) worker->candidates[count++] = crn_graph_key(lengths_of(growing, node)[v], id);
+        if (id != CRN_GRAPH_NO_NODE) worker->candidates[count++] = crn_graph_key(lengths_of(growing, node)[v], id);
     }
     crn_graph_unlock_read(crn_graph_lock_of(graph, node));
-    if (count != found) qsort(worker->candidates, count, sizeof *worker->candidates, by_key);
-    return count;
+    force_links(growing, worker, node, count);
 }
 
-void crn_graph_improve(struct crn_graph_growing *growing, struct crn_graph_worker *worker, uint32_t node, const float *vector)
+void crn_graph_copy_node(struct crn_graph_growing *growing, uint32_t node, uint32_t from)
 {
-    crn_graph_frame_point(&growing->graph.frame, vector, worker->scratch.query.rotated, &worker->point);
-    const uint32_t found = find_candidates(growing, worker, node);
-    link_both(growing, worker, node, add_present(growing, worker, node, found), true);
+    const struct crn_graph *graph = &growing->graph;
+    const uint8_t *row = crn_graph_row(graph, from);
+
+    memcpy(crn_graph_row(graph, node), row, graph->layout.row_bytes);
+    memcpy(lengths_of(growing, node), lengths_of(growing, from), CRN_GRAPH_DEGREE * sizeof *growing->lengths);
+    growing->norms2[node] = growing->norms2[from];
+    if (growing->heights != NULL) growing->heights[node] = growing->heights[from];
+    for (uint32_t v = 0; v < CRN_GRAPH_DEGREE; v++) {
+        const uint32_t id = crn_graph_id(&graph->layout, row, v);
+        if (id != CRN_GRAPH_NO_NODE) count_link(growing, id, 1);
+    }
+}
+
+void crn_graph_link_twin(struct crn_graph_growing *growing, uint32_t node, uint32_t twin)
+{
+    const struct crn_graph *graph = &growing->graph;
+    uint32_t slot = 0;
+
+    while (slot < CRN_GRAPH_DEGREE - 1 && crn_graph_id(&graph->layout, crn_graph_row(graph, node), slot) != CRN_GRAPH_NO_NODE) slot++;
+    set_slot(growing, node, slot, twin, 0);
 }
 
 bool crn_graph_add_entry(struct crn_graph_growing *growing, uint32_t node)

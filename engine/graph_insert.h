@@ -15,7 +15,7 @@
 
 struct crn_graph_growing {
     struct crn_graph graph; /* live; count is the capacity */
-    float *norms2;          /* [capacity] |z|^2 */
+    float *norms2;          /* [capacity] |z|^2 of the codes, so that equal ones are at no distance */
     float *heights;         /* [capacity], or NULL */
     float *lengths;         /* [capacity][CRN_GRAPH_DEGREE] distances to the neighbours */
     _Atomic uint32_t *in_degrees; /* [capacity] how many lists name a node. Relaxed: a hint */
@@ -54,7 +54,16 @@ uint32_t crn_graph_insert_unless(struct crn_graph_growing *growing, struct crn_g
  * and while nobody searches. */
 bool crn_graph_add_entry(struct crn_graph_growing *growing, uint32_t node);
 
-/* Searches for the neighbours of a node that is in the graph once more, and chooses among them and the present ones. */
-void crn_graph_improve(struct crn_graph_growing *growing, struct crn_graph_worker *worker, uint32_t node, const float *vector);
+/* For graph_refine.h: searches from a vector, and leaves what was visited in worker->scratch; */
+void crn_graph_worker_search(struct crn_graph_growing *growing, struct crn_graph_worker *worker, const float *vector);
+/* replaces a node's whole list, which nobody else reads or writes meanwhile (a CRN_GRAPH_NO_NODE ends it); */
+void crn_graph_relink(struct crn_graph_growing *growing, uint32_t node, const uint32_t list[CRN_GRAPH_DEGREE],
+                      const float lengths[CRN_GRAPH_DEGREE]);
+/* and offers a node that few lists name to those of its neighbours. */
+void crn_graph_rescue(struct crn_graph_growing *growing, struct crn_graph_worker *worker, uint32_t node, const float *vector);
+
+/* For graph_twins.h: makes a node that is equal to another, with the same list; and puts a twin into a list, in a free slot or the last. */
+void crn_graph_copy_node(struct crn_graph_growing *growing, uint32_t node, uint32_t from);
+void crn_graph_link_twin(struct crn_graph_growing *growing, uint32_t node, uint32_t twin);
 
 #endif

@@ -25,17 +25,7 @@ struct walk {
     bool elsewhere;            /* the allowed ones do not lie near the query */
 };
 
-/* Inserts into a sorted list of at most `most` keys; the place, or `most` when the key is too large. */
-static inline uint32_t list_insert(uint64_t *keys, uint32_t *count, uint32_t most, uint64_t key)
-{
-    const uint32_t at = crn_pool_rank(keys, *count, key);
-
-    if (at >= most) return most;
-    crn_pool_shift(keys, at, *count < most ? *count : most - 1);
-    keys[at] = key;
-    if (*count < most) ++*count;
-    return at;
-}
+#define list_insert crn_pool_insert
 
 static inline bool is_seen(const struct walk *walk, uint32_t node)
 {
@@ -49,6 +39,15 @@ static inline void mark_seen(struct walk *walk, uint32_t node)
     scratch->seen[node / 64] |= UINT64_C(1) << (node % 64);
     if (scratch->log_count < scratch->log_max) scratch->log[scratch->log_count] = node;
     scratch->log_count++;
+}
+
+static inline void mark_all_seen(struct walk *walk, const uint32_t *nodes, unsigned count)
+{
+    struct crn_graph_scratch *scratch = walk->scratch;
+
+    if (scratch->log_count + count <= scratch->log_max) memcpy(scratch->log + scratch->log_count, nodes, count * sizeof *nodes);
+    scratch->log_count += count;
+    for (unsigned i = 0; i < count; i++) scratch->seen[nodes[i] / 64] |= UINT64_C(1) << (nodes[i] % 64);
 }
 
 static inline void pool_insert(struct walk *walk, float estimate, uint32_t node)
@@ -134,19 +133,27 @@ static inline void visit(struct walk *walk, uint32_t node)
     if (graph->live) crn_graph_unlock_read(crn_graph_lock_of(graph, node));
     if (raise) count = raise_neighbours(walk, node, count, distances, ids);
     list_insert(scratch->near, &scratch->near_count, walk->ask->keep, crn_graph_key(distance, node));
-    for (unsigned i = 0; i < count; i++) {
-        if (ids[i] >= graph->count || is_seen(walk, ids[i]) || !(distances[i] < walk->limit)) continue;
-        mark_seen(walk, ids[i]);
-        pool_insert(walk, distances[i], ids[i]);
-    }
+    count = crn_row_unseen(scratch->seen, graph->count, distances, ids, count);
+    mark_all_seen(walk, ids, count);
+    for (unsigned i = 0; i < count; i++) pool_insert(walk, distances[i], ids[i]);
 }
 
-/* Visits until the `effort` nearest seen are visited. */
+static inline void fetch_record(const struct walk *walk, uint64_t key)
+{
+    const struct crn_graph_ask *ask = walk->ask;
+    const uint32_t node = (uint32_t)key & CRN_GRAPH_KEY_NODE;
+    const char *record = ask->records + (ask->positions == NULL ? node : ask->positions[node]) * ask->record_bytes;
+
+    for (size_t j = 0; j < ask->record_bytes; j += 64) __builtin_prefetch(record + j, 0, 2);
+}
+
+/* Visits until the `effort` nearest seen are visited, or the nearest are settled ("patience": Teofili and Lin, ECIR 2025). */
 static inline void walk_all(struct walk *walk)
 {
     const struct crn_graph *graph = walk->graph;
     struct crn_graph_scratch *scratch = walk->scratch;
-    uint32_t held = CRN_GRAPH_NO_NODE;
+    const uint32_t settled = walk->ask->settled, patience = walk->ask->patience;
+    uint32_t held = CRN_GRAPH_NO_NODE, changed = 0; /* the visit that changed the nearest last */
 
     for (;;) {
         const uint32_t node = held != CRN_GRAPH_NO_NODE ? held : take_next(walk);
@@ -158,7 +165,16 @@ static inline void walk_all(struct walk *walk)
             break;
         }
         scratch->hops++;
-        visit(walk, node);
+        if (patience == 0) {
+            visit(walk, node);
+        } else {
+            const uint64_t last = scratch->near[settled - 1];
+            visit(walk, node);
+            if (scratch->near[settled - 1] != last || last == UINT64_MAX) changed = scratch->hops;
+            const uint32_t waited = scratch->hops - changed;
+            if (waited >= patience) break;
+            if (waited != 0 && walk->ask->records != NULL && waited <= scratch->near_count) fetch_record(walk, scratch->near[waited - 1]);
+        }
         /* What has become nearest will be next but one. */
         while (walk->next < walk->count && (walk->pool[walk->next] & VISITED) != 0) walk->next++;
         if (walk->next < walk->count) {

@@ -24,7 +24,8 @@
 #define EFFORT_MOST 65536u
 #define ERROR_UNMEASURED 0.005f
 #define ERRORS_ALLOWED 4.0f /* standard deviations by which codes may be off */
-#define BATCH 8u            /* rows compared between two looks at the limit */
+#define BATCH 4u            /* rows compared between two looks at the limit */
+#define SPARE_ROWS 4u       /* rows fetched ahead beyond k: about as many as are compared */
 #define IDLE_MOST 8u        /* scratches kept for the next searches */
 
 /* Filters. */
@@ -179,14 +180,13 @@ static cairn_status rescore(const struct crn_index *index, const struct crn_grap
     uint32_t positions[BATCH];
     float distances[BATCH];
 
-    fetch_vectors(index, scratch, 0, BATCH);
+    fetch_vectors(index, scratch, 0, (uint32_t)top->k + SPARE_ROWS);
     for (uint32_t begin = 0; begin < scratch->near_count; begin += BATCH) {
         const uint32_t left = scratch->near_count - begin, count = left < BATCH ? left : BATCH;
         if (top->count == top->k && crn_graph_key_distance(scratch->near[begin]) >
                                         crn_graph_distance_of(&index->opened.graph.frame, norm2, crn_topk_limit(top)) + margin) {
             break;
         }
-        fetch_vectors(index, scratch, begin + BATCH, begin + 2 * BATCH);
         for (uint32_t i = 0; i < count; i++) {
             positions[i] = index->opened.positions[(uint32_t)scratch->near[begin + i] & CRN_GRAPH_KEY_NODE];
             CRN_TRY(prove_vector(rows, positions[i], err));
@@ -282,7 +282,13 @@ static cairn_status walk_whole(const struct crn_index *index, struct crn_graph_s
                                cairn_error *err)
 {
     const uint32_t effort = effort_of(index, query);
-    const struct crn_graph_ask ask = {.effort = effort, .keep = effort};
+    const struct crn_graph_ask ask = {.effort = effort,
+                                      .keep = effort,
+                                      .settled = query->k < effort ? (uint32_t)query->k : effort,
+                                      .patience = crn_graph_patience(effort),
+                                      .positions = index->opened.positions,
+                                      .records = (const char *)index->rows.vectors,
+                                      .record_bytes = index->rows.dim * sizeof(float)};
 
     CRN_TRY(crn_graph_scratch_reserve(scratch, index->opened.graph.layout.dims, index->opened.graph.count, effort, effort, err));
     return walk(index, scratch, &ask, err);

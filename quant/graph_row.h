@@ -140,6 +140,8 @@ struct crn_graph_kernels {
     void (*row_init)(const struct crn_graph_layout *layout, const float *z, float weight, uint8_t *row);
     /* Writes neighbour x (its row, for code, scale and weight) into a slot of row c. */
     void (*row_set)(const struct crn_graph_layout *layout, uint8_t *c, uint32_t slot, const uint8_t *x, uint32_t x_id);
+    /* The sum of (a[j] - 128) * (b[j] - 128) of two codes of `dims` bytes. */
+    int32_t (*codes_dot)(const uint8_t *a, const uint8_t *b, uint32_t dims);
     /* <z_a, z_b> of two rows' codes. */
     float (*row_dot)(const struct crn_graph_layout *layout, const uint8_t *a, const uint8_t *b);
     /* d(c), and d of its 32 neighbours into out[32]; empty slots give +inf. */

@@ -250,4 +250,51 @@ static inline void crn_pool_shift(uint64_t *keys, uint32_t at, uint32_t end)
     _mm512_mask_storeu_epi64(keys + at + 1, rest, _mm512_maskz_loadu_epi64(rest, keys + at));
 }
 
+/* Inserts into keys[0..*count), of at most `most`; the place, or `most` when the key is too large. Where it belongs cannot be foreseen, so
+ * short lists are moved as a whole: no branch depends on a key. */
+static inline uint32_t crn_pool_insert(uint64_t *keys, uint32_t *count, uint32_t most, uint64_t key)
+{
+    const __m512i wanted = _mm512_set1_epi64((long long)key);
+    const uint32_t blocks = *count / 8 + 1;
+    uint32_t at = 0;
+
+    for (uint32_t i = blocks; i-- > 0;) {
+        const __m512i now = _mm512_loadu_si512(keys + i * 8);
+        const __m512i before = i == 0 ? _mm512_maskz_permutexvar_epi64(0xfe, _mm512_setr_epi64(0, 0, 1, 2, 3, 4, 5, 6), now)
+                                      : _mm512_loadu_si512(keys + i * 8 - 1);
+        const __mmask8 below = _mm512_cmple_epu64_mask(now, wanted), below_before = _mm512_cmple_epu64_mask(before, wanted);
+        if (below == 0xff && blocks > 16) {
+            at += i * 8 + 8;
+            break;
+        }
+        const __m512i moved = _mm512_mask_mov_epi64(before, below, now);
+        _mm512_storeu_si512(keys + i * 8, _mm512_mask_mov_epi64(moved, (__mmask8)(below_before & ~below), wanted));
+        at += (uint32_t)__builtin_popcount(below);
+    }
+    keys[most] = UINT64_MAX; /* what fell off the end */
+    *count += *count < most;
+    return at;
+}
+
+/* ---- nodes seen: a bit for each ---- */
+
+/* Keeps of ids[count] and their distances those below `nodes` that were not seen. */
+static inline unsigned crn_row_unseen(const uint64_t *seen, uint32_t nodes, float *distances, uint32_t *ids, unsigned count)
+{
+    unsigned kept = 0;
+
+    for (unsigned i = 0; i < count; i += 16) {
+        const __mmask16 lanes = count - i >= 16 ? 0xffff : (__mmask16)((1u << (count - i)) - 1);
+        const __m512i id = _mm512_loadu_si512(ids + i);
+        const __mmask16 valid = _mm512_mask_cmplt_epu32_mask(lanes, id, _mm512_set1_epi32((int)nodes));
+        const __m512i words = _mm512_mask_i32gather_epi32(_mm512_setzero_si512(), valid, _mm512_srli_epi32(id, 5), seen, 4);
+        const __m512i bit = _mm512_sllv_epi32(_mm512_set1_epi32(1), _mm512_and_si512(id, _mm512_set1_epi32(31)));
+        const __mmask16 keep = _mm512_mask_testn_epi32_mask(valid, words, bit);
+        _mm512_storeu_ps(distances + kept, _mm512_maskz_compress_ps(keep, _mm512_loadu_ps(distances + i)));
+        _mm512_storeu_si512(ids + kept, _mm512_maskz_compress_epi32(keep, id));
+        kept += (unsigned)__builtin_popcount(keep);
+    }
+    return kept;
+}
+
 #endif

@@ -78,6 +78,11 @@ static void row_set(const struct crn_graph_layout *layout, uint8_t *c, uint32_t 
     memcpy(c + layout->head + offsetof(struct crn_graph_head, factor_scale), &head.factor_scale, sizeof head.factor_scale);
 }
 
+static int32_t codes_dot(const uint8_t *a, const uint8_t *b, uint32_t dims)
+{
+    return crn_row_codes_dot(a, b, dims);
+}
+
 static float row_dot(const struct crn_graph_layout *layout, const uint8_t *a, const uint8_t *b)
 {
     float a_scale, b_scale;
@@ -105,6 +110,7 @@ const struct crn_graph_kernels CRN_GRAPH_KERNELS = {
     .query_prepare = query_prepare,
     .row_init = row_init,
     .row_set = row_set,
+    .codes_dot = codes_dot,
     .row_dot = row_dot,
     .row_estimate = row_estimate,
 };

@@ -49,4 +49,18 @@ static inline uint32_t crn_pool_rank(const uint64_t *keys, uint32_t count, uint6
     return low + (keys[low] <= key);
 }
 
+/* Keeps of ids[count] and their distances those below `nodes` whose bit in `seen` is not set. */
+static inline unsigned crn_row_unseen(const uint64_t *seen, uint32_t nodes, float *distances, uint32_t *ids, unsigned count)
+{
+    unsigned kept = 0;
+
+    for (unsigned i = 0; i < count; i++) {
+        const uint32_t id = ids[i];
+        ids[kept] = id;
+        distances[kept] = distances[i];
+        kept += id < nodes && (seen[id / 64] >> (id % 64) & 1) == 0;
+    }
+    return kept;
+}
+
 #endif

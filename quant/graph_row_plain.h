@@ -148,4 +148,16 @@ static inline void crn_pool_shift(uint64_t *keys, uint32_t at, uint32_t end)
     memmove(keys + at + 1, keys + at, (end - at) * sizeof *keys);
 }
 
+/* Inserts into keys[0..*count), of at most `most`; the place, or `most` when the key is too large. */
+static inline uint32_t crn_pool_insert(uint64_t *keys, uint32_t *count, uint32_t most, uint64_t key)
+{
+    const uint32_t at = crn_pool_rank(keys, *count, key);
+
+    if (at >= most) return most;
+    crn_pool_shift(keys, at, *count < most ? *count : most - 1);
+    keys[at] = key;
+    *count += *count < most;
+    return at;
+}
+
 #endif

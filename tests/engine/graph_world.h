@@ -12,6 +12,7 @@
 #include "base/thread.h"
 #include "base/topk.h"
 #include "engine/graph_insert.h"
+#include "engine/graph_refine.h"
 #include "engine/graph_walk_isa.h"
 
 #include <math.h>
@@ -138,15 +139,6 @@ static inline void world_insert_some(void *ctx, size_t begin, size_t end, unsign
     }
 }
 
-static inline void world_improve_some(void *ctx, size_t begin, size_t end, unsigned worker)
-{
-    struct world *world = ctx;
-
-    for (uint32_t i = (uint32_t)begin; i < end; i++) {
-        crn_graph_improve(&world->growing, &world->workers[worker], i, world_row(world, i));
-    }
-}
-
 /* Inserts nodes up to `end`. Nodes become entries while they are few, later some of each round. */
 static inline void world_grow_to(struct world *world, unsigned threads, uint32_t begin, uint32_t end)
 {
@@ -163,10 +155,68 @@ static inline void world_grow_to(struct world *world, unsigned threads, uint32_t
     }
 }
 
+/* ---- refining ---- */
+
+struct world_refine {
+    struct world *world;
+    struct crn_graph_refine refine;
+    struct crn_graph_chooser choosers[WORLD_WORKERS];
+};
+
+static inline void world_choose_some(void *ctx, size_t begin, size_t end, unsigned worker)
+{
+    struct world_refine *job = ctx;
+
+    for (uint32_t i = (uint32_t)begin; i < end; i++) {
+        crn_graph_refine_choose(&job->refine, i, &job->world->workers[worker], &job->choosers[worker],
+                                world_row(job->world, i));
+    }
+}
+
+static inline void world_link_some(void *ctx, size_t begin, size_t end, unsigned worker)
+{
+    struct world_refine *job = ctx;
+
+    for (uint32_t i = (uint32_t)begin; i < end; i++) crn_graph_refine_link(&job->refine, i, &job->choosers[worker]);
+}
+
+static inline void world_rescue_some(void *ctx, size_t begin, size_t end, unsigned worker)
+{
+    struct world *world = ((struct world_refine *)ctx)->world;
+
+    for (uint32_t i = (uint32_t)begin; i < end; i++) {
+        crn_graph_rescue(&world->growing, &world->workers[worker], i, world_row(world, i));
+    }
+}
+
+/* One pass over all nodes; rescue: its last step, too. */
+static inline void world_refine(struct world *world, unsigned threads, bool rescue)
+{
+    const uint32_t count = world->shape.count;
+    struct world_refine job = {.world = world};
+    uint32_t *nodes = crn_mem_array(count, sizeof *nodes);
+
+    world_need(nodes != NULL, "memory");
+    for (uint32_t i = 0; i < count; i++) nodes[i] = i;
+    world_need(crn_graph_refine_init(&job.refine, &world->growing, nodes, count, NULL) == CAIRN_OK, "refine");
+    for (uint32_t w = 0; w < WORLD_WORKERS; w++) {
+        world_need(crn_graph_chooser_init(&job.choosers[w], &world->growing, NULL) == CAIRN_OK, "chooser");
+    }
+    world->growing.graph.live = false;
+    crn_parallel_for(threads, count, 8, world_choose_some, &job);
+    world->growing.graph.live = true;
+    world_need(crn_graph_refine_gather(&job.refine, NULL) == CAIRN_OK, "gather");
+    crn_parallel_for(threads, count, 8, world_link_some, &job);
+    if (rescue) crn_parallel_for(threads, count, 8, world_rescue_some, &job);
+    for (uint32_t w = 0; w < WORLD_WORKERS; w++) crn_graph_chooser_release(&job.choosers[w]);
+    crn_graph_refine_release(&job.refine);
+    crn_mem_free(nodes);
+}
+
 static inline void world_grow(struct world *world, unsigned threads)
 {
     world_grow_to(world, threads, 0, world->shape.count);
-    crn_parallel_for(threads, world->shape.count, 8, world_improve_some, world);
+    world_refine(world, threads, true);
 }
 
 /* ---- searching ---- */

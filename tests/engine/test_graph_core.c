@@ -288,7 +288,6 @@ static void searches_go_on_while_threads_insert(struct world_shape shape)
     assert_int_equal(pthread_create(&id, NULL, search_all_the_time, &thread), 0);
     world.first = 200;
     crn_parallel_for(2, world.shape.count - 200, 4, world_insert_some, &world);
-    crn_parallel_for(2, world.shape.count, 4, world_improve_some, &world);
     atomic_store(&done, true);
     pthread_join(id, NULL);
     print_message("%u walks meanwhile\n", thread.walks);
