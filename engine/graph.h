@@ -6,7 +6,8 @@
  *   graph_walk.h    the search loop, compiled once for each instruction set (graph_walk_*.c); graph_walk_filter.h where only
  *                   some nodes may be listed
  *   graph_insert.c  adding nodes: search, prune, link
- *   graph_build.c   building a whole graph: insert all, improve, order
+ *   graph_refine.c  choosing all lists of a graph anew; graph_twins.c  nodes that are equal
+ *   graph_build.c   building a whole graph: insert all, refine, order
  *   graph_check.c   whether a graph keeps to its invariants
  *   graph_file.c    writing, opening and checking
  *   index_graph.c   the index backend over all this

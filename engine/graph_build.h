@@ -1,11 +1,12 @@
 /*
  * Building a whole graph over the rows of a segment.
  *
- * Phases: fit the frame; insert all rows but a few held out, in random order, by several threads; improve each node once with
- * the whole graph in place; measure on the rows held out, whose exact neighbours are found by scanning, what recall each effort
- * gives and how far code distances are off; insert those too; number the nodes breadth-first, so that neighbours share pages.
+ * Phases: fit the frame; find equal rows; insert all others but a few held out, in random order, by several threads; refine all lists
+ * (graph_refine.h); measure on the rows held out, whose exact neighbours are found by scanning, what recall each effort gives and how far
+ * code distances are off; insert those too, and put equal rows beside theirs (graph_twins.h); number the nodes breadth-first, so that
+ * neighbours share pages.
  *
- * Memory: a row, and 140 bytes (144 with heights), for each node, besides the vectors.
+ * Memory: a row, and 152 bytes (156 with heights), for each node, besides the vectors; while refining 256 more.
  */
 #ifndef CRN_ENGINE_GRAPH_BUILD_H
 #define CRN_ENGINE_GRAPH_BUILD_H

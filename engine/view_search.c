@@ -338,11 +338,34 @@ static int by_distance_and_local(const void *a, const void *b)
     return x->local < y->local ? -1 : x->local > y->local;
 }
 
+/* What collect and then crn_view_id read of the hits, all at once: each lies in pages of its own. */
+static void fetch_locals(const struct crn_view *view, const struct crn_topk *top)
+{
+    for (size_t i = 0; i < top->count; i++) {
+        const uint32_t part = (uint32_t)(top->hits[i].label >> 32), position = (uint32_t)top->hits[i].label;
+        if (part >= view->part_count) continue;
+        __builtin_prefetch(&view->parts[part].segment->locals[position]);
+        __builtin_prefetch(&view->parts[part].segment->id_offsets[position]);
+    }
+}
+
+static void fetch_ids(const struct crn_view *view, const struct crn_topk *top)
+{
+    for (size_t i = 0; i < top->count; i++) {
+        const uint32_t part = (uint32_t)(top->hits[i].label >> 32), position = (uint32_t)top->hits[i].label;
+        if (part >= view->part_count) continue;
+        const struct crn_segment *segment = view->parts[part].segment;
+        __builtin_prefetch(segment->id_bytes + segment->id_offsets[position]);
+    }
+}
+
 static void collect(const struct search *search)
 {
     const struct crn_view *view = search->view;
     struct crn_found *found = search->answer->found;
 
+    fetch_locals(view, &search->top);
+    fetch_ids(view, &search->top);
     for (size_t i = 0; i < search->top.count; i++) {
         found[i].distance = search->top.hits[i].distance;
         found[i].part = (uint32_t)(search->top.hits[i].label >> 32);
