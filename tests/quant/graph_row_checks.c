@@ -426,6 +426,59 @@ static void check_pool(struct checks *checks, uint32_t count, bool at_end)
     }
 }
 
+/* Inserts into a list that has room for one more, or none; what lies behind the list stays as it is. */
+static void check_insert(struct checks *checks, uint32_t most, bool full, bool at_end)
+{
+    const size_t places = most + 8;
+    uint64_t *keys = put(&checks->keys, places * sizeof *keys, at_end), model[POOL_MAX + 9];
+    const uint64_t spread = most % 2 ? 50 : UINT64_C(0x7f80000000ffffff);
+    const uint32_t before = full || most == 0 ? most : most - 1;
+
+    for (uint32_t round = 0; round < 8; round++) {
+        const uint64_t key = crn_rng_below(&checks->rng, spread + 2);
+        uint32_t count = 0, at = 0;
+        for (uint32_t i = 0; i < places; i++) keys[i] = model[i] = UINT64_MAX;
+        model[places] = UINT64_MAX;
+        for (uint32_t i = 0; i < before; i++) {
+            const uint64_t drawn = crn_rng_below(&checks->rng, spread) + 1;
+            uint32_t j = i;
+            for (; j > 0 && model[j - 1] > drawn; j--) model[j] = model[j - 1];
+            model[j] = drawn;
+        }
+        memcpy(keys, model, places * sizeof *keys);
+        count = before;
+        while (at < before && model[at] <= key) at++;
+        memmove(model + at + 1, model + at, (places - at) * sizeof *model);
+        model[at] = key;
+        model[most] = UINT64_MAX;
+        const uint32_t got = checks->form->pool_insert(keys, &count, most, key);
+        if (got != at || count != (before < most ? before + 1 : most) || memcmp(model, keys, places * sizeof *keys) != 0)
+            fail(checks, "insert at %u, not %u, %u keys of %u", got, at, before, most);
+    }
+}
+
+static void check_unseen(struct checks *checks, unsigned count, bool at_end)
+{
+    const uint32_t nodes = 1 + (uint32_t)crn_rng_below(&checks->rng, 3000), words = (nodes + 63) / 64;
+    uint64_t *seen = put(&checks->keys, words * sizeof *seen, at_end);
+    float distances[CRN_GRAPH_DEGREE + 16], left[CRN_GRAPH_DEGREE];
+    uint32_t ids[CRN_GRAPH_DEGREE + 16], kept[CRN_GRAPH_DEGREE];
+    unsigned want = 0;
+
+    for (uint32_t w = 0; w < words; w++) seen[w] = crn_rng_u64(&checks->rng);
+    for (unsigned i = 0; i < count; i++) {
+        ids[i] = i % 7 == 3 ? CRN_GRAPH_NO_NODE - (uint32_t)crn_rng_below(&checks->rng, 9)
+                            : (uint32_t)crn_rng_below(&checks->rng, nodes + 2);
+        distances[i] = (float)i;
+        if (ids[i] >= nodes || (seen[ids[i] / 64] >> (ids[i] % 64) & 1) != 0) continue;
+        left[want] = distances[i];
+        kept[want++] = ids[i];
+    }
+    const unsigned got = checks->form->unseen(seen, nodes, distances, ids, count);
+    if (got != want || memcmp(kept, ids, want * sizeof *kept) != 0 || memcmp(left, distances, want * sizeof *left) != 0)
+        fail(checks, "%u of %u nodes unseen, not %u", got, count, want);
+}
+
 unsigned check_graph_rows(const struct graph_row_form *form, uint64_t seed, bool quiet)
 {
     struct checks checks = {.form = form, .quiet = quiet};
@@ -449,6 +502,8 @@ unsigned check_graph_rows(const struct graph_row_form *form, uint64_t seed, bool
     for (uint32_t count = 0; count <= POOL_MAX; count++) {
         check_pool(&checks, count, true);
         check_pool(&checks, count, false);
+        check_insert(&checks, count, count % 3 != 0, count % 2 == 0);
+        check_unseen(&checks, count % (CRN_GRAPH_DEGREE + 1), count % 2 == 0);
     }
     guarded_unmap(&checks.query);
     guarded_unmap(&checks.c);

@@ -17,6 +17,8 @@ struct graph_row_form {
                            const uint8_t *row, float distance, float limit, float *distances, uint32_t *ids);
     uint32_t (*pool_rank)(const uint64_t *keys, uint32_t count, uint64_t key);
     void (*pool_shift)(uint64_t *keys, uint32_t at, uint32_t end);
+    uint32_t (*pool_insert)(uint64_t *keys, uint32_t *count, uint32_t most, uint64_t key);
+    unsigned (*unseen)(const uint64_t *seen, uint32_t nodes, float *distances, uint32_t *ids, unsigned count);
 };
 
 extern const struct graph_row_form graph_row_form_plain;
@@ -57,6 +59,16 @@ static void pool_shift(uint64_t *keys, uint32_t at, uint32_t end)
     crn_pool_shift(keys, at, end);
 }
 
+static uint32_t pool_insert(uint64_t *keys, uint32_t *count, uint32_t most, uint64_t key)
+{
+    return crn_pool_insert(keys, count, most, key);
+}
+
+static unsigned unseen(const uint64_t *seen, uint32_t nodes, float *distances, uint32_t *ids, unsigned count)
+{
+    return crn_row_unseen(seen, nodes, distances, ids, count);
+}
+
 const struct graph_row_form GRAPH_ROW_FORM = {
     .kernels = &GRAPH_ROW_KERNELS,
     .prefetch = prefetch,
@@ -64,6 +76,8 @@ const struct graph_row_form GRAPH_ROW_FORM = {
     .neighbours = neighbours_of,
     .pool_rank = pool_rank,
     .pool_shift = pool_shift,
+    .pool_insert = pool_insert,
+    .unseen = unseen,
 };
 
 #endif

@@ -112,6 +112,20 @@ static void move_one_too_few(uint64_t *keys, uint32_t at, uint32_t end)
     graph_row_form_plain.pool_shift(keys, at, end > at ? end - 1 : end);
 }
 
+static uint32_t forget_to_count(uint64_t *keys, uint32_t *count, uint32_t most, uint64_t key)
+{
+    const uint32_t before = *count, at = graph_row_form_plain.pool_insert(keys, count, most, key);
+
+    *count = before;
+    return at;
+}
+
+static unsigned take_all_for_unseen(const uint64_t *seen, uint32_t nodes, float *distances, uint32_t *ids, unsigned count)
+{
+    (void)seen, (void)nodes, (void)distances, (void)ids;
+    return count;
+}
+
 static void the_checks_find_faults(void **state)
 {
     struct graph_row_form broken;
@@ -122,6 +136,7 @@ static void the_checks_find_faults(void **state)
     const struct graph_row_form faults[] = {
         {.neighbours = drop_the_last}, {.neighbours = swap_the_first}, {.distance = leave_out_a_dimension},
         {.kernels = &kernels},         {.pool_rank = rank_below},      {.pool_shift = move_one_too_few},
+        {.pool_insert = forget_to_count}, {.unseen = take_all_for_unseen},
     };
     for (size_t i = 0; i < COUNT_OF(faults); i++) {
         broken = graph_row_form_plain;
@@ -130,6 +145,8 @@ static void the_checks_find_faults(void **state)
         if (faults[i].neighbours != NULL) broken.neighbours = faults[i].neighbours;
         if (faults[i].pool_rank != NULL) broken.pool_rank = faults[i].pool_rank;
         if (faults[i].pool_shift != NULL) broken.pool_shift = faults[i].pool_shift;
+        if (faults[i].pool_insert != NULL) broken.pool_insert = faults[i].pool_insert;
+        if (faults[i].unseen != NULL) broken.unseen = faults[i].unseen;
         assert_int_not_equal(check_graph_rows(&broken, 1, true), 0);
     }
 }
