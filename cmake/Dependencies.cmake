@@ -40,6 +40,7 @@ crn_dep(roaring HEADER roaring/roaring.h LIBRARIES roaring PACKAGE libroaring-de
 crn_dep(openblas HEADER cblas.h LIBRARIES openblas PACKAGE libopenblas-pthread-dev SUFFIXES ${blas_folders})
 crn_dep(curl HEADER curl/curl.h LIBRARIES curl PACKAGE libcurl4-openssl-dev)
 crn_dep(openssl HEADER openssl/ssl.h LIBRARIES ssl crypto PACKAGE libssl-dev)
+crn_dep(uv HEADER uv.h LIBRARIES uv PACKAGE libuv1-dev)
 
 # HDF5, for `cairn bench --data x.hdf5` alone: where it is missing the program says so when asked for it.
 add_library(crn_dep_hdf5 INTERFACE)
