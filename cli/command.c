@@ -28,6 +28,7 @@ const struct crn_cli_command *const crn_cli_commands[] = {
     &crn_cli_command_rebuild,
     &crn_cli_command_backup,
     &crn_cli_command_restore,
+    &crn_cli_command_serve,
     &crn_cli_command_bench,
     &crn_cli_command_version,
     &crn_cli_command_help,

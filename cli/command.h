@@ -28,6 +28,7 @@ extern const struct crn_cli_command crn_cli_command_verify;
 extern const struct crn_cli_command crn_cli_command_rebuild;
 extern const struct crn_cli_command crn_cli_command_backup;
 extern const struct crn_cli_command crn_cli_command_restore;
+extern const struct crn_cli_command crn_cli_command_serve;
 extern const struct crn_cli_command crn_cli_command_bench;
 extern const struct crn_cli_command crn_cli_command_version;
 extern const struct crn_cli_command crn_cli_command_help;

@@ -1,0 +1,45 @@
+/* Beside collections/NAME/points/... no path but a GET's is a reader's, so that a route forgotten here refuses too much. */
+#include "server/access.h"
+
+#include <string.h>
+
+static bool is(struct crn_text text, const char *word)
+{
+    return strlen(word) == text.length && memcmp(text.data, word, text.length) == 0;
+}
+
+/* POSTs that ask: collections/NAME/facet, collections/NAME/points (by ids) and collections/NAME/points/search... */
+static bool asks(const struct crn_request *request)
+{
+    static const char *const words[] = {"query", "search", "recommend", "discover", "scroll", "count"};
+    const struct crn_text *segments = request->segments;
+
+    if (request->method != CRN_POST || request->segment_count < 3) return false;
+    if (request->segment_count == 3) return is(segments[2], "points") || is(segments[2], "facet");
+    for (size_t i = 0; is(segments[2], "points") && i < sizeof words / sizeof words[0]; i++) {
+        if (is(segments[3], words[i])) return true;
+    }
+    return false;
+}
+
+enum crn_role crn_access_needs(const struct crn_request *request)
+{
+    const enum crn_method method = request->method;
+    const bool in_collection = request->segment_count > 0 && is(request->segments[0], "collections");
+
+    if (method == CRN_GET || method == CRN_HEAD || method == CRN_OPTIONS) return CRN_ROLE_READ;
+    if (!in_collection || request->segment_count < 3) return CRN_ROLE_ADMIN;
+    return asks(request) ? CRN_ROLE_READ : CRN_ROLE_WRITE;
+}
+
+bool crn_access_allowed(const struct crn_request *request)
+{
+    const struct crn_principal *principal = &request->principal;
+
+    if (principal->role < crn_access_needs(request)) return false;
+    if (principal->collections == NULL || request->segment_count < 2 || !is(request->segments[0], "collections")) return true;
+    for (size_t i = 0; i < principal->collection_count; i++) {
+        if (is(request->segments[1], principal->collections[i])) return true;
+    }
+    return false;
+}

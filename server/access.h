@@ -1,0 +1,13 @@
+/* What a request may do, by its method and path alone: known before its body is read. */
+#ifndef CRN_SERVER_ACCESS_H
+#define CRN_SERVER_ACCESS_H
+
+#include "server/exchange.h"
+
+/* The role that a request needs. What is not known to read needs more: WRITE within a collection, ADMIN elsewhere. */
+enum crn_role crn_access_needs(const struct crn_request *request);
+
+/* Whether the principal has that role, and may use the collection that the path names. */
+bool crn_access_allowed(const struct crn_request *request);
+
+#endif

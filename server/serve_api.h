@@ -1,0 +1,14 @@
+/* The one place that says what answers requests for data: everything but health, metrics and CORS goes there. */
+#ifndef CRN_SERVER_SERVE_API_H
+#define CRN_SERVER_SERVE_API_H
+
+#include "server/exchange.h"
+
+struct cairn_db;
+
+/* *out_ctx is what crn_serve_api_handle wants as its context. The database outlives it. */
+cairn_status crn_serve_api_open(struct cairn_db *db, void **out_ctx, cairn_error *err);
+void crn_serve_api_close(void *ctx);
+void crn_serve_api_handle(void *ctx, const struct crn_request *request, struct crn_answer *answer);
+
+#endif

@@ -1,0 +1,232 @@
+/* Who answers what, who may ask for it, and what is written down about it. */
+#include "server/serve_internal.h"
+
+#include "base/json.h"
+#include "server/access.h"
+#include "server/http_exchange.h"
+#include "server/serve_api.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LOG_PATH_BYTES 250u /* of a path in a log line, which has at most 1,023 bytes */
+
+/* ---- health and metrics ---- */
+
+static void alive(void *ctx, const struct crn_request *request, struct crn_answer *answer)
+{
+    (void)ctx;
+    (void)request;
+    answer->content_type = "text/plain";
+    crn_buf_puts(&answer->body, "healthz check passed");
+}
+
+/* Whether a file can be made beside the database. */
+static bool folder_is_writable(const char *folder)
+{
+    char path[4096];
+
+    if ((size_t)snprintf(path, sizeof path, "%s/.ready-%d", folder, (int)getpid()) >= sizeof path) return false;
+    const int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd < 0) return false;
+    const bool wrote = write(fd, "ready\n", 6) == 6;
+    close(fd);
+    return unlink(path) == 0 && wrote;
+}
+
+/* Ready: the database answers a question, and its folder takes a file. */
+static void ready(void *ctx, const struct crn_request *request, struct crn_answer *answer)
+{
+    struct crn_serve *serve = ctx;
+    char **names = NULL;
+    size_t count;
+    cairn_error err;
+
+    (void)request;
+    answer->content_type = "text/plain";
+    if (cairn_collection_list(serve->db, &names, &count, &err) != CAIRN_OK) {
+        answer->status = 503;
+        crn_buf_printf(&answer->body, "not ready: the database: %s", cairn_status_name(err.status));
+    } else if (!folder_is_writable(serve->config->data)) {
+        answer->status = 503;
+        crn_buf_puts(&answer->body, "not ready: the data folder cannot be written");
+    } else {
+        crn_buf_puts(&answer->body, "all shards are ready");
+    }
+    cairn_free(names);
+}
+
+static void count_data(struct crn_serve *serve, struct crn_metrics_data *out)
+{
+    struct crn_json_parser *parser = crn_json_parser_create();
+    struct crn_json root, collections, collection, patterns;
+    struct crn_json_iter it;
+    const char *key;
+    size_t key_len;
+    char *text = NULL;
+
+    *out = (struct crn_metrics_data){0};
+    if (parser != NULL && cairn_stats(serve->db, &text, NULL) == CAIRN_OK &&
+        crn_json_parse(parser, text, strlen(text), &root, NULL) == CAIRN_OK && crn_json_get(root, "collections", &collections)) {
+        for (crn_json_iter_init(&it, collections); crn_json_iter_next(&it, &collection, &key, &key_len);) {
+            out->collections++;
+            if (crn_json_get(collection, "totalPatterns", &patterns)) out->rows += crn_json_u64(patterns);
+        }
+    }
+    cairn_free(text);
+    crn_json_parser_free(parser);
+}
+
+static void tell_metrics(void *ctx, const struct crn_request *request, struct crn_answer *answer)
+{
+    struct crn_serve *serve = ctx;
+    const struct crn_http_gauges gauges = crn_http_server_gauges(serve->http);
+    struct crn_metrics_data data;
+
+    (void)request;
+    count_data(serve, &data);
+    answer->content_type = "text/plain; version=0.0.4";
+    crn_metrics_write(&serve->metrics, &gauges, &data, &answer->body);
+}
+
+/* ---- CORS: what a browser asks before it asks; the origin itself stands in every answer ---- */
+
+static void preflight(void *ctx, const struct crn_request *request, struct crn_answer *answer)
+{
+    (void)ctx;
+    (void)request;
+    answer->status = 204;
+    crn_http_answer_header(answer, "access-control-allow-methods", "GET, HEAD, POST, PUT, PATCH, DELETE");
+    crn_http_answer_header(answer, "access-control-allow-headers", "api-key, authorization, content-type, x-request-id, traceparent");
+    crn_http_answer_header(answer, "access-control-max-age", "86400");
+}
+
+/* ---- routes ---- */
+
+static const struct {
+    const char *path; /* one segment, or "" for the root */
+    struct crn_http_route route;
+    bool open; /* no key is asked for */
+} routes[] = {
+    {"", {.handler = crn_serve_api_handle, .kind = CRN_METRICS_HEALTH}, true},
+    {"healthz", {.handler = alive, .on_loop = true, .kind = CRN_METRICS_HEALTH}, true},
+    {"livez", {.handler = alive, .on_loop = true, .kind = CRN_METRICS_HEALTH}, true},
+    {"readyz", {.handler = ready, .kind = CRN_METRICS_HEALTH}, true},
+    {"metrics", {.handler = tell_metrics, .kind = CRN_METRICS_METRICS}, false},
+};
+
+static bool path_is(const struct crn_request *request, const char *path)
+{
+    if (request->segment_count == 0 || path[0] == '\0') return request->segment_count == 0 && path[0] == '\0';
+    return request->segment_count == 1 && request->segments[0].length == strlen(path) &&
+           memcmp(request->segments[0].data, path, strlen(path)) == 0;
+}
+
+static struct crn_http_route find_route(struct crn_serve *serve, const struct crn_request *request, bool *out_open)
+{
+    const bool reads = request->method == CRN_GET || request->method == CRN_HEAD;
+
+    *out_open = true;
+    if (request->method == CRN_OPTIONS && serve->cors_lines != NULL) {
+        return (struct crn_http_route){.handler = preflight, .on_loop = true, .kind = CRN_METRICS_HEALTH};
+    }
+    for (size_t i = 0; reads && i < sizeof routes / sizeof routes[0]; i++) {
+        if (!path_is(request, routes[i].path)) continue;
+        struct crn_http_route route = routes[i].route;
+        route.ctx = route.handler == crn_serve_api_handle ? serve->api : serve;
+        *out_open = routes[i].open;
+        return route;
+    }
+    static const unsigned kinds[] = {
+        [CRN_ROLE_READ] = CRN_METRICS_READ, [CRN_ROLE_WRITE] = CRN_METRICS_WRITE, [CRN_ROLE_ADMIN] = CRN_METRICS_ADMIN};
+    *out_open = false;
+    return (struct crn_http_route){.handler = crn_serve_api_handle, .ctx = serve->api, .kind = kinds[crn_access_needs(request)]};
+}
+
+static void refuse(struct crn_http_route *route, struct crn_answer *answer, unsigned status, const char *text)
+{
+    route->handler = NULL;
+    answer->status = status;
+    answer->content_type = "text/plain";
+    crn_buf_puts(&answer->body, text);
+}
+
+void crn_serve_route(void *ctx, struct crn_http_message *message, struct crn_http_route *out_route, struct crn_answer *answer)
+{
+    struct crn_serve *serve = ctx;
+    struct crn_request *request = &message->request;
+    bool open;
+
+    request->principal = (struct crn_principal){.role = CRN_ROLE_ADMIN, .name = ""};
+    *out_route = find_route(serve, request, &open);
+    if (serve->auth == NULL || open) return;
+    if (!crn_auth_find(serve->auth, request, &request->principal)) {
+        request->principal = (struct crn_principal){.role = CRN_ROLE_NONE, .name = ""};
+        refuse(out_route, answer, 401, "Must provide an API key or an Authorization bearer token");
+    } else if (!crn_access_allowed(request)) {
+        refuse(out_route, answer, 403, "Forbidden: the key does not allow this");
+    }
+}
+
+/* ---- logs ---- */
+
+static void put_member(struct crn_buf *out, const char *name, const char *text, size_t len)
+{
+    crn_buf_printf(out, ",\"%s\":", name);
+    crn_buf_json_string(out, text, len);
+}
+
+/* 00-<32 hexadecimal>-<16>-<2>, as W3C Trace Context has it; what is not is not passed on. */
+static bool is_traceparent(struct crn_text text)
+{
+    if (text.length != 55) return false;
+    for (size_t i = 0; i < text.length; i++) {
+        const bool dash = i == 2 || i == 35 || i == 52;
+        if (dash ? text.data[i] != '-' : memchr("0123456789abcdef", text.data[i], 16) == NULL) return false;
+    }
+    return true;
+}
+
+static void log_request(struct crn_serve *serve, const struct crn_http_record *record, bool writes)
+{
+    static const char *const methods[] = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"};
+    const struct crn_http_message *message = record->message;
+    const struct crn_text *trace = crn_http_header(&message->request, "traceparent");
+    const size_t path_len = message->path.length < LOG_PATH_BYTES ? message->path.length : LOG_PATH_BYTES;
+    char room[1024];
+    struct crn_buf line = {.data = room, .cap = sizeof room, .max = sizeof room - 1}; /* never grows */
+
+    crn_buf_printf(&line, "{\"event\":\"%s\"", writes ? "write" : "request");
+    put_member(&line, "id", record->id, strlen(record->id));
+    if (record->routed) put_member(&line, "method", methods[message->request.method], strlen(methods[message->request.method]));
+    put_member(&line, "path", message->path.data, path_len);
+    crn_buf_printf(&line, ",\"status\":%u,\"duration_us\":%llu,\"bytes\":%zu", record->status,
+                   (unsigned long long)(record->duration_ns / 1000), record->answer_bytes);
+    put_member(&line, "key", message->request.principal.name, strlen(message->request.principal.name));
+    put_member(&line, "peer", record->peer, strlen(record->peer));
+    if (trace != NULL && is_traceparent(*trace)) put_member(&line, "traceparent", trace->data, trace->length);
+    crn_buf_putc(&line, '}');
+    if (line.failed != CAIRN_OK) return; /* no path of that length gets here */
+    if (writes && serve->audit_fd >= 0) crn_serve_log_line(&serve->audit, CAIRN_LOG_INFO, line.data);
+    if (serve->config->access_log || (writes && serve->audit_fd < 0)) crn_log(&serve->sink, CAIRN_LOG_INFO, "%s", line.data);
+}
+
+void crn_serve_finished(void *ctx, const struct crn_http_record *record)
+{
+    struct crn_serve *serve = ctx;
+    const enum crn_metrics_kind kind = record->routed ? (enum crn_metrics_kind)record->kind : CRN_METRICS_REFUSED;
+    const bool writes = kind == CRN_METRICS_WRITE || kind == CRN_METRICS_ADMIN;
+
+    crn_metrics_count(&serve->metrics, kind, record->status, record->duration_ns);
+    if (writes || serve->config->access_log) log_request(serve, record, writes);
+}
+
+void crn_serve_before_sleep(void *ctx)
+{
+    struct crn_serve *serve = ctx;
+
+    crn_serve_log_flush(&serve->log);
+    if (serve->audit_fd >= 0) crn_serve_log_flush(&serve->audit);
+}
