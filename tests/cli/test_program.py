@@ -43,6 +43,7 @@ COMMANDS = [
     "rebuild",
     "backup",
     "restore",
+    "serve",
     "bench",
     "version",
     "help",

@@ -1,0 +1,226 @@
+"""`cairn serve` as its users run it: start, keys, health, metrics, logs, sockets of systemd, the end.
+
+Usage: test_serve.py PATH_TO_cairn [unittest's arguments]
+"""
+
+import http.client
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import unittest
+
+CAIRN = None
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+class Server:
+    """A running server; `lines` are those of its log, once it has ended."""
+
+    def __init__(self, command, **options):
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **options)
+        self.lines = []
+        for line in self.process.stderr:
+            self.lines.append(json.loads(line))
+            if self.lines[-1].get("event") == "ready":
+                break
+        self.port = self.lines[-1]["port"]
+
+    def ask(self, method, path, body=None, headers={}):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            connection.request(method, path, body, headers)
+            answer = connection.getresponse()
+            answer.text = answer.read().decode()
+            return answer
+        finally:
+            connection.close()
+
+    def end(self, number=signal.SIGTERM):
+        self.process.send_signal(number)
+        self.lines += [json.loads(line) for line in self.process.stderr]
+        self.process.stderr.close()
+        return self.process.wait(60)
+
+
+class ServeTest(unittest.TestCase):
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="cairn-serve-"))
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.data = str(self.folder / "data")
+        self.environment = {k: v for k, v in os.environ.items() if not k.startswith(("CAIRN_SERVE_", "LISTEN_"))}
+
+    def start(self, *arguments, **environment):
+        server = Server([CAIRN, "serve", "--data", self.data, "--port", "0", *arguments], env={**self.environment, **environment})
+        self.addCleanup(server.process.kill)
+        return server
+
+    def fails(self, *arguments, **environment):
+        done = subprocess.run([CAIRN, "serve", *arguments], env={**self.environment, **environment}, capture_output=True, text=True, timeout=60)
+        self.assertNotEqual(done.returncode, 0)
+        return done.stderr
+
+    def new_key(self, role, *arguments):
+        out = subprocess.run([CAIRN, "serve", "--new-key", role, *arguments], check=True, capture_output=True, text=True, timeout=60)
+        key, line = out.stdout.splitlines()
+        with open(self.folder / "keys", "a", encoding="utf-8") as keys:
+            keys.write(line + "\n")
+        return {"api-key": key}
+
+    def test_health_and_the_end(self):
+        server = self.start()
+        self.assertTrue((self.folder / "data" / "memory.cairn").exists())
+        for path in ["/", "/healthz", "/livez", "/readyz", "/metrics"]:
+            self.assertEqual(server.ask("GET", path).status, 200, path)
+            self.assertEqual(server.ask("HEAD", path).text, "")
+        self.assertEqual(server.ask("GET", "/nothing").status, 404)
+        self.assertEqual(server.ask("OPTIONS", "/collections").getheader("access-control-allow-origin"), None)
+        self.assertEqual(server.ask("GET", "/../etc/passwd").status, 400)
+        shutil.rmtree(self.data)
+        self.assertEqual(server.ask("GET", "/livez").status, 200)
+        self.assertEqual(server.ask("GET", "/readyz").status, 503)
+        self.assertEqual(server.end(), 0)
+        self.assertEqual(server.lines[-1]["event"], "stopped")
+
+    def test_interrupts_end_it_too(self):
+        self.assertEqual(self.start().end(signal.SIGINT), 0)
+
+    def test_keys_roles_and_audit(self):
+        read, write = self.new_key("read", "--key-name", "reader"), self.new_key("write", "--key-name", "w", "--key-collections", "notes")
+        admin = self.new_key("admin")
+        audit = self.folder / "audit"
+        server = self.start("--keys", str(self.folder / "keys"), "--audit-log", str(audit))
+        for path in ["/", "/healthz", "/livez", "/readyz"]:
+            self.assertEqual(server.ask("GET", path).status, 200)
+        refused = server.ask("GET", "/collections")
+        self.assertEqual((refused.status, refused.getheader("content-type")), (401, "text/plain"))
+        self.assertEqual(server.ask("GET", "/metrics").status, 401)
+        self.assertEqual(server.ask("GET", "/collections", headers={"api-key": "cairn_wrong"}).status, 401)
+        self.assertNotIn(server.ask("GET", "/metrics", headers=read).status, (401, 403))
+        point = "/collections/notes/points"
+        self.assertEqual(server.ask("PUT", point, "{}", read).status, 403)
+        self.assertNotIn(server.ask("PUT", point + "?secret=x", "{}", write).status, (401, 403))
+        self.assertEqual(server.ask("PUT", "/collections/other/points", "{}", write).status, 403)
+        self.assertEqual(server.ask("DELETE", "/collections/notes", None, write).status, 403)
+        bearer = {"Authorization": "Bearer " + admin["api-key"]}
+        self.assertNotIn(server.ask("DELETE", "/collections/notes", None, bearer).status, (401, 403))
+        server.end()
+        told = [json.loads(line) for line in audit.read_text().splitlines()]
+        self.assertEqual([(t["method"], t["path"], t["key"], t["status"] in (401, 403)) for t in told],
+                         [("PUT", point, "reader", True), ("PUT", point, "w", False), ("PUT", "/collections/other/points", "w", True),
+                          ("DELETE", "/collections/notes", "w", True), ("DELETE", "/collections/notes", "key", False)])
+        self.assertEqual(audit.stat().st_mode & 0o777, 0o600)
+        log = json.dumps(server.lines)
+        for key in [read, write, admin]:
+            self.assertNotIn(key["api-key"], log)
+        self.assertNotIn("secret", log + audit.read_text())
+
+    def test_logs_carry_ids_and_traces(self):
+        server = self.start()
+        answer = server.ask("GET", "/healthz", headers={"x-request-id": "mine-1", "traceparent": TRACE})
+        self.assertEqual(answer.getheader("x-request-id"), "mine-1")
+        self.assertEqual(len(server.ask("GET", "/livez", headers={"x-request-id": "not\tmine"}).getheader("x-request-id")), 16)
+        server.ask("GET", "/" + "long/" * 14 + "x" * 3000, headers={"traceparent": 'evil"'})
+        server.end()
+        told = [line for line in server.lines if line.get("event") == "request"]
+        self.assertEqual((told[0]["id"], told[0]["traceparent"], told[0]["path"], told[0]["status"]), ("mine-1", TRACE, "/healthz", 200))
+        self.assertEqual(len(told), 3)
+        self.assertNotIn("traceparent", told[2])
+
+    def test_the_log_of_requests_can_be_off_but_not_that_of_writes(self):
+        server = self.start("--no-access-log")
+        server.ask("GET", "/healthz")
+        server.ask("PUT", "/collections/a", "{}")
+        server.end()
+        self.assertEqual([line["event"] for line in server.lines if "path" in line], ["write"])
+
+    def test_metrics_count(self):
+        server = self.start()
+        for _ in range(3):
+            server.ask("GET", "/healthz")
+        server.ask("GET", "/%ff")
+        text = server.ask("GET", "/metrics").text
+        self.assertIn('cairn_http_requests_total{route="health",status="200"} 3\n', text)
+        self.assertIn('cairn_http_requests_total{route="refused",status="400"} 1\n', text)
+        self.assertIn('cairn_http_request_duration_seconds_count{route="health"} 3\n', text)
+        self.assertIn("cairn_collections 0\ncairn_rows", text.replace("# HELP cairn_rows Rows of all collections.\n# TYPE cairn_rows gauge\n", ""))
+        for line in text.splitlines():
+            self.assertRegex(line, r'^(# (HELP|TYPE) \w+ .+|\w+(\{[^}]*\})? [0-9.e+-]+)$')
+        server.end()
+
+    def test_metrics_see_rows(self):
+        os.mkdir(self.data)
+        db = self.data + "/memory.cairn"
+        for text in ["one", "two"]:
+            subprocess.run([CAIRN, "add", db, "--text", text], check=True, capture_output=True, timeout=60)
+        server = self.start()
+        self.assertRegex(server.ask("GET", "/metrics").text, r"\ncairn_rows 2\n")
+        server.end()
+
+    def test_cors_is_for_one_origin(self):
+        server = self.start("--cors", "https://a.example")
+        answer = server.ask("OPTIONS", "/collections/a/points", headers={"Origin": "https://b.example"})
+        self.assertEqual(answer.status, 204)
+        self.assertEqual(answer.getheader("access-control-allow-origin"), "https://a.example")
+        self.assertIn("api-key", answer.getheader("access-control-allow-headers"))
+        self.assertEqual(server.ask("GET", "/healthz").getheader("access-control-allow-origin"), "https://a.example")
+        server.end()
+
+    def test_settings_from_file_environment_and_command_line(self):
+        config = self.folder / "server.conf"
+        config.write_text(f"data = {self.data}\nport = 1\naccess_log = false\ncors = https://file.example\n", encoding="utf-8")
+        server = Server([CAIRN, "serve", "--config", str(config), "--port", "0"],
+                        env={**self.environment, "CAIRN_SERVE_CORS": "https://environment.example", "CAIRN_SERVE_PORT": "2"})
+        self.addCleanup(server.process.kill)
+        self.assertEqual(server.ask("GET", "/").getheader("access-control-allow-origin"), "https://environment.example")
+        server.end()
+        self.assertEqual([line for line in server.lines if line.get("event") == "request"], [])
+
+    def test_what_is_refused_at_the_start(self):
+        self.assertIn("data", self.fails())
+        self.assertIn("0.0.0.0", self.fails("--data", self.data, "--host", "0.0.0.0"))
+        self.assertIn("/nowhere", self.fails("--data", self.data, "--keys", "/nowhere"))
+        self.assertIn("/nowhere", self.fails("--data", self.data, "--tls-cert", "/nowhere", "--tls-key", "/nowhere"))
+        self.assertIn("/nowhere/data", self.fails("--data", "/nowhere/data"))
+        self.assertIn("nonsense", self.fails("--data", self.data, CAIRN_SERVE_PORT="nonsense"))
+        self.assertIn("owner", self.fails("--new-key", "owner"))
+        taken = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(taken.close)
+        self.assertIn("address already in use", self.fails("--data", self.data, "--port", str(taken.getsockname()[1])))
+
+    def test_sockets_and_readiness_of_systemd(self):
+        notified = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.addCleanup(notified.close)
+        notified.bind(str(self.folder / "notify"))
+        notified.settimeout(60)
+        listening = socket.create_server(("127.0.0.1", 0))
+        port = listening.getsockname()[1]
+        command = f'exec 3<&{listening.fileno()}; LISTEN_PID=$$ LISTEN_FDS=1 exec "$0" serve --data "$1" --port 1'
+        server = Server(["bash", "-c", command, CAIRN, self.data], pass_fds=[listening.fileno()],
+                        env={**self.environment, "NOTIFY_SOCKET": str(self.folder / "notify")})
+        self.addCleanup(server.process.kill)
+        listening.close()
+        self.assertEqual(server.port, port)
+        self.assertEqual(server.ask("GET", "/readyz").status, 200)
+        self.assertEqual(notified.recv(100), b"READY=1")
+        server.end()
+        self.assertEqual(notified.recv(100), b"STOPPING=1")
+
+    def test_given_sockets_are_not_open_to_all_either(self):
+        listening = socket.create_server(("0.0.0.0", 0))
+        self.addCleanup(listening.close)
+        command = f'exec 3<&{listening.fileno()}; LISTEN_PID=$$ LISTEN_FDS=1 exec "$0" serve --data "$1"'
+        done = subprocess.run(["bash", "-c", command, CAIRN, self.data], pass_fds=[listening.fileno()], env=self.environment,
+                              capture_output=True, text=True, timeout=60)
+        self.assertIn("0.0.0.0", done.stderr)
+        self.assertNotEqual(done.returncode, 0)
+
+
+if __name__ == "__main__":
+    CAIRN = sys.argv.pop(1)
+    unittest.main()
