@@ -124,7 +124,7 @@ const struct crn_cli_command crn_cli_command_serve = {
               "a variable CAIRN_SERVE_NAME, with _ for -. Logs go to standard error, a JSON object a line. Ctrl-C and\n"
               "SIGTERM let requests that were begun finish; a second one ends at once. See docs/SERVER.md.",
     .examples = "cairn serve --data memory --port 6333\n"
-                "cairn serve --new-key write --key-name agent-7 | tee >(tail -1 >> keys)\n"
+                "cairn serve --new-key write --key-name agent-7\n"
                 "cairn serve --data memory --host 0.0.0.0 --keys keys --tls-cert cert.pem --tls-key key.pem",
     .groups = CRN_CLI_GROUPS(&serve_group, &security_group, &key_group, &limit_group),
     .run = run,

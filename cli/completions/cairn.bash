@@ -3,7 +3,7 @@ _cairn() {
     local word="${COMP_WORDS[COMP_CWORD]}" before="${COMP_WORDS[COMP_CWORD - 1]}"
     local command="${COMP_WORDS[1]}" options="" words=""
     if [ "$COMP_CWORD" -eq 1 ]; then
-        words="init add import search retrieve get scroll update delete prune export collection index stats optimize verify rebuild backup restore bench version help"
+        words="init add import search retrieve get scroll update delete prune export collection index stats optimize verify rebuild backup restore serve bench version help"
         COMPREPLY=($(compgen -W "$words" -- "$word"))
         return
     fi
@@ -141,6 +141,11 @@ _cairn() {
             ;;
         "restore")
             options="--help --progress"
+            case "$before" in
+            esac
+            ;;
+        "serve")
+            options="--help --data --host --port --config --no-access-log --keys --insecure --cors --audit-log --tls-cert --tls-key --tls-client-ca --new-key --key-name --key-collections --workers --queue --connections --body-max-mb --head-timeout --body-timeout --idle-timeout --write-timeout --request-timeout --shutdown-timeout"
             case "$before" in
             esac
             ;;
