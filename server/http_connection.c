@@ -437,7 +437,9 @@ static void give_up(struct crn_http_connection *connection)
     late->connection = NULL;
     connection->answering = false;
     connection->exchange = NULL;
-    if (begin_request(connection)) refuse(connection, 504, "the request took too long");
+    if (!begin_request(connection)) return;
+    memcpy(connection->exchange->id, late->id, sizeof late->id);
+    refuse(connection, 504, "the request took too long");
 }
 
 void crn_http_connection_timeout(struct crn_http_connection *connection)

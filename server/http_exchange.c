@@ -198,5 +198,6 @@ void crn_http_exchange_write_head(struct crn_http_exchange *exchange, const char
     for (size_t i = 0; i < answer->header_count; i++) put_line(head, answer->headers[i].name, answer->headers[i].value);
     if (extra != NULL) crn_buf_puts(head, extra);
     if (!keep_alive) crn_buf_puts(head, "connection: close\r\n");
+    else if (exchange->message.http_1_0) crn_buf_puts(head, "connection: keep-alive\r\n");
     crn_buf_puts(head, "\r\n");
 }

@@ -57,7 +57,7 @@ void crn_http_message_clear(struct crn_http_message *message, size_t keep_bytes)
     clear(&message->head, keep_bytes);
     clear(&message->body, keep_bytes);
     message->target = message->path = (struct crn_text){"", 0};
-    message->keep_alive = message->expects_continue = false;
+    message->keep_alive = message->expects_continue = message->http_1_0 = false;
     message->request = (struct crn_request){
         .segments = message->segments, .parameters = message->parameters, .headers = message->headers, .body = {"", 0}};
 }
@@ -288,6 +288,7 @@ static enum crn_http_event read_head(struct crn_http_parser *parser, struct crn_
         at += line_len + 2;
     }
     const bool http_1_1 = message->keep_alive;
+    message->http_1_0 = !http_1_1;
     status = check_framing(&framing, http_1_1, parser->limits, &reason);
     if (status != 0) return refuse(parser, status, reason);
     message->keep_alive = !framing.close && (http_1_1 || framing.keep_alive);
@@ -316,6 +317,7 @@ static enum crn_http_event end_line(struct crn_http_parser *parser, struct crn_h
     if (len == 0) return read_head(parser, message);
     if (parser->line_count == 0) { /* at once, so that whoever speaks another protocol is told before its time is up */
         const unsigned status = read_request_line(message, line, len, &reason);
+        message->target = (struct crn_text){"", 0}; /* the head may still move */
         if (status != 0) return refuse(parser, status, reason);
     } else if (parser->line_count > parser->limits->header_count) {
         return refuse(parser, 431, "too many header lines");

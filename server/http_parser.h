@@ -34,6 +34,7 @@ struct crn_http_message {
     struct crn_buf body;
     struct crn_text target; /* as it came, for logs: with the query, which may hold secrets */
     struct crn_text path;   /* as it came, without the query */
+    bool http_1_0;
     bool keep_alive;        /* the connection may carry another request */
     bool expects_continue;  /* the client waits for "100 Continue" before it sends the body */
     struct crn_field headers[CRN_HTTP_HEADERS_MAX];

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -55,6 +56,16 @@ static cairn_status open_security(struct crn_serve *serve, cairn_error *err)
     return serve->cors_lines != NULL ? CAIRN_OK : crn_error_set(err, CAIRN_INVALID_ARGUMENT, "cors is too long an origin");
 }
 
+/* Connections and files need descriptors; many systems give a process only 1,024 until it asks. */
+static void raise_file_limit(void)
+{
+    struct rlimit files;
+
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0) return;
+    files.rlim_cur = files.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &files);
+}
+
 static unsigned worker_count(const struct crn_config *config)
 {
     if (config->workers > 0) return (unsigned)config->workers;
@@ -96,6 +107,7 @@ static cairn_status open_http(struct crn_serve *serve, bool signals, cairn_error
 static cairn_status open_all(struct crn_serve *serve, bool signals, cairn_error *err)
 {
     CRN_TRY(crn_config_check(serve->config, err));
+    raise_file_limit();
     CRN_TRY(open_audit(serve, err));
     CRN_TRY(open_security(serve, err));
     CRN_TRY(open_database(serve, err));

@@ -34,13 +34,18 @@ static void requests_are_answered_and_connections_kept(void **state)
     assert_true(hear_end(fd));
     close(fd);
     fd = dial(&world);
+    say(fd, "GET /x HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    crn_buf_clear(&body);
+    assert_int_equal(hear_head(fd, &body), 200);
+    assert_non_null(strstr(body.data, "connection: keep-alive\r\n"));
+    assert_int_equal(recv(fd, (char[2]){0}, 2, MSG_WAITALL), 2);
     say(fd, "GET /x HTTP/1.0\r\n\r\n");
     assert_int_equal(hear(fd), 200);
     assert_true(hear_end(fd));
     close(fd);
     crn_buf_release(&body);
     world_stop(&world);
-    assert_int_equal(atomic_load(&world.finished), 7);
+    assert_int_equal(atomic_load(&world.finished), 8);
 }
 
 static void pipelined_requests_are_answered_in_order(void **state)
@@ -239,11 +244,15 @@ static void a_deadline_cancels_and_is_answered(void **state)
     world_start(&world);
     int polite = dial(&world), rude = dial(&world);
     say(polite, GET("/wait"));
-    say(rude, GET("/stubborn"));
+    say(rude, "GET /stubborn HTTP/1.1\r\nHost: a\r\nx-request-id: rude-1\r\n\r\n");
     assert_int_equal(hear(polite), 200); /* the handler saw it, and had the time to answer */
     assert_int_equal(atomic_load(&world.cancelled), 1);
-    assert_int_equal(hear(rude), 504);
+    struct crn_buf head;
+    crn_buf_init(&head, 4096);
+    assert_int_equal(hear_head(rude, &head), 504);
+    assert_non_null(strstr(head.data, "x-request-id: rude-1\r\n"));
     assert_true(hear_end(rude));
+    crn_buf_release(&head);
     atomic_store(&world.hold, false);
     close(polite);
     close(rude);

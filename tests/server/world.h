@@ -150,28 +150,37 @@ static inline void say(int fd, const char *text)
     say_n(fd, text, strlen(text));
 }
 
-/* One answer, with its body unless `head_only`; the status, 0 when the connection ended before one. Bytes behind it stay. */
+/* The head of an answer; the status, 0 when the connection ended before one. What is behind it stays. */
+static inline int hear_head(int fd, struct crn_buf *out)
+{
+    char c;
+
+    crn_buf_clear(out);
+    while (out->len < 4 || memcmp(out->data + out->len - 4, "\r\n\r\n", 4) != 0) {
+        if (recv(fd, &c, 1, 0) != 1 || crn_buf_putc(out, c) != CAIRN_OK) return 0;
+    }
+    return (int)strtol(out->data + 9, NULL, 10);
+}
+
+/* One answer, with its body unless `head_only`; its status, or 0. */
 static inline int hear_answer(int fd, bool head_only, struct crn_buf *out_body)
 {
-    char head[4096];
-    size_t len = 0;
+    struct crn_buf head;
 
+    crn_buf_init(&head, 16384);
     if (out_body != NULL) crn_buf_clear(out_body);
-    while (len < 4 || memcmp(head + len - 4, "\r\n\r\n", 4) != 0) {
-        if (len + 1 >= sizeof head || recv(fd, head + len, 1, 0) != 1) return 0;
-        len++;
-    }
-    head[len] = '\0';
-    const char *length = strstr(head, "content-length: ");
+    int status = hear_head(fd, &head);
+    const char *length = head.data != NULL ? strstr(head.data, "content-length: ") : NULL;
     size_t left = length != NULL && !head_only ? strtoull(length + 16, NULL, 10) : 0;
-    while (left > 0) {
+    while (status != 0 && left > 0) {
         char bytes[65536];
         const ssize_t got = recv(fd, bytes, left < sizeof bytes ? left : sizeof bytes, 0);
-        if (got <= 0) return 0;
-        if (out_body != NULL) crn_buf_append(out_body, bytes, (size_t)got);
-        left -= (size_t)got;
+        if (got <= 0) status = 0;
+        else if (out_body != NULL) crn_buf_append(out_body, bytes, (size_t)got);
+        left -= got > 0 ? (size_t)got : 0;
     }
-    return (int)strtol(head + 9, NULL, 10);
+    crn_buf_release(&head);
+    return status;
 }
 
 static inline int hear(int fd)
