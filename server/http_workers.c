@@ -1,26 +1,38 @@
-/* A queue under one lock on the way in, a stack without one on the way out. */
+/*
+ * A queue under one lock on the way in, a stack without one on the way out. A worker without work sleeps on a semaphore of its
+ * own, and the one that fell asleep last is woken first: its caches are the warmest. (A condition variable costs a third
+ * system call a request.)
+ */
 #include "server/http_workers.h"
 
 #include "base/error.h"
 #include "base/mem.h"
 
+#include <errno.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
+
+struct worker {
+    struct crn_http_workers *all;
+    pthread_t thread;
+    sem_t wake;
+    struct worker *next; /* that sleeps */
+};
 
 struct crn_http_workers {
     void (*done)(void *ctx);
     void *ctx;
     size_t queue_max;
     unsigned thread_count;
-    pthread_t *threads;
+    struct worker *threads;
 
     struct crn_http_exchange *staged, *staged_last; /* loop only: offered since the last wake */
     size_t staged_count;
 
     pthread_mutex_t lock; /* guards these */
-    pthread_cond_t work;
     struct crn_http_exchange *first, *last;
-    unsigned sleeping;
+    struct worker *sleeping;
     bool stop;
 
     atomic_size_t queued; /* in first..last; written under the lock. Relaxed: read as an estimate */
@@ -28,13 +40,23 @@ struct crn_http_workers {
     _Atomic(struct crn_http_exchange *) answered;
 };
 
-static struct crn_http_exchange *next_job(struct crn_http_workers *workers)
+static void sleep_until_woken(struct worker *worker)
 {
+    while (sem_wait(&worker->wake) != 0 && errno == EINTR) {
+    }
+}
+
+static struct crn_http_exchange *next_job(struct worker *worker)
+{
+    struct crn_http_workers *workers = worker->all;
+
     pthread_mutex_lock(&workers->lock);
     while (workers->first == NULL && !workers->stop) {
-        workers->sleeping++;
-        pthread_cond_wait(&workers->work, &workers->lock);
-        workers->sleeping--;
+        worker->next = workers->sleeping;
+        workers->sleeping = worker;
+        pthread_mutex_unlock(&workers->lock);
+        sleep_until_woken(worker);
+        pthread_mutex_lock(&workers->lock);
     }
     struct crn_http_exchange *exchange = workers->first;
     if (exchange != NULL) {
@@ -43,6 +65,29 @@ static struct crn_http_exchange *next_job(struct crn_http_workers *workers)
     }
     pthread_mutex_unlock(&workers->lock);
     return exchange;
+}
+
+/* Takes up to `count` workers off the list of those that sleep; with the lock. */
+static struct worker *take_sleepers(struct crn_http_workers *workers, size_t count)
+{
+    struct worker *first = workers->sleeping, **end = &workers->sleeping;
+
+    for (; count > 0 && *end != NULL; count--) end = &(*end)->next;
+    struct worker *rest = *end;
+    *end = NULL;
+    if (end == &workers->sleeping) first = NULL;
+    workers->sleeping = rest;
+    return first;
+}
+
+/* Without the lock. A worker that was woken may sleep again at once, and then has another `next`. */
+static void wake_sleepers(struct worker *worker)
+{
+    while (worker != NULL) {
+        struct worker *next = worker->next;
+        sem_post(&worker->wake);
+        worker = next;
+    }
 }
 
 static void give_back(struct crn_http_workers *workers, struct crn_http_exchange *exchange)
@@ -57,12 +102,12 @@ static void give_back(struct crn_http_workers *workers, struct crn_http_exchange
 
 static void *worker_main(void *argument)
 {
-    struct crn_http_workers *workers = argument;
+    struct worker *worker = argument;
     struct crn_http_exchange *exchange;
 
-    while ((exchange = next_job(workers)) != NULL) {
+    while ((exchange = next_job(worker)) != NULL) {
         exchange->route.handler(exchange->route.ctx, &exchange->message.request, &exchange->answer);
-        give_back(workers, exchange);
+        give_back(worker->all, exchange);
     }
     return NULL;
 }
@@ -75,7 +120,15 @@ static unsigned start_threads(struct crn_http_workers *workers, unsigned count)
 
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    while (started < count && pthread_create(&workers->threads[started], NULL, worker_main, workers) == 0) started++;
+    for (; started < count; started++) {
+        struct worker *worker = &workers->threads[started];
+        worker->all = workers;
+        sem_init(&worker->wake, 0, 0);
+        if (pthread_create(&worker->thread, NULL, worker_main, worker) != 0) {
+            sem_destroy(&worker->wake);
+            break;
+        }
+    }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return started;
 }
@@ -92,7 +145,6 @@ cairn_status crn_http_workers_start(unsigned count, size_t queue_max, void (*don
     workers->queue_max = queue_max;
     workers->threads = crn_mem_array(count, sizeof *workers->threads);
     pthread_mutex_init(&workers->lock, NULL);
-    pthread_cond_init(&workers->work, NULL);
     if (workers->threads != NULL) workers->thread_count = start_threads(workers, count);
     if (workers->thread_count == 0) {
         crn_http_workers_stop(workers);
@@ -107,10 +159,13 @@ void crn_http_workers_stop(struct crn_http_workers *workers)
     if (workers == NULL) return;
     pthread_mutex_lock(&workers->lock);
     workers->stop = true;
-    pthread_cond_broadcast(&workers->work);
+    struct worker *sleepers = take_sleepers(workers, SIZE_MAX);
     pthread_mutex_unlock(&workers->lock);
-    for (unsigned i = 0; i < workers->thread_count; i++) pthread_join(workers->threads[i], NULL);
-    pthread_cond_destroy(&workers->work);
+    wake_sleepers(sleepers);
+    for (unsigned i = 0; i < workers->thread_count; i++) {
+        pthread_join(workers->threads[i].thread, NULL);
+        sem_destroy(&workers->threads[i].wake);
+    }
     pthread_mutex_destroy(&workers->lock);
     crn_mem_free(workers->threads);
     crn_mem_free(workers);
@@ -135,9 +190,9 @@ void crn_http_workers_wake(struct crn_http_workers *workers)
     else workers->last->next = workers->staged;
     workers->last = workers->staged_last;
     atomic_fetch_add_explicit(&workers->queued, workers->staged_count, memory_order_relaxed);
-    size_t wake = workers->staged_count < workers->sleeping ? workers->staged_count : workers->sleeping;
+    struct worker *sleepers = take_sleepers(workers, workers->staged_count);
     pthread_mutex_unlock(&workers->lock);
-    for (; wake > 0; wake--) pthread_cond_signal(&workers->work);
+    wake_sleepers(sleepers);
     workers->staged = workers->staged_last = NULL;
     workers->staged_count = 0;
 }
