@@ -1,10 +1,12 @@
 /*
- * What the server itself costs: requests over loopback to a handler that does next to nothing, by clients that keep their
- * connections and have one request under way each. CPU is that of the whole process but for the clients' threads.
+ * What the server itself costs: requests over loopback to a handler that does next to nothing, by clients
+ * that keep their connections and have one request under way each. CPU is that of the whole process but for
+ * the clients' threads.
  *
  *   bench_http [--connections 1] [--seconds 3] [--body 0] [--answer 64] [--workers 2] [--on-loop]
  *
- * Prints requests a second, p50 and p99, CPU microseconds a request, and what an idle connection holds in memory.
+ * Prints requests a second, p50 and p99, CPU microseconds a request, and what an idle connection holds in
+ * memory.
  */
 #include "base/clock.h"
 #include "server/http_server.h"
@@ -46,7 +48,8 @@ static void handle(void *ctx, const struct crn_request *request, struct crn_answ
     if (room != NULL) memset(room, 'x', settings.answer);
 }
 
-static void route(void *ctx, struct crn_http_message *message, struct crn_http_route *out, struct crn_answer *answer)
+static void route(void *ctx, struct crn_http_message *message, struct crn_http_route *out,
+                  struct crn_answer *answer)
 {
     (void)ctx;
     (void)message;
@@ -68,7 +71,8 @@ static void *serve(void *server)
 
 static int dial(uint16_t port)
 {
-    const struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    const struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port),
+                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     if (fd < 0 || connect(fd, (const struct sockaddr *)&to, sizeof to) != 0) fail("connect");
@@ -191,8 +195,10 @@ static void read_arguments(int argc, char **argv)
     const struct {
         const char *name;
         unsigned *value;
-    } numbers[] = {{"--connections", &settings.connections}, {"--seconds", &settings.seconds}, {"--body", &settings.body},
-                   {"--answer", &settings.answer},           {"--workers", &settings.workers}, {"--idle", &settings.idle}};
+    } numbers[] = {{"--connections", &settings.connections}, {"--seconds", &settings.seconds},
+                   {"--body", &settings.body},
+                   {"--answer", &settings.answer},           {"--workers", &settings.workers}, {"--idle",
+                           &settings.idle}};
 
     for (int i = 1; i < argc; i++) {
         bool known = strcmp(argv[i], "--on-loop") == 0;
@@ -225,7 +231,8 @@ int main(int argc, char **argv)
     options.connections_max = 100000;
     options.queue_max = 100000;
     options.hooks = (struct crn_http_hooks){.route = route, .finished = finished};
-    if (crn_http_server_open(&options, &server, &err) != CAIRN_OK || pthread_create(&thread, NULL, serve, server) != 0) {
+    if (crn_http_server_open(&options, &server, &err) != CAIRN_OK ||
+        pthread_create(&thread, NULL, serve, server) != 0) {
         fail("the server does not start");
     }
     const uint16_t port = crn_http_server_port(server);
@@ -238,11 +245,13 @@ int main(int argc, char **argv)
     const uint64_t begin_ns = crn_clock_ns();
     drive(clients);
     const double seconds = (double)(crn_clock_ns() - begin_ns) / 1e9;
-    const double server_us = cpu_us(CLOCK_PROCESS_CPUTIME_ID) - process_us - (cpu_us(CLOCK_THREAD_CPUTIME_ID) - client_us);
+    const double server_us =
+        cpu_us(CLOCK_PROCESS_CPUTIME_ID) - process_us - (cpu_us(CLOCK_THREAD_CPUTIME_ID) - client_us);
     if (sample_count == 0) fail("nothing was answered");
     qsort(samples_ns, sample_count, sizeof *samples_ns, compare);
     printf("connections %u, body %u, answer %u bytes, %s: %.0f requests/s, p50 %.1f us, p99 %.1f us, server CPU %.2f us a request\n",
-           settings.connections, settings.body, settings.answer, settings.on_loop ? "on the loop" : "by workers",
+           settings.connections, settings.body, settings.answer, settings.on_loop ? "on the loop"
+               : "by workers",
            (double)sample_count / seconds, samples_ns[sample_count / 2] / 1e3, samples_ns[sample_count / 100 * 99] / 1e3,
            server_us / (double)sample_count);
     for (unsigned i = 0; i < settings.connections; i++) close(clients[i].fd);

@@ -15,9 +15,12 @@ static struct {
     const char *name;
     const char *value;
 } given[] = {
-    {"data", NULL},         {"host", NULL},         {"port", NULL},          {"keys", NULL},         {"cors", NULL},
-    {"audit_log", NULL},    {"tls_cert", NULL},     {"tls_key", NULL},       {"tls_client_ca", NULL}, {"workers", NULL},
-    {"queue", NULL},        {"connections", NULL},  {"body_max_mb", NULL},   {"head_timeout", NULL}, {"body_timeout", NULL},
+    {"data", NULL},         {"host", NULL},         {"port", NULL},          {"keys", NULL},         {"cors",
+            NULL},
+    {"audit_log", NULL},    {"tls_cert", NULL},     {"tls_key", NULL},       {"tls_client_ca",
+                                                                              NULL}, {"workers", NULL},
+    {"queue", NULL},        {"connections", NULL},  {"body_max_mb", NULL},   {"head_timeout",
+                                                                              NULL}, {"body_timeout", NULL},
     {"idle_timeout", NULL}, {"write_timeout", NULL}, {"request_timeout", NULL}, {"shutdown_timeout", NULL},
 };
 
@@ -25,7 +28,8 @@ static const struct crn_cli_option options[] = {
     CRN_CLI_OPTION_TEXT("data", "DIR", given[0].value, "folder of the database; made when it is not there"),
     CRN_CLI_OPTION_TEXT("host", "ADDRESS", given[1].value, "address to listen on (default: 127.0.0.1)"),
     CRN_CLI_OPTION_TEXT("port", "N", given[2].value, "port; 0 for any that is free (default: 6333)"),
-    CRN_CLI_OPTION_TEXT("config", "FILE", config_path, "settings, a line name = value each; environment and options win"),
+    CRN_CLI_OPTION_TEXT("config", "FILE", config_path,
+                        "settings, a line name = value each; environment and options win"),
     CRN_CLI_OPTION_FLAG("no-access-log", no_access_log, "do not log each request; writes are logged still"),
     {0},
 };
@@ -35,33 +39,41 @@ static const struct crn_cli_option security_options[] = {
     CRN_CLI_OPTION_TEXT("keys", "FILE", given[3].value, "API keys that are asked for; see --new-key"),
     CRN_CLI_OPTION_FLAG("insecure", insecure, "let others reach a server without keys"),
     CRN_CLI_OPTION_TEXT("cors", "ORIGIN", given[4].value, "web pages of this origin may ask (default: none)"),
-    CRN_CLI_OPTION_TEXT("audit-log", "FILE", given[5].value, "append a line for each write to FILE instead of the log"),
+    CRN_CLI_OPTION_TEXT("audit-log", "FILE", given[5].value,
+                        "append a line for each write to FILE instead of the log"),
     CRN_CLI_OPTION_TEXT("tls-cert", "FILE", given[6].value, "certificate with its chain, PEM: serve TLS"),
     CRN_CLI_OPTION_TEXT("tls-key", "FILE", given[7].value, "key of the certificate, PEM"),
-    CRN_CLI_OPTION_TEXT("tls-client-ca", "FILE", given[8].value, "ask clients for a certificate of this authority"),
+    CRN_CLI_OPTION_TEXT("tls-client-ca", "FILE", given[8].value,
+                        "ask clients for a certificate of this authority"),
     {0},
 };
 static const struct crn_cli_group security_group = {"Security", security_options};
 
 static const struct crn_cli_option key_options[] = {
-    CRN_CLI_OPTION_TEXT("new-key", "ROLE", new_key, "print a new key (read, write or admin) and its line for the file, and end"),
+    CRN_CLI_OPTION_TEXT("new-key", "ROLE", new_key,
+                        "print a new key (read, write or admin) and its line for the file, and end"),
     CRN_CLI_OPTION_TEXT("key-name", "NAME", key_name, "its name in the logs (default: key)"),
-    CRN_CLI_OPTION_TEXT("key-collections", "LIST", key_collections, "collections it may use, with commas (default: all)"),
+    CRN_CLI_OPTION_TEXT("key-collections", "LIST", key_collections,
+                        "collections it may use, with commas (default: all)"),
     {0},
 };
 static const struct crn_cli_group key_group = {"Keys", key_options};
 
 static const struct crn_cli_option limit_options[] = {
-    CRN_CLI_OPTION_TEXT("workers", "N", given[9].value, "threads that answer (default: 2 a core, 4 at least)"),
-    CRN_CLI_OPTION_TEXT("queue", "N", given[10].value, "requests that may wait for one; more get 503 (default: 1024)"),
+    CRN_CLI_OPTION_TEXT("workers", "N", given[9].value,
+                        "threads that answer (default: 2 a core, 4 at least)"),
+    CRN_CLI_OPTION_TEXT("queue", "N", given[10].value,
+                        "requests that may wait for one; more get 503 (default: 1024)"),
     CRN_CLI_OPTION_TEXT("connections", "N", given[11].value, "open at once; more get 503 (default: 10000)"),
     CRN_CLI_OPTION_TEXT("body-max-mb", "N", given[12].value, "MiB of a request's body (default: 64)"),
     CRN_CLI_OPTION_TEXT("head-timeout", "S", given[13].value, "seconds for a request's head (default: 10)"),
     CRN_CLI_OPTION_TEXT("body-timeout", "S", given[14].value, "seconds for its body (default: 60)"),
     CRN_CLI_OPTION_TEXT("idle-timeout", "S", given[15].value, "seconds between two requests (default: 75)"),
-    CRN_CLI_OPTION_TEXT("write-timeout", "S", given[16].value, "seconds in which a client takes nothing of an answer (default: 30)"),
+    CRN_CLI_OPTION_TEXT("write-timeout", "S", given[16].value,
+                        "seconds in which a client takes nothing of an answer (default: 30)"),
     CRN_CLI_OPTION_TEXT("request-timeout", "S", given[17].value, "seconds for answering (default: 60)"),
-    CRN_CLI_OPTION_TEXT("shutdown-timeout", "S", given[18].value, "seconds for requests begun before the end (default: 20)"),
+    CRN_CLI_OPTION_TEXT("shutdown-timeout", "S", given[18].value,
+                        "seconds for requests begun before the end (default: 20)"),
     {0},
 };
 static const struct crn_cli_group limit_group = {"Limits", limit_options};
@@ -71,10 +83,13 @@ static cairn_status apply_options(struct crn_config *config, cairn_error *err)
     cairn_status status = CAIRN_OK;
 
     for (size_t i = 0; status == CAIRN_OK && i < sizeof given / sizeof given[0]; i++) {
-        if (given[i].value != NULL) status = crn_config_set(config, given[i].name, given[i].value, "command line", err);
+        if (given[i].value != NULL)
+            status = crn_config_set(config, given[i].name, given[i].value, "command line", err);
     }
-    if (status == CAIRN_OK && insecure) status = crn_config_set(config, "insecure", "true", "command line", err);
-    if (status == CAIRN_OK && no_access_log) status = crn_config_set(config, "access_log", "false", "command line", err);
+    if (status == CAIRN_OK && insecure)
+        status = crn_config_set(config, "insecure", "true", "command line", err);
+    if (status == CAIRN_OK && no_access_log)
+        status = crn_config_set(config, "access_log", "false", "command line", err);
     return status;
 }
 
@@ -98,7 +113,8 @@ static int print_key(void)
     char key[CRN_AUTH_KEY_MAX], line[CRN_AUTH_LINE_MAX];
     cairn_error err;
 
-    if (crn_auth_new_key(key_name, new_key, key_collections, key, line, &err) != CAIRN_OK) return crn_cli_fail(&err);
+    if (crn_auth_new_key(key_name, new_key, key_collections, key, line, &err) != CAIRN_OK)
+        return crn_cli_fail(&err);
     printf("%s\n%s\n", key, line);
     return CRN_CLI_EXIT_OK;
 }

@@ -1,4 +1,5 @@
-/* Beside collections/NAME/points/... no path but a GET's is a reader's, so that a route forgotten here refuses too much. */
+/* Beside collections/NAME/points/... no path but a GET's is a reader's, so that a route forgotten here
+ * refuses too much. */
 #include "server/access.h"
 
 #include <string.h>
@@ -8,7 +9,8 @@ static bool is(struct crn_text text, const char *word)
     return strlen(word) == text.length && memcmp(text.data, word, text.length) == 0;
 }
 
-/* POSTs that ask: collections/NAME/facet, collections/NAME/points (by ids) and collections/NAME/points/search... */
+/* POSTs that ask: collections/NAME/facet, collections/NAME/points (by ids) and
+ * collections/NAME/points/search... */
 static bool asks(const struct crn_request *request)
 {
     static const char *const words[] = {"query", "search", "recommend", "discover", "scroll", "count"};
@@ -37,7 +39,8 @@ bool crn_access_allowed(const struct crn_request *request)
     const struct crn_principal *principal = &request->principal;
 
     if (principal->role < crn_access_needs(request)) return false;
-    if (principal->collections == NULL || request->segment_count < 2 || !is(request->segments[0], "collections")) return true;
+    if (principal->collections == NULL || request->segment_count < 2 || !is(request->segments[0], "collections"))
+        return true;
     for (size_t i = 0; i < principal->collection_count; i++) {
         if (is(request->segments[1], principal->collections[i])) return true;
     }

@@ -4,7 +4,8 @@
 
 #include "server/exchange.h"
 
-/* The role that a request needs. What is not known to read needs more: WRITE within a collection, ADMIN elsewhere. */
+/* The role that a request needs. What is not known to read needs more: WRITE within a collection, ADMIN
+ * elsewhere. */
 enum crn_role crn_access_needs(const struct crn_request *request);
 
 /* Whether the principal has that role, and may use the collection that the path names. */

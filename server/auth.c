@@ -49,7 +49,8 @@ static bool hash_text(const char *text, size_t len, unsigned char out[HASH_BYTES
 
 static bool read_hash(const char *word, unsigned char out[HASH_BYTES])
 {
-    if (strlen(word) != 2 * HASH_BYTES || strspn(word, "0123456789abcdefABCDEF") != 2 * HASH_BYTES) return false;
+    if (strlen(word) != 2 * HASH_BYTES || strspn(word, "0123456789abcdefABCDEF") != 2 * HASH_BYTES)
+        return false;
     for (size_t i = 0; i < HASH_BYTES; i++) {
         unsigned byte;
         if (sscanf(word + 2 * i, "%2x", &byte) != 1) return false;
@@ -62,7 +63,8 @@ static bool is_name(const char *name)
 {
     const size_t len = strlen(name);
 
-    return len > 0 && len <= NAME_MAX_BYTES && strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.@") == len;
+    return len > 0 && len <= NAME_MAX_BYTES &&
+        strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.@") == len;
 }
 
 static void free_key(struct key *key)
@@ -104,7 +106,8 @@ static char *next_word(char **at)
     return word;
 }
 
-static cairn_status read_line(struct crn_auth *auth, char *line, const char *path, unsigned number, cairn_error *err)
+static cairn_status read_line(struct crn_auth *auth, char *line, const char *path, unsigned number,
+                              cairn_error *err)
 {
     char *at = line;
     const char *name = next_word(&at);
@@ -114,12 +117,12 @@ static cairn_status read_line(struct crn_auth *auth, char *line, const char *pat
     struct key *key = crn_mem_calloc(1, sizeof *key);
     if (key == NULL) return crn_error_no_memory(err, sizeof *key);
     key->principal.role = role_of(role);
-    const char *wrong = !is_name(name)                           ? "the name is not 1 to 64 letters, digits or -_.@"
-                        : key->principal.role == CRN_ROLE_NONE   ? "the role is not read, write or admin"
-                        : !read_hash(hash, key->hash)            ? "the hash is not 64 hexadecimal digits"
-                        : *next_word(&at) != '\0'                ? "there is more than name, role, hash and collections"
-                        : auth->count == KEYS_MAX                ? "there are too many keys"
-                                                                 : NULL;
+    const char *wrong = NULL;
+    if (!is_name(name)) wrong = "the name is not 1 to 64 letters, digits or -_.@";
+    else if (key->principal.role == CRN_ROLE_NONE) wrong = "the role is not read, write or admin";
+    else if (!read_hash(hash, key->hash)) wrong = "the hash is not 64 hexadecimal digits";
+    else if (*next_word(&at) != '\0') wrong = "there is more than name, role, hash and collections";
+    else if (auth->count == KEYS_MAX) wrong = "there are too many keys";
     if (wrong != NULL) {
         free_key(key);
         return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "%s, line %u: %s", path, number, wrong);
@@ -142,7 +145,8 @@ static cairn_status read_file(struct crn_auth *auth, FILE *file, const char *pat
 
     for (unsigned number = 1; fgets(line, sizeof line, file) != NULL; number++) {
         if (strchr(line, '\n') == NULL && !feof(file)) {
-            return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "%s, line %u: the line is too long", path, number);
+            return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "%s, line %u: the line is too long", path,
+                                 number);
         }
         CRN_TRY(read_line(auth, line, path, number, err));
     }
@@ -158,7 +162,8 @@ cairn_status crn_auth_open(const char *path, struct crn_auth **out, cairn_error 
     *out = NULL;
     if (auth == NULL) return crn_error_no_memory(err, sizeof *auth);
     FILE *file = fopen(path, "re");
-    const cairn_status status = file != NULL ? read_file(auth, file, path, err) : crn_error_errno(err, errno, "cannot open", path);
+    const cairn_status status = file != NULL ? read_file(auth, file, path, err)
+        : crn_error_errno(err, errno, "cannot open", path);
     if (file != NULL) fclose(file);
     if (status != CAIRN_OK) {
         crn_auth_close(auth);
@@ -182,7 +187,8 @@ static struct crn_text key_of(const struct crn_request *request)
     if (key != NULL) return *key;
 
     const struct crn_text *authorization = crn_http_header(request, "authorization");
-    if (authorization == NULL || authorization->length < 7 || strncasecmp(authorization->data, "Bearer ", 7) != 0) {
+    if (authorization == NULL || authorization->length < 7 ||
+        strncasecmp(authorization->data, "Bearer ", 7) != 0) {
         return (struct crn_text){"", 0};
     }
     return (struct crn_text){authorization->data + 7, authorization->length - 7};
@@ -207,24 +213,32 @@ static void print_hex(const unsigned char *bytes, size_t count, char *out)
     for (size_t i = 0; i < count; i++) snprintf(out + 2 * i, 3, "%02x", bytes[i]);
 }
 
-cairn_status crn_auth_new_key(const char *name, const char *role, const char *collections, char key[CRN_AUTH_KEY_MAX],
+cairn_status crn_auth_new_key(const char *name, const char *role, const char *collections,
+                              char key[CRN_AUTH_KEY_MAX],
                               char line[CRN_AUTH_LINE_MAX], cairn_error *err)
 {
     unsigned char bits[HASH_BYTES], hash[HASH_BYTES];
     char hex[2 * HASH_BYTES + 1];
 
     if (!is_name(name)) {
-        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "a key's name has 1 to 64 letters, digits or -_.@, unlike '%s'", name);
+        return crn_error_set(err, CAIRN_INVALID_ARGUMENT,
+                             "a key's name has 1 to 64 letters, digits or -_.@, unlike '%s'", name);
     }
-    if (role_of(role) == CRN_ROLE_NONE) return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "a key's role is read, write or admin, not '%s'", role);
+    if (role_of(role) == CRN_ROLE_NONE)
+        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "a key's role is read, write or admin, not '%s'",
+                             role);
     if (collections != NULL && (strlen(collections) > 300 || strpbrk(collections, " \t\r\n") != NULL)) {
-        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "a key's collections are up to 300 bytes, with commas and without blanks");
+        return crn_error_set(err, CAIRN_INVALID_ARGUMENT,
+                             "a key's collections are up to 300 bytes, with commas and without blanks");
     }
-    if (RAND_bytes(bits, sizeof bits) != 1) return crn_error_set(err, CAIRN_IO, "the system gives no random bits");
+    if (RAND_bytes(bits, sizeof bits) != 1)
+        return crn_error_set(err, CAIRN_IO, "the system gives no random bits");
     print_hex(bits, sizeof bits, hex);
     snprintf(key, CRN_AUTH_KEY_MAX, KEY_PREFIX "%s", hex);
-    if (!hash_text(key, strlen(key), hash)) return crn_error_set(err, CAIRN_NO_MEMORY, "OpenSSL gives no SHA-256");
+    if (!hash_text(key, strlen(key), hash))
+        return crn_error_set(err, CAIRN_NO_MEMORY, "OpenSSL gives no SHA-256");
     print_hex(hash, sizeof hash, hex);
-    snprintf(line, CRN_AUTH_LINE_MAX, "%s %s %s%s%s", name, role, hex, collections != NULL ? " " : "", collections != NULL ? collections : "");
+    snprintf(line, CRN_AUTH_LINE_MAX, "%s %s %s%s%s", name, role, hex, collections != NULL ? " " : "",
+             collections != NULL ? collections : "");
     return CAIRN_OK;
 }

@@ -53,21 +53,25 @@ static void *field(const struct crn_config *config, const struct setting *settin
     return (char *)config + setting->offset;
 }
 
-static cairn_status set_count(uint64_t *out, const struct setting *setting, const char *value, const char *where, cairn_error *err)
+static cairn_status set_count(uint64_t *out, const struct setting *setting, const char *value,
+                              const char *where, cairn_error *err)
 {
     char *end;
 
     errno = 0;
     const unsigned long long number = strtoull(value, &end, 10);
-    if (!isdigit((unsigned char)value[0]) || *end != '\0' || errno != 0 || number < setting->min || number > setting->max) {
-        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "%s: %s wants a number from %llu to %llu, not '%s'", where, setting->name,
+    if (!isdigit((unsigned char)value[0]) || *end != '\0' || errno != 0 || number < setting->min ||
+        number > setting->max) {
+        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "%s: %s wants a number from %llu to %llu, not '%s'",
+                             where, setting->name,
                              (unsigned long long)setting->min, (unsigned long long)setting->max, value);
     }
     *out = number;
     return CAIRN_OK;
 }
 
-static cairn_status set_value(struct crn_config *config, const struct setting *setting, const char *value, const char *where,
+static cairn_status set_value(struct crn_config *config, const struct setting *setting, const char *value,
+                              const char *where,
                               cairn_error *err)
 {
     void *to = field(config, setting);
@@ -76,12 +80,14 @@ static cairn_status set_value(struct crn_config *config, const struct setting *s
     if (setting->kind == KIND_FLAG) {
         const bool on = strcmp(value, "true") == 0 || strcmp(value, "1") == 0;
         if (!on && strcmp(value, "false") != 0 && strcmp(value, "0") != 0) {
-            return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "%s: %s wants true or false, not '%s'", where, setting->name, value);
+            return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "%s: %s wants true or false, not '%s'", where,
+                                 setting->name, value);
         }
         *(bool *)to = on;
         return CAIRN_OK;
     }
-    if (value[0] == '\0') return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "%s: %s is empty", where, setting->name);
+    if (value[0] == '\0')
+        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "%s: %s is empty", where, setting->name);
     char *copy = crn_mem_strdup(value);
     if (copy == NULL) return crn_error_no_memory(err, strlen(value));
     crn_mem_free(*(char **)to);
@@ -110,7 +116,8 @@ void crn_config_release(struct crn_config *config)
     *config = (struct crn_config){0};
 }
 
-cairn_status crn_config_set(struct crn_config *config, const char *name, const char *value, const char *where, cairn_error *err)
+cairn_status crn_config_set(struct crn_config *config, const char *name, const char *value, const char *where,
+                            cairn_error *err)
 {
     for (size_t i = 0; i < SETTING_COUNT; i++) {
         if (strcmp(settings[i].name, name) == 0) return set_value(config, &settings[i], value, where, err);
@@ -130,7 +137,8 @@ static cairn_status read_line(struct crn_config *config, char *line, const char 
     char *name = trim(line), *equals = strchr(name, '=');
 
     if (name[0] == '\0' || name[0] == '#') return CAIRN_OK;
-    if (equals == NULL) return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "%s: '%s' is not 'name = value'", where, name);
+    if (equals == NULL)
+        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "%s: '%s' is not 'name = value'", where, name);
     *equals = '\0';
     return crn_config_set(config, trim(name), trim(equals + 1), where, err);
 }
@@ -144,7 +152,8 @@ cairn_status crn_config_read_file(struct crn_config *config, const char *path, c
     if (file == NULL) return crn_error_errno(err, errno, "cannot open", path);
     for (unsigned number = 1; status == CAIRN_OK && fgets(line, sizeof line, file) != NULL; number++) {
         snprintf(where, sizeof where, "%s, line %u", path, number);
-        if (strchr(line, '\n') == NULL && !feof(file)) status = crn_error_set(err, CAIRN_INVALID_ARGUMENT, "%s: the line is too long", where);
+        if (strchr(line, '\n') == NULL && !feof(file))
+            status = crn_error_set(err, CAIRN_INVALID_ARGUMENT, "%s: the line is too long", where);
         else status = read_line(config, line, where, err);
     }
     if (status == CAIRN_OK && ferror(file)) status = crn_error_errno(err, errno, "cannot read", path);
@@ -176,22 +185,27 @@ static bool is_loopback(const char *host)
 
 cairn_status crn_config_check_host(const struct crn_config *config, const char *host, cairn_error *err)
 {
-    if (is_loopback(host) || config->keys != NULL || config->tls_client_ca != NULL || config->insecure) return CAIRN_OK;
-    return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "host %s can be reached by others, and no keys are asked for: give keys, or insecure",
+    if (is_loopback(host) || config->keys != NULL || config->tls_client_ca != NULL || config->insecure)
+        return CAIRN_OK;
+    return crn_error_set(err, CAIRN_INVALID_ARGUMENT,
+                         "host %s can be reached by others, and no keys are asked for: give keys, or insecure",
                          host);
 }
 
 cairn_status crn_config_check(const struct crn_config *config, cairn_error *err)
 {
-    if (config->data == NULL) return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "no folder for the data is given (data)");
+    if (config->data == NULL)
+        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "no folder for the data is given (data)");
     if ((config->tls_cert == NULL) != (config->tls_key == NULL)) {
         return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "TLS needs both tls_cert and tls_key");
     }
     if (config->tls_client_ca != NULL && config->tls_cert == NULL) {
-        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "tls_client_ca is of no use without tls_cert and tls_key");
+        return crn_error_set(err, CAIRN_INVALID_ARGUMENT,
+                             "tls_client_ca is of no use without tls_cert and tls_key");
     }
     for (const char *c = config->cors != NULL ? config->cors : ""; *c != '\0'; c++) {
-        if (*c <= 0x20 || *c == 0x7F) return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "cors is not an origin: '%s'", config->cors);
+        if (*c <= 0x20 || *c == 0x7F)
+            return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "cors is not an origin: '%s'", config->cors);
     }
     return crn_config_check_host(config, config->host, err);
 }

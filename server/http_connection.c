@@ -1,6 +1,7 @@
 /*
- * The life of a connection: accepted; then for each request its first byte, head, body, answer; then the next one, or the end.
- * A connection that is `closing` has let go of everything but its memory, which libuv gives back.
+ * The life of a connection: accepted; then for each request its first byte, head, body, answer; then the next
+ * one, or the end. A connection that is `closing` has let go of everything but its memory, which libuv gives
+ * back.
  */
 #include "server/http_connection.h"
 
@@ -43,13 +44,15 @@ void crn_http_connection_wait(struct crn_http_connection *connection, enum crn_h
 static void print_peer(const struct crn_http_connection *connection, char *out, size_t size)
 {
     const struct sockaddr *address = (const struct sockaddr *)&connection->peer;
-    const void *from = address->sa_family == AF_INET ? (const void *)&((const struct sockaddr_in *)address)->sin_addr
+    const void *from = address->sa_family == AF_INET
+        ? (const void *)&((const struct sockaddr_in *)address)->sin_addr
                                                      : (const void *)&connection->peer.sin6_addr;
 
     if (inet_ntop(address->sa_family, from, out, (socklen_t)size) == NULL) snprintf(out, size, "-");
 }
 
-static void tell(struct crn_http_server *server, struct crn_http_exchange *exchange, const struct crn_http_connection *connection,
+static void tell(struct crn_http_server *server, struct crn_http_exchange *exchange,
+                 const struct crn_http_connection *connection,
                  unsigned status)
 {
     char peer[INET6_ADDRSTRLEN] = "-";
@@ -100,7 +103,8 @@ void crn_http_connection_close(struct crn_http_connection *connection)
         exchange->connection = NULL;
     } else if (exchange != NULL) {
         if (exchange->routed) tell(connection->server, exchange, connection, 499);
-        if (!connection->writing || connection->tls != NULL) crn_http_server_return_exchange(connection->server, exchange);
+        if (!connection->writing || connection->tls != NULL)
+            crn_http_server_return_exchange(connection->server, exchange);
     }
     uv_close((uv_handle_t *)&connection->tcp, on_close);
 }
@@ -113,8 +117,8 @@ static void stop_reading(struct crn_http_connection *connection)
 
 static void start_reading(struct crn_http_connection *connection);
 
-/* Nothing more is said. What the client still sends is read and dropped for a while: closing over unread bytes would reset the
- * connection, and with it the answer on its way. */
+/* Nothing more is said. What the client still sends is read and dropped for a while: closing over unread
+ * bytes would reset the connection, and with it the answer on its way. */
 static void leave(struct crn_http_connection *connection)
 {
     uv_os_fd_t fd;
@@ -131,7 +135,8 @@ static void leave(struct crn_http_connection *connection)
         crn_http_send_records(connection);
     }
     if (connection->closing) return;
-    if (!connection->writing && uv_fileno((uv_handle_t *)&connection->tcp, &fd) == 0) (void)shutdown(fd, SHUT_WR);
+    if (!connection->writing && uv_fileno((uv_handle_t *)&connection->tcp, &fd) == 0)
+        (void)shutdown(fd, SHUT_WR);
     start_reading(connection);
 }
 
@@ -158,7 +163,8 @@ static void answer(struct crn_http_connection *connection)
     crn_http_send_answer(connection);
 }
 
-/* An answer of the server itself, and the last one: what follows on the wire cannot be told from this request. */
+/* An answer of the server itself, and the last one: what follows on the wire cannot be told from this
+ * request. */
 static void refuse(struct crn_http_connection *connection, unsigned status, const char *reason)
 {
     struct crn_http_exchange *exchange = connection->exchange;
@@ -264,12 +270,15 @@ static size_t consume(struct crn_http_connection *connection, const char *data, 
     while (!busy(connection)) {
         if (connection->exchange == NULL && (at == len || !begin_request(connection))) return at;
         struct crn_http_message *message = &connection->exchange->message;
-        const enum crn_http_event event = crn_http_parser_feed(&connection->parser, message, data + at, len - at, &used);
+        const enum crn_http_event event = crn_http_parser_feed(&connection->parser, message, data + at,
+                                                               len - at, &used);
         at += used;
         switch (event) {
         case CRN_HTTP_HEAD_READ: head_read(connection); break;
         case CRN_HTTP_REQUEST_READ: request_read(connection); break;
-        case CRN_HTTP_REFUSED: refuse(connection, connection->parser.status, connection->parser.reason); return len;
+        case CRN_HTTP_REFUSED:
+            refuse(connection, connection->parser.status, connection->parser.reason);
+            return len;
         case CRN_HTTP_MORE:
             if (crn_http_parser_idle(&connection->parser, message)) { /* an empty line, so far */
                 crn_http_server_return_exchange(connection->server, connection->exchange);
@@ -287,7 +296,8 @@ void crn_http_connection_resume(struct crn_http_connection *connection)
     struct crn_buf *pending = &connection->pending;
 
     while (!busy(connection) && connection->pending_at < pending->len) {
-        connection->pending_at += consume(connection, pending->data + connection->pending_at, pending->len - connection->pending_at);
+        connection->pending_at += consume(connection, pending->data + connection->pending_at,
+                                          pending->len - connection->pending_at);
     }
     if (connection->closing) return;
     if (connection->pending_at >= pending->len) {
@@ -312,7 +322,8 @@ static void take(struct crn_http_connection *connection, const char *data, size_
         connection->pending.len -= connection->pending_at;
         connection->pending_at = 0;
     }
-    if (crn_buf_append(&connection->pending, data + used, len - used) != CAIRN_OK) crn_http_connection_close(connection);
+    if (crn_buf_append(&connection->pending, data + used, len - used) != CAIRN_OK)
+        crn_http_connection_close(connection);
     else if (connection->pending.len >= PENDING_BYTES_MAX) stop_reading(connection);
 }
 
@@ -390,7 +401,8 @@ static bool open_tls(struct crn_http_connection *connection, struct crn_tls *tls
 
 static void turn_away(struct crn_http_connection *connection)
 {
-    static char words[] = "HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    static char words[] =
+        "HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
     uv_buf_t buf = uv_buf_init(words, sizeof words - 1);
 
     atomic_fetch_add_explicit(&connection->server->refused_connections, 1, memory_order_relaxed);
@@ -421,14 +433,17 @@ void crn_http_connection_accept(struct crn_http_server *server, uv_stream_t *lis
     }
     (void)uv_tcp_getpeername(&connection->tcp, (struct sockaddr *)&connection->peer, &size);
     (void)uv_tcp_nodelay(&connection->tcp, 1);
-    crn_http_connection_wait(connection, server->options.tls != NULL ? CRN_HTTP_WAIT_HEAD : CRN_HTTP_WAIT_REQUEST);
-    if (server->options.tls != NULL && !open_tls(connection, server->options.tls)) crn_http_connection_close(connection);
+    crn_http_connection_wait(connection, server->options.tls != NULL ? CRN_HTTP_WAIT_HEAD
+                             : CRN_HTTP_WAIT_REQUEST);
+    if (server->options.tls != NULL && !open_tls(connection, server->options.tls))
+        crn_http_connection_close(connection);
     else start_reading(connection);
 }
 
 /* ---- time ---- */
 
-/* The handler is late, beyond the grace after its deadline: the client is told, and the handler's answer dropped. */
+/* The handler is late, beyond the grace after its deadline: the client is told, and the handler's answer
+ * dropped. */
 static void give_up(struct crn_http_connection *connection)
 {
     struct crn_http_exchange *late = connection->exchange;
@@ -467,5 +482,6 @@ void crn_http_connection_timeout(struct crn_http_connection *connection)
 
 void crn_http_connection_stopping(struct crn_http_connection *connection, bool at_once)
 {
-    if (at_once || (connection->wait == CRN_HTTP_WAIT_REQUEST && connection->pending.len == 0)) crn_http_connection_close(connection);
+    if (at_once || (connection->wait == CRN_HTTP_WAIT_REQUEST && connection->pending.len == 0))
+        crn_http_connection_close(connection);
 }

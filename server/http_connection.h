@@ -1,6 +1,6 @@
 /*
- * One client's connection: its states, timers and bytes. What http_server.c and http_connection.c share, and nobody else reads.
- * All of it belongs to the loop's thread.
+ * One client's connection: its states, timers and bytes. What http_server.c and http_connection.c share, and
+ * nobody else reads. All of it belongs to the loop's thread.
  */
 #ifndef CRN_SERVER_HTTP_CONNECTION_H
 #define CRN_SERVER_HTTP_CONNECTION_H
@@ -11,8 +11,8 @@
 #include <netinet/in.h>
 
 /*
- * What a connection waits for; each with the same time for all, so that the one that waits longest stands first in its list
- * and a tick looks at the heads of the lists only.
+ * What a connection waits for; each with the same time for all, so that the one that waits longest stands
+ * first in its list and a tick looks at the heads of the lists only.
  */
 enum crn_http_wait {
     CRN_HTTP_WAIT_REQUEST, /* nothing of one has come */
@@ -74,7 +74,8 @@ struct crn_http_server {
     uint16_t port;
     int64_t date_second;
     char date[32];
-    char *read_buffer, *plain_buffer; /* CRN_HTTP_READ_BYTES each: bytes of one read, which are used up or copied at once */
+    /* CRN_HTTP_READ_BYTES each: bytes of one read, which are used up or copied at once */
+    char *read_buffer, *plain_buffer;
     /* Written by the loop, read by any thread as estimates: relaxed. */
     atomic_size_t connections, in_flight;
     _Atomic uint64_t accepted, refused_connections, refused_requests;
@@ -83,15 +84,17 @@ struct crn_http_server {
 #define CRN_HTTP_READ_BYTES 65536u
 
 void crn_http_connection_accept(struct crn_http_server *server, uv_stream_t *listener);
-void crn_http_connection_resume(struct crn_http_connection *connection); /* goes on with what waits in pending */
-void crn_http_connection_answered(struct crn_http_server *server, struct crn_http_exchange *exchange); /* by a worker */
+/* goes on with what waits in pending */
+void crn_http_connection_resume(struct crn_http_connection *connection);
+/* by a worker */
+void crn_http_connection_answered(struct crn_http_server *server, struct crn_http_exchange *exchange);
 void crn_http_connection_timeout(struct crn_http_connection *connection);
 void crn_http_connection_stopping(struct crn_http_connection *connection, bool at_once);
 void crn_http_connection_close(struct crn_http_connection *connection);
 void crn_http_connection_wait(struct crn_http_connection *connection, enum crn_http_wait wait);
 
-/* http_send.c: writes the exchange's answer; crn_http_connection_sent is called when all of it is with the system, perhaps
- * before this returns. */
+/* http_send.c: writes the exchange's answer; crn_http_connection_sent is called when all of it is with the
+ * system, perhaps before this returns. */
 void crn_http_send_answer(struct crn_http_connection *connection);
 void crn_http_send_continue(struct crn_http_connection *connection);
 /* TLS: what OpenSSL has to say goes out. */

@@ -19,7 +19,8 @@ static bool cancelled(void *ctx)
     return deadline_ns != 0 && crn_clock_ns() >= deadline_ns;
 }
 
-struct crn_http_exchange *crn_http_exchange_create(const struct crn_http_limits *limits, size_t answer_bytes_max)
+struct crn_http_exchange *crn_http_exchange_create(const struct crn_http_limits *limits,
+                                                   size_t answer_bytes_max)
 {
     struct crn_http_exchange *exchange = crn_mem_calloc(1, sizeof *exchange);
 
@@ -158,7 +159,8 @@ static void put_line(struct crn_buf *head, const char *name, const char *value)
 {
     crn_buf_puts(head, name);
     crn_buf_puts(head, ": ");
-    for (const char *c = value; *c != '\0'; c++) crn_buf_putc(head, (unsigned char)*c < 0x20 || *c == 0x7F ? ' ' : *c);
+    for (const char *c = value; *c != '\0'; c++)
+        crn_buf_putc(head, (unsigned char)*c < 0x20 || *c == 0x7F ? ' ' : *c);
     crn_buf_puts(head, "\r\n");
 }
 
@@ -172,12 +174,14 @@ static void put_number(struct crn_buf *head, uint64_t number)
     crn_buf_append(head, digits + at, sizeof digits - at);
 }
 
-void crn_http_exchange_write_head(struct crn_http_exchange *exchange, const char *date, const char *extra, bool keep_alive)
+void crn_http_exchange_write_head(struct crn_http_exchange *exchange, const char *date, const char *extra,
+                                  bool keep_alive)
 {
     struct crn_answer *answer = &exchange->answer;
     struct crn_buf *head = &exchange->head;
 
-    if (answer->body.failed != CAIRN_OK) crn_http_answer_error(answer, 500, "the answer needs more memory than there is for it");
+    if (answer->body.failed != CAIRN_OK)
+        crn_http_answer_error(answer, 500, "the answer needs more memory than there is for it");
     if (answer->status < 200 || answer->status > 599) answer->status = 500;
     const bool bodiless = answer->status == 204 || answer->status == 304;
     crn_buf_clear(head);
@@ -195,7 +199,8 @@ void crn_http_exchange_write_head(struct crn_http_exchange *exchange, const char
     }
     crn_buf_puts(head, "\r\n");
     if (exchange->id[0] != '\0') put_line(head, "x-request-id", exchange->id);
-    for (size_t i = 0; i < answer->header_count; i++) put_line(head, answer->headers[i].name, answer->headers[i].value);
+    for (size_t i = 0; i < answer->header_count; i++)
+        put_line(head, answer->headers[i].name, answer->headers[i].value);
     if (extra != NULL) crn_buf_puts(head, extra);
     if (!keep_alive) crn_buf_puts(head, "connection: close\r\n");
     else if (exchange->message.http_1_0) crn_buf_puts(head, "connection: keep-alive\r\n");

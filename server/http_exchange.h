@@ -1,6 +1,7 @@
 /*
- * One request on its way through the server: read on the loop, answered by a worker, sent on the loop. It belongs to its
- * connection, and while a worker answers to the worker; when the client leaves meanwhile the connection lets go of it.
+ * One request on its way through the server: read on the loop, answered by a worker, sent on the loop. It
+ * belongs to its connection, and while a worker answers to the worker; when the client leaves meanwhile the
+ * connection lets go of it.
  */
 #ifndef CRN_SERVER_HTTP_EXCHANGE_H
 #define CRN_SERVER_HTTP_EXCHANGE_H
@@ -29,7 +30,8 @@ struct crn_http_exchange {
     struct crn_http_exchange *next; /* in a queue, or in the pool */
 };
 
-struct crn_http_exchange *crn_http_exchange_create(const struct crn_http_limits *limits, size_t answer_bytes_max);
+struct crn_http_exchange *crn_http_exchange_create(const struct crn_http_limits *limits,
+                                                   size_t answer_bytes_max);
 void crn_http_exchange_free(struct crn_http_exchange *exchange);
 /* Ready for another request; keeps its buffers if they hold no more than keep_bytes each. */
 void crn_http_exchange_clear(struct crn_http_exchange *exchange, size_t keep_bytes);
@@ -43,8 +45,9 @@ void crn_http_exchange_identify(struct crn_http_exchange *exchange, uint64_t num
 void crn_http_answer_error(struct crn_answer *answer, unsigned status, const char *reason);
 void crn_http_answer_header(struct crn_answer *answer, const char *name, const char *value);
 
-/* Writes the head of the answer into exchange->head: status line, Date, type, length, id, the answer's own headers and
- * `extra`, which holds whole lines. An answer whose body failed becomes a 500 first. */
-void crn_http_exchange_write_head(struct crn_http_exchange *exchange, const char *date, const char *extra, bool keep_alive);
+/* Writes the head of the answer into exchange->head: status line, Date, type, length, id, the answer's own
+ * headers and `extra`, which holds whole lines. An answer whose body failed becomes a 500 first. */
+void crn_http_exchange_write_head(struct crn_http_exchange *exchange, const char *date, const char *extra,
+                                  bool keep_alive);
 
 #endif

@@ -1,7 +1,7 @@
 /*
- * Phases: the head is collected byte by byte into message->head, with every limit checked at the byte that passes it; at the
- * empty line it is read as a whole, so that texts may point into it. Then the body follows, by its length or in chunks.
- * A refusal depends on the bytes alone, never on how they were cut.
+ * Phases: the head is collected byte by byte into message->head, with every limit checked at the byte that
+ * passes it; at the empty line it is read as a whole, so that texts may point into it. Then the body follows,
+ * by its length or in chunks. A refusal depends on the bytes alone, never on how they were cut.
  */
 #include "server/http_parser.h"
 
@@ -14,7 +14,11 @@
 #define BODY_AT_ONCE_MAX (1u << 20)  /* bytes of memory that a mere Content-Length gets; more comes with the bytes */
 
 const struct crn_http_limits crn_http_limits_default = {
-    .request_line_bytes = 8192, .header_bytes = 32768, .header_count = CRN_HTTP_HEADERS_MAX, .body_bytes = 64u << 20};
+    .request_line_bytes = 8192,
+    .header_bytes = 32768,
+    .header_count = CRN_HTTP_HEADERS_MAX,
+    .body_bytes = 64u << 20,
+};
 
 enum state {
     STATE_HEAD,
@@ -59,7 +63,11 @@ void crn_http_message_clear(struct crn_http_message *message, size_t keep_bytes)
     message->target = message->path = (struct crn_text){"", 0};
     message->keep_alive = message->expects_continue = message->http_1_0 = false;
     message->request = (struct crn_request){
-        .segments = message->segments, .parameters = message->parameters, .headers = message->headers, .body = {"", 0}};
+        .segments = message->segments,
+        .parameters = message->parameters,
+        .headers = message->headers,
+        .body = {"", 0},
+    };
 }
 
 bool crn_http_text_is(struct crn_text text, const char *word)
@@ -108,8 +116,10 @@ static bool is_token_byte(unsigned char c)
 
 static bool read_method(struct crn_text word, enum crn_method *out)
 {
-    static const char *const names[] = {[CRN_GET] = "GET",     [CRN_HEAD] = "HEAD",     [CRN_POST] = "POST",      [CRN_PUT] = "PUT",
-                                        [CRN_PATCH] = "PATCH", [CRN_DELETE] = "DELETE", [CRN_OPTIONS] = "OPTIONS"};
+    static const char *const names[] = {
+        [CRN_GET] = "GET",     [CRN_HEAD] = "HEAD",     [CRN_POST] = "POST",       [CRN_PUT] = "PUT",
+        [CRN_PATCH] = "PATCH", [CRN_DELETE] = "DELETE", [CRN_OPTIONS] = "OPTIONS",
+    };
 
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (strlen(names[i]) != word.length || memcmp(names[i], word.data, word.length) != 0) continue;
@@ -127,14 +137,16 @@ static bool is_digit(char c)
 /* "HTTP/1.1" or "HTTP/1.0"; 505 for other digits there, 400 for anything else. */
 static unsigned read_version(const char *text, size_t len, bool *out_1_1)
 {
-    if (len != 8 || memcmp(text, "HTTP/", 5) != 0 || !is_digit(text[5]) || text[6] != '.' || !is_digit(text[7])) return 400;
+    if (len != 8 || memcmp(text, "HTTP/", 5) != 0 || !is_digit(text[5]) || text[6] != '.' || !is_digit(text[7]))
+        return 400;
     if (text[5] != '1' || text[7] > '1') return 505;
     *out_1_1 = text[7] == '1';
     return 0;
 }
 
 /* Fills method, target and keep_alive (true for 1.1). 0 or the status of the refusal. */
-static unsigned read_request_line(struct crn_http_message *message, const char *line, size_t len, const char **out_reason)
+static unsigned read_request_line(struct crn_http_message *message, const char *line, size_t len,
+                                  const char **out_reason)
 {
     const char *first = memchr(line, ' ', len);
     const char *last = first != NULL ? memchr(first + 1, ' ', len - (size_t)(first + 1 - line)) : NULL;
@@ -166,7 +178,8 @@ static bool read_header(char *line, size_t len, struct crn_field *out)
 
     if (colon == NULL || colon == line) return false;
     for (char *c = line; c < colon; c++) {
-        if (!is_token_byte((unsigned char)*c)) return false; /* so are a blank before the colon and obs-fold */
+        /* so are a blank before the colon and obs-fold */
+        if (!is_token_byte((unsigned char)*c)) return false;
         if (*c >= 'A' && *c <= 'Z') *c = (char)(*c + ('a' - 'A'));
     }
     const char *begin = colon + 1, *end = line + len;
@@ -214,13 +227,15 @@ struct framing {
     bool close, keep_alive, chunked, unknown_coding, bad_length, bad_host, unknown_expectation;
 };
 
-static void note_header(struct framing *framing, struct crn_http_message *message, const struct crn_field *field)
+static void note_header(struct framing *framing, struct crn_http_message *message,
+                        const struct crn_field *field)
 {
     const struct crn_text name = field->name, value = field->value;
 
     if (crn_http_text_is(name, "host")) {
         framing->hosts++;
-        if (memchr(value.data, ' ', value.length) != NULL || memchr(value.data, ',', value.length) != NULL) framing->bad_host = true;
+        if (memchr(value.data, ' ', value.length) != NULL || memchr(value.data, ',', value.length) != NULL)
+            framing->bad_host = true;
     } else if (crn_http_text_is(name, "content-length")) {
         framing->lengths++;
         if (!read_length(value, &framing->length)) framing->bad_length = true;
@@ -237,7 +252,8 @@ static void note_header(struct framing *framing, struct crn_http_message *messag
     }
 }
 
-static unsigned check_framing(const struct framing *framing, bool http_1_1, const struct crn_http_limits *limits,
+static unsigned check_framing(const struct framing *framing, bool http_1_1,
+                              const struct crn_http_limits *limits,
                               const char **out_reason)
 {
     struct {
@@ -250,7 +266,8 @@ static unsigned check_framing(const struct framing *framing, bool http_1_1, cons
         {framing->lengths > 0 && framing->codings > 0, 400, "Content-Length beside Transfer-Encoding"},
         {framing->lengths > 1, 400, "more than one Content-Length"},
         {framing->bad_length, 400, "Content-Length is not a number"},
-        {framing->codings > 1 || (framing->codings > 0 && !http_1_1), 400, "Transfer-Encoding where it may not be"},
+        {framing->codings > 1 || (framing->codings > 0 && !http_1_1), 400,
+         "Transfer-Encoding where it may not be"},
         {framing->unknown_coding, 501, "the only Transfer-Encoding known is chunked"},
         {framing->unknown_expectation, 417, "the only expectation known is 100-continue"},
         {framing->length > limits->body_bytes, 413, "the body is too large"},
@@ -272,7 +289,8 @@ static enum crn_http_event read_head(struct crn_http_parser *parser, struct crn_
     const size_t first_len = (size_t)((char *)memchr(message->head.data, '\r', len) - message->head.data);
     const char *reason = NULL;
 
-    char *room = crn_buf_extend(&message->head, first_len); /* may move it, so before anything points into it */
+    /* may move it, so before anything points into it */
+    char *room = crn_buf_extend(&message->head, first_len);
     if (room == NULL) return refuse(parser, 500, "no memory for a request's head");
     unsigned status = read_request_line(message, message->head.data, first_len, &reason);
     if (status == 0) status = crn_http_target_read(message, room, &reason);
@@ -282,7 +300,8 @@ static enum crn_http_event read_head(struct crn_http_parser *parser, struct crn_
         char *line = message->head.data + at;
         const size_t line_len = (size_t)((char *)memchr(line, '\r', len - at) - line);
         struct crn_field *field = &message->headers[message->request.header_count];
-        if (!read_header(line, line_len, field)) return refuse(parser, 400, "a header line is not NAME: VALUE");
+        if (!read_header(line, line_len, field))
+            return refuse(parser, 400, "a header line is not NAME: VALUE");
         message->request.header_count++;
         note_header(&framing, message, field);
         at += line_len + 2;
@@ -308,14 +327,16 @@ static enum crn_http_event end_line(struct crn_http_parser *parser, struct crn_h
     const size_t len = message->head.len - 2 - parser->line_begin;
     const char *reason;
 
-    if (len == 0 && parser->line_count == 0) { /* one empty line before a request is forgiven (RFC 9112, 2.2) */
+    /* one empty line before a request is forgiven (RFC 9112, 2.2) */
+    if (len == 0 && parser->line_count == 0) {
         if (parser->trailer_bytes > 0) return refuse(parser, 400, "empty lines instead of a request");
         parser->trailer_bytes = 1;
         crn_buf_clear(&message->head);
         return CRN_HTTP_MORE;
     }
     if (len == 0) return read_head(parser, message);
-    if (parser->line_count == 0) { /* at once, so that whoever speaks another protocol is told before its time is up */
+    /* at once, so that whoever speaks another protocol is told before its time is up */
+    if (parser->line_count == 0) {
         const unsigned status = read_request_line(message, line, len, &reason);
         message->target = (struct crn_text){"", 0}; /* the head may still move */
         if (status != 0) return refuse(parser, status, reason);
@@ -340,7 +361,8 @@ static size_t first_line_bytes(const struct crn_http_parser *parser, const struc
     return (size_t)((char *)memchr(message->head.data, '\n', message->head.len) - message->head.data) + 1;
 }
 
-static enum crn_http_event feed_head(struct crn_http_parser *parser, struct crn_http_message *message, const char *data,
+static enum crn_http_event feed_head(struct crn_http_parser *parser, struct crn_http_message *message,
+                                     const char *data,
                                      size_t len, size_t *used)
 {
     size_t begin = *used; /* of what is not in message->head yet */
@@ -349,11 +371,15 @@ static enum crn_http_event feed_head(struct crn_http_parser *parser, struct crn_
     for (size_t i = begin; i < len; i++) {
         const unsigned char c = (unsigned char)data[i];
         const unsigned over = check_head_limits(parser, message->head.len + (i + 1 - begin), first);
-        if (over != 0) return refuse(parser, over, over == 414 ? "the request line is too long" : "the headers are too long");
-        if (parser->carriage_return != (c == '\n')) return refuse(parser, 400, "a line does not end with CR LF");
+        if (over != 0)
+            return refuse(parser, over, over == 414 ? "the request line is too long"
+                          : "the headers are too long");
+        if (parser->carriage_return != (c == '\n'))
+            return refuse(parser, 400, "a line does not end with CR LF");
         if (c != '\n') {
             parser->carriage_return = c == '\r';
-            if ((c < 0x20 && c != '\t' && c != '\r') || c == 0x7F) return refuse(parser, 400, "a control character in the head");
+            if ((c < 0x20 && c != '\t' && c != '\r') || c == 0x7F)
+                return refuse(parser, 400, "a control character in the head");
             continue;
         }
         parser->carriage_return = false;
@@ -366,14 +392,16 @@ static enum crn_http_event feed_head(struct crn_http_parser *parser, struct crn_
     }
     crn_buf_append(&message->head, data + begin, len - begin);
     *used = len;
-    return message->head.failed == CAIRN_OK ? CRN_HTTP_MORE : refuse(parser, 500, "no memory for a request's head");
+    return message->head.failed == CAIRN_OK ? CRN_HTTP_MORE
+        : refuse(parser, 500, "no memory for a request's head");
 }
 
 /* ---- the body ---- */
 
 static enum crn_http_event finish(struct crn_http_parser *parser, struct crn_http_message *message)
 {
-    message->request.body = (struct crn_text){message->body.data != NULL ? message->body.data : "", message->body.len};
+    message->request.body = (struct crn_text){message->body.data != NULL ? message->body.data : "",
+                                              message->body.len};
     crn_http_parser_init(parser, parser->limits);
     return CRN_HTTP_REQUEST_READ;
 }
@@ -385,7 +413,8 @@ static enum crn_http_event begin_body(struct crn_http_parser *parser, struct crn
         return CRN_HTTP_MORE;
     }
     if (parser->body_left == 0) return finish(parser, message);
-    if (parser->body_left <= BODY_AT_ONCE_MAX && crn_buf_extend(&message->body, (size_t)parser->body_left) == NULL) {
+    if (parser->body_left <= BODY_AT_ONCE_MAX &&
+        crn_buf_extend(&message->body, (size_t)parser->body_left) == NULL) {
         return refuse(parser, 500, "no memory for a request's body");
     }
     crn_buf_clear(&message->body);
@@ -394,7 +423,8 @@ static enum crn_http_event begin_body(struct crn_http_parser *parser, struct crn
 }
 
 /* Takes what there is of the body or the chunk. */
-static enum crn_http_event take_body(struct crn_http_parser *parser, struct crn_http_message *message, const char *data,
+static enum crn_http_event take_body(struct crn_http_parser *parser, struct crn_http_message *message,
+                                     const char *data,
                                      size_t len, size_t *used)
 {
     const size_t there = len - *used;
@@ -411,10 +441,12 @@ static enum crn_http_event take_body(struct crn_http_parser *parser, struct crn_
     return CRN_HTTP_MORE;
 }
 
-static enum crn_http_event end_chunk_size(struct crn_http_parser *parser, const struct crn_http_message *message)
+static enum crn_http_event end_chunk_size(struct crn_http_parser *parser,
+                                          const struct crn_http_message *message)
 {
     if (parser->chunk_digits == 0) return refuse(parser, 400, "a chunk without a size");
-    if (parser->body_left > parser->limits->body_bytes - message->body.len) return refuse(parser, 413, "the body is too large");
+    if (parser->body_left > parser->limits->body_bytes - message->body.len)
+        return refuse(parser, 413, "the body is too large");
     parser->chunk_digits = 0;
     parser->state = parser->body_left > 0 ? STATE_CHUNK_DATA : STATE_TRAILER_BEGIN;
     return CRN_HTTP_MORE;
@@ -442,17 +474,21 @@ static enum crn_http_event take_chunk_size(struct crn_http_parser *parser, char 
 /* Bytes of chunk extensions and trailers, which nobody reads: they count together. */
 static enum crn_http_event take_ignored(struct crn_http_parser *parser, unsigned char c, enum state at_end)
 {
-    if (++parser->trailer_bytes > parser->limits->header_bytes) return refuse(parser, 431, "the trailers are too long");
+    if (++parser->trailer_bytes > parser->limits->header_bytes)
+        return refuse(parser, 431, "the trailers are too long");
     if (c == '\r') parser->state = (int)at_end;
-    else if ((c < 0x20 && c != '\t') || c == 0x7F) return refuse(parser, 400, "a control character in a chunk or trailer");
+    else if ((c < 0x20 && c != '\t') || c == 0x7F)
+        return refuse(parser, 400, "a control character in a chunk or trailer");
     return CRN_HTTP_MORE;
 }
 
 /* A byte around the chunks. */
-static enum crn_http_event take_frame(struct crn_http_parser *parser, struct crn_http_message *message, char c)
+static enum crn_http_event take_frame(struct crn_http_parser *parser, struct crn_http_message *message,
+                                      char c)
 {
     const enum state state = (enum state)parser->state;
-    const bool wants_feed = state == STATE_CHUNK_SIZE_LF || state == STATE_CHUNK_LF || state == STATE_TRAILER_LF || state == STATE_END_LF;
+    const bool wants_feed = state == STATE_CHUNK_SIZE_LF || state == STATE_CHUNK_LF ||
+        state == STATE_TRAILER_LF || state == STATE_END_LF;
 
     if (wants_feed && c != '\n') return refuse(parser, 400, "a line does not end with CR LF");
     switch (state) {
@@ -474,7 +510,8 @@ static enum crn_http_event take_frame(struct crn_http_parser *parser, struct crn
     }
 }
 
-enum crn_http_event crn_http_parser_feed(struct crn_http_parser *parser, struct crn_http_message *message, const char *data,
+enum crn_http_event crn_http_parser_feed(struct crn_http_parser *parser, struct crn_http_message *message,
+                                         const char *data,
                                          size_t len, size_t *out_used)
 {
     enum crn_http_event event = CRN_HTTP_MORE;

@@ -1,14 +1,15 @@
 /*
- * HTTP/1.1 requests from bytes (RFC 9112), strictly: what two readers could understand in two ways is refused, not guessed
- * at. No socket and no clock; bytes may come in any pieces and give the same requests.
+ * HTTP/1.1 requests from bytes (RFC 9112), strictly: what two readers could understand in two ways is
+ * refused, not guessed at. No socket and no clock; bytes may come in any pieces and give the same requests.
  *
  *   struct crn_http_parser parser;
  *   crn_http_parser_init(&parser, &limits);
  *   while (...) switch (crn_http_parser_feed(&parser, message, data, len, &used)) ...
  *
- * A message belongs to the request that is being read, and then to whoever answers it; a parser between two requests holds
- * no memory. Refused: bare CR or LF, NUL and other control characters, obs-fold, blanks before a colon, more than one
- * Content-Length, Content-Length beside Transfer-Encoding, any coding but chunked, a 1.1 request without exactly one Host.
+ * A message belongs to the request that is being read, and then to whoever answers it; a parser between two
+ * requests holds no memory. Refused: bare CR or LF, NUL and other control characters, obs-fold, blanks before
+ * a colon, more than one Content-Length, Content-Length beside Transfer-Encoding, any coding but chunked, a
+ * 1.1 request without exactly one Host.
  */
 #ifndef CRN_SERVER_HTTP_PARSER_H
 #define CRN_SERVER_HTTP_PARSER_H
@@ -28,7 +29,8 @@ struct crn_http_limits {
 
 extern const struct crn_http_limits crn_http_limits_default;
 
-/* One request as it was read. `request` points into it; the parser leaves its principal, id, deadline and cancelled alone. */
+/* One request as it was read. `request` points into it; the parser leaves its principal, id, deadline and
+ * cancelled alone. */
 struct crn_http_message {
     struct crn_buf head; /* the lines as they came, names in lower case, then the decoded target */
     struct crn_buf body;
@@ -54,7 +56,8 @@ bool crn_http_text_is(struct crn_text text, const char *word); /* equal, but for
 
 enum crn_http_event {
     CRN_HTTP_MORE,         /* all bytes were used; the request goes on */
-    CRN_HTTP_HEAD_READ,    /* message->request is filled but for its body; feed on, with no bytes if none are left */
+    /* message->request is filled but for its body; feed on, with no bytes if none are left */
+    CRN_HTTP_HEAD_READ,
     CRN_HTTP_REQUEST_READ, /* complete; bytes that were not used belong to the next request */
     CRN_HTTP_REFUSED,      /* parser->status and parser->reason say why; the connection is of no more use */
 };
@@ -77,7 +80,8 @@ void crn_http_parser_init(struct crn_http_parser *parser, const struct crn_http_
 /* Between requests: nothing of one has come into the message, but perhaps an empty line. */
 bool crn_http_parser_idle(const struct crn_http_parser *parser, const struct crn_http_message *message);
 
-enum crn_http_event crn_http_parser_feed(struct crn_http_parser *parser, struct crn_http_message *message, const char *data,
+enum crn_http_event crn_http_parser_feed(struct crn_http_parser *parser, struct crn_http_message *message,
+                                         const char *data,
                                          size_t len, size_t *out_used);
 
 #endif

@@ -92,20 +92,23 @@ void crn_http_send_answer(struct crn_http_connection *connection)
     struct crn_http_exchange *exchange = connection->exchange;
     struct crn_answer *answer = &exchange->answer;
 
-    crn_http_exchange_write_head(exchange, crn_http_server_date(connection->server), connection->server->options.answer_lines,
+    crn_http_exchange_write_head(exchange, crn_http_server_date(connection->server),
+                                 connection->server->options.answer_lines,
                                  !connection->last_request);
     const bool with_body = !is_head_only(exchange) && answer->body.len > 0;
     crn_http_connection_wait(connection, CRN_HTTP_WAIT_WRITE);
     if (connection->tls != NULL) {
         if (!crn_tls_session_write(connection->tls->session, exchange->head.data, exchange->head.len) ||
-            (with_body && !crn_tls_session_write(connection->tls->session, answer->body.data, answer->body.len))) {
+            (with_body && !crn_tls_session_write(connection->tls->session, answer->body.data,
+                                                 answer->body.len))) {
             crn_http_connection_close(connection);
             return;
         }
         crn_http_send_records(connection);
         return;
     }
-    uv_buf_t bufs[2] = {{.base = exchange->head.data, .len = exchange->head.len}, {.base = answer->body.data, .len = answer->body.len}};
+    uv_buf_t bufs[2] = {{.base = exchange->head.data, .len = exchange->head.len},
+                        {.base = answer->body.data, .len = answer->body.len}};
     if (write_some(connection, bufs, with_body ? 2 : 1)) crn_http_connection_sent(connection);
 }
 
@@ -114,7 +117,8 @@ void crn_http_send_continue(struct crn_http_connection *connection)
     static char line[] = "HTTP/1.1 100 Continue\r\n\r\n";
     uv_buf_t buf = uv_buf_init(line, sizeof line - 1);
 
-    /* A socket that does not take 25 bytes now belongs to a client that reads nothing; it will not miss them. */
+    /* A socket that does not take 25 bytes now belongs to a client that reads nothing; it will not miss them.
+     * */
     if (connection->tls == NULL) {
         (void)uv_try_write((uv_stream_t *)&connection->tcp, &buf, 1);
     } else if (crn_tls_session_write(connection->tls->session, line, sizeof line - 1)) {

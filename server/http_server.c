@@ -43,7 +43,8 @@ struct crn_http_exchange *crn_http_server_take_exchange(struct crn_http_server *
 {
     struct crn_http_exchange *exchange = server->pool;
 
-    if (exchange == NULL) return crn_http_exchange_create(&server->options.limits, server->options.answer_bytes_max);
+    if (exchange == NULL)
+        return crn_http_exchange_create(&server->options.limits, server->options.answer_bytes_max);
     server->pool = exchange->next;
     server->pool_bytes -= crn_http_exchange_bytes(exchange);
     exchange->next = NULL;
@@ -82,7 +83,8 @@ static void close_handle(void *handle)
     if (!uv_is_closing(handle)) uv_close(handle, NULL);
 }
 
-static void for_each_connection(struct crn_http_server *server, void (*fn)(struct crn_http_connection *, bool), bool flag)
+static void for_each_connection(struct crn_http_server *server,
+                                void (*fn)(struct crn_http_connection *, bool), bool flag)
 {
     for (int wait = 0; wait < CRN_HTTP_WAIT_COUNT; wait++) {
         struct crn_http_connection *connection = server->waits[wait].first, *next;
@@ -108,10 +110,13 @@ static void on_tick(uv_timer_t *timer)
 
     for (int wait = 0; wait < CRN_HTTP_WAIT_COUNT; wait++) {
         struct crn_http_wait_list *list = &server->waits[wait];
-        while (list->first != NULL && list->first->wait_until_ms <= now_ms) crn_http_connection_timeout(list->first);
+        while (list->first != NULL && list->first->wait_until_ms <= now_ms)
+            crn_http_connection_timeout(list->first);
     }
-    if (server->unaccepted != NULL && !server->stopping) crn_http_connection_accept(server, server->unaccepted);
-    if (server->stopping && now_ms >= server->stop_at_ms) for_each_connection(server, crn_http_connection_stopping, true);
+    if (server->unaccepted != NULL && !server->stopping)
+        crn_http_connection_accept(server, server->unaccepted);
+    if (server->stopping && now_ms >= server->stop_at_ms)
+        for_each_connection(server, crn_http_connection_stopping, true);
 }
 
 static void on_answered(uv_async_t *async)
@@ -123,7 +128,8 @@ static void on_answered(uv_async_t *async)
         next = exchange->next;
         crn_http_connection_answered(server, exchange);
     }
-    if (atomic_load_explicit(&server->stop_asked, memory_order_relaxed) && !server->stopping) begin_stop(server);
+    if (atomic_load_explicit(&server->stop_asked, memory_order_relaxed) && !server->stopping)
+        begin_stop(server);
 }
 
 static void on_signal(uv_signal_t *signal, int number)
@@ -153,8 +159,10 @@ static void on_prepare(uv_prepare_t *prepare)
     struct crn_http_server *server = prepare->data;
 
     crn_http_workers_wake(server->workers);
-    if (server->options.hooks.before_sleep != NULL) server->options.hooks.before_sleep(server->options.hooks.ctx);
-    if (server->stopping && server->at_workers == 0 && atomic_load_explicit(&server->connections, memory_order_relaxed) == 0) {
+    if (server->options.hooks.before_sleep != NULL)
+        server->options.hooks.before_sleep(server->options.hooks.ctx);
+    if (server->stopping && server->at_workers == 0 &&
+        atomic_load_explicit(&server->connections, memory_order_relaxed) == 0) {
         close_handles(server);
     }
 }
@@ -205,10 +213,12 @@ static int open_listener(struct crn_http_server *server, size_t number)
     if (code != 0) return code;
     server->listener_count++;
     listener->data = server;
-    code = server->options.socket_count > 0 ? uv_tcp_open(listener, server->options.sockets[number]) : bind_address(server, listener);
+    code = server->options.socket_count > 0 ? uv_tcp_open(listener, server->options.sockets[number])
+        : bind_address(server, listener);
     if (code == 0) code = uv_listen((uv_stream_t *)listener, BACKLOG, on_connection);
     if (code == 0) code = uv_tcp_getsockname(listener, (struct sockaddr *)&address, &size);
-    if (code == 0 && number == 0) server->port = ntohs(((struct sockaddr_in *)&address)->sin_port); /* at the same place in both families */
+    /* at the same place in both families */
+    if (code == 0 && number == 0) server->port = ntohs(((struct sockaddr_in *)&address)->sin_port);
     return code;
 }
 
@@ -225,7 +235,8 @@ static uint64_t shortest_ms(const struct crn_http_server *server)
 static void set_waits(struct crn_http_server *server)
 {
     const struct crn_http_server_options *options = &server->options;
-    const uint64_t grace_ms = options->request_timeout_ms / 4 < GRACE_MS ? options->request_timeout_ms / 4 : GRACE_MS;
+    const uint64_t grace_ms = options->request_timeout_ms / 4 < GRACE_MS ? options->request_timeout_ms / 4
+        : GRACE_MS;
 
     server->wait_ms[CRN_HTTP_WAIT_REQUEST] = options->idle_timeout_ms;
     server->wait_ms[CRN_HTTP_WAIT_HEAD] = options->head_timeout_ms;
@@ -263,8 +274,9 @@ static cairn_status open_sockets(struct crn_http_server *server, cairn_error *er
     for (size_t i = 0; i < count; i++) {
         const int code = open_listener(server, i);
         if (code == 0) continue;
-        return server->options.socket_count > 0 ? uv_error(err, code, "cannot listen on a given socket,", "number", (unsigned)i)
-                                                : uv_error(err, code, "cannot listen on", server->options.host, server->options.port);
+        if (server->options.socket_count == 0)
+            return uv_error(err, code, "cannot listen on", server->options.host, server->options.port);
+        return uv_error(err, code, "cannot listen on a given socket,", "number", (unsigned)i);
     }
     return CAIRN_OK;
 }
@@ -277,16 +289,20 @@ static cairn_status start(struct crn_http_server *server, cairn_error *err)
     memcpy(&server->next_id, entropy, sizeof server->next_id);
     server->read_buffer = crn_mem_alloc(CRN_HTTP_READ_BYTES);
     server->plain_buffer = crn_mem_alloc(CRN_HTTP_READ_BYTES);
-    if (server->read_buffer == NULL || server->plain_buffer == NULL) return crn_error_no_memory(err, CRN_HTTP_READ_BYTES);
+    if (server->read_buffer == NULL || server->plain_buffer == NULL)
+        return crn_error_no_memory(err, CRN_HTTP_READ_BYTES);
     const int code = uv_async_init(&server->loop, &server->answered, on_answered);
-    if (code != 0) return uv_error(err, code, "cannot start the loop for", server->options.host, server->options.port);
+    if (code != 0)
+        return uv_error(err, code, "cannot start the loop for", server->options.host, server->options.port);
     set_waits(server);
     start_handles(server);
     CRN_TRY(open_sockets(server, err));
-    return crn_http_workers_start(server->options.workers, server->options.queue_max, on_work_done, server, &server->workers, err);
+    return crn_http_workers_start(server->options.workers, server->options.queue_max, on_work_done, server,
+                                  &server->workers, err);
 }
 
-cairn_status crn_http_server_open(const struct crn_http_server_options *options, struct crn_http_server **out, cairn_error *err)
+cairn_status crn_http_server_open(const struct crn_http_server_options *options, struct crn_http_server **out,
+                                  cairn_error *err)
 {
     struct crn_http_server *server = crn_mem_calloc(1, sizeof *server);
 
@@ -333,7 +349,8 @@ void crn_http_server_close(struct crn_http_server *server)
 {
     if (server == NULL) return;
     crn_http_workers_stop(server->workers);
-    if (!server->handles_closed) uv_walk(&server->loop, close_any, NULL); /* it never ran, or never got that far */
+    /* it never ran, or never got that far */
+    if (!server->handles_closed) uv_walk(&server->loop, close_any, NULL);
     uv_run(&server->loop, UV_RUN_DEFAULT);
     uv_loop_close(&server->loop);
     while (server->pool != NULL) {

@@ -1,10 +1,10 @@
 /*
- * The HTTP server: one thread with libuv's loop reads and writes, workers answer. It knows no path and no key: its host says
- * who answers a request (route) and hears what became of it (finished).
+ * The HTTP server: one thread with libuv's loop reads and writes, workers answer. It knows no path and no
+ * key: its host says who answers a request (route) and hears what became of it (finished).
  *
- * A connection carries one request at a time; what is sent behind it waits, 64 KiB of it in memory and the rest with the
- * client. A client that goes, or a deadline that passes, sets request.cancelled; half of a close counts as leaving, though what
- * the handler then answers is still sent.
+ * A connection carries one request at a time; what is sent behind it waits, 64 KiB of it in memory and the
+ * rest with the client. A client that goes, or a deadline that passes, sets request.cancelled; half of a
+ * close counts as leaving, though what the handler then answers is still sent.
  */
 #ifndef CRN_SERVER_HTTP_SERVER_H
 #define CRN_SERVER_HTTP_SERVER_H
@@ -37,11 +37,13 @@ struct crn_http_record {
 
 struct crn_http_hooks {
     void *ctx;
-    /* On the loop, when a head was read: fills in the route, and the request's principal. With a handler of NULL the request
-     * is refused with the answer that the hook wrote, and its body is not read. */
-    void (*route)(void *ctx, struct crn_http_message *message, struct crn_http_route *out_route, struct crn_answer *answer);
+    /* On the loop, when a head was read: fills in the route, and the request's principal. With a handler of
+     * NULL the request is refused with the answer that the hook wrote, and its body is not read. */
+    void (*route)(void *ctx, struct crn_http_message *message, struct crn_http_route *out_route,
+                  struct crn_answer *answer);
     void (*finished)(void *ctx, const struct crn_http_record *record); /* on the loop */
-    void (*before_sleep)(void *ctx);                                  /* on the loop, once a turn; may be NULL */
+    /* on the loop, once a turn; may be NULL */
+    void (*before_sleep)(void *ctx);
 };
 
 struct crn_http_server_options {
@@ -68,7 +70,8 @@ struct crn_http_server_options crn_http_server_defaults(void);
 struct crn_http_server;
 
 /* Binds and listens. Texts, tls and hooks are kept until it is closed. IO names the address. */
-cairn_status crn_http_server_open(const struct crn_http_server_options *options, struct crn_http_server **out, cairn_error *err);
+cairn_status crn_http_server_open(const struct crn_http_server_options *options, struct crn_http_server **out,
+                                  cairn_error *err);
 uint16_t crn_http_server_port(const struct crn_http_server *server);
 /* Serves until it is stopped: accepts no more, answers what was begun, for shutdown_timeout_ms at most. */
 void crn_http_server_run(struct crn_http_server *server);

@@ -19,7 +19,8 @@ static int hex_value(char c)
     return -1;
 }
 
-static bool decode(struct decoder *decoder, const char *text, size_t len, bool plus_is_blank, struct crn_text *out)
+static bool decode(struct decoder *decoder, const char *text, size_t len, bool plus_is_blank,
+                   struct crn_text *out)
 {
     char *to = decoder->room;
 
@@ -79,7 +80,8 @@ static unsigned read_segments(struct crn_http_message *message, struct decoder *
     return 0;
 }
 
-static unsigned read_parameters(struct crn_http_message *message, struct decoder *decoder, const char *at, const char *end)
+static unsigned read_parameters(struct crn_http_message *message, struct decoder *decoder, const char *at,
+                                const char *end)
 {
     while (at < end) {
         const char *next = memchr(at, '&', (size_t)(end - at));
@@ -93,7 +95,8 @@ static unsigned read_parameters(struct crn_http_message *message, struct decoder
                 return 414;
             }
             if (!decode(decoder, at, name_len, true, &parameter->name)) return 400;
-            if (!decode(decoder, equals != NULL ? equals + 1 : at, equals != NULL ? len - name_len - 1 : 0, true,
+            if (!decode(decoder, equals != NULL ? equals + 1 : at, equals != NULL ? len - name_len - 1 : 0,
+                        true,
                         &parameter->value)) {
                 return 400;
             }
@@ -131,7 +134,8 @@ unsigned crn_http_target_read(struct crn_http_message *message, char *room, cons
             return 400;
         }
     }
-    const bool asterisk = message->request.method == CRN_OPTIONS && target.length == 1 && target.data[0] == '*';
+    const bool asterisk = message->request.method == CRN_OPTIONS && target.length == 1 &&
+        target.data[0] == '*';
     const struct crn_text left = asterisk ? (struct crn_text){target.data, 0} : without_authority(target);
     const bool absolute = left.data != target.data;
     if (!asterisk && !absolute && (left.length == 0 || left.data[0] != '/')) {

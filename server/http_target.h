@@ -5,9 +5,10 @@
 #include "server/http_parser.h"
 
 /*
- * Fills path, segments and parameters of the message from message->target, decoding into `room`, which has the target's
- * length and outlives the message. 0, or the status of the refusal with *out_reason. `+` in a query is a blank. Refused: raw
- * bytes above 0x7E, `#`, bad escapes, what decodes to NUL or is no UTF-8, segments `.` and `..`.
+ * Fills path, segments and parameters of the message from message->target, decoding into `room`, which has
+ * the target's length and outlives the message. 0, or the status of the refusal with *out_reason. `+` in a
+ * query is a blank. Refused: raw bytes above 0x7E, `#`, bad escapes, what decodes to NUL or is no UTF-8,
+ * segments `.` and `..`.
  */
 unsigned crn_http_target_read(struct crn_http_message *message, char *room, const char **out_reason);
 

@@ -1,7 +1,7 @@
 /*
- * A queue under one lock on the way in, a stack without one on the way out. A worker without work sleeps on a semaphore of its
- * own, and the one that fell asleep last is woken first: its caches are the warmest. (A condition variable costs a third
- * system call a request.)
+ * A queue under one lock on the way in, a stack without one on the way out. A worker without work sleeps on a
+ * semaphore of its own, and the one that fell asleep last is woken first: its caches are the warmest. (A
+ * condition variable costs a third system call a request.)
  */
 #include "server/http_workers.h"
 
@@ -36,7 +36,8 @@ struct crn_http_workers {
     bool stop;
 
     atomic_size_t queued; /* in first..last; written under the lock. Relaxed: read as an estimate */
-    /* Answered, newest first. Release by the worker, acquire by the loop: the answer is written before it is seen. */
+    /* Answered, newest first. Release by the worker, acquire by the loop: the answer is written before it is
+     * seen. */
     _Atomic(struct crn_http_exchange *) answered;
 };
 
@@ -199,7 +200,8 @@ void crn_http_workers_wake(struct crn_http_workers *workers)
 
 struct crn_http_exchange *crn_http_workers_answered(struct crn_http_workers *workers)
 {
-    struct crn_http_exchange *newest = atomic_exchange_explicit(&workers->answered, NULL, memory_order_acquire);
+    struct crn_http_exchange *newest = atomic_exchange_explicit(&workers->answered, NULL,
+                                                                memory_order_acquire);
     struct crn_http_exchange *oldest = NULL;
 
     while (newest != NULL) {

@@ -1,4 +1,5 @@
-/* What is counted, and Prometheus's text of it (exposition format 0.0.4). Counters are written by one thread, read by any. */
+/* What is counted, and Prometheus's text of it (exposition format 0.0.4). Counters are written by one thread,
+ * read by any. */
 #ifndef CRN_SERVER_METRICS_H
 #define CRN_SERVER_METRICS_H
 
@@ -27,14 +28,16 @@ struct crn_metrics {
     _Atomic uint64_t nanoseconds[CRN_METRICS_KIND_COUNT];
 };
 
-void crn_metrics_count(struct crn_metrics *metrics, enum crn_metrics_kind kind, unsigned status, uint64_t duration_ns);
+void crn_metrics_count(struct crn_metrics *metrics, enum crn_metrics_kind kind, unsigned status,
+                       uint64_t duration_ns);
 
 /* Of the database. */
 struct crn_metrics_data {
     uint64_t collections, rows;
 };
 
-void crn_metrics_write(const struct crn_metrics *metrics, const struct crn_http_gauges *gauges, const struct crn_metrics_data *data,
+void crn_metrics_write(const struct crn_metrics *metrics, const struct crn_http_gauges *gauges,
+                       const struct crn_metrics_data *data,
                        struct crn_buf *out);
 
 #endif

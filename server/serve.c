@@ -20,11 +20,14 @@ static cairn_status open_database(struct crn_serve *serve, cairn_error *err)
     const char *folder = serve->config->data;
     char path[4096];
 
-    if (mkdir(folder, 0700) != 0 && errno != EEXIST) return crn_error_errno(err, errno, "cannot make", folder);
+    if (mkdir(folder, 0700) != 0 && errno != EEXIST)
+        return crn_error_errno(err, errno, "cannot make", folder);
     if ((size_t)snprintf(path, sizeof path, "%s/memory.cairn", folder) >= sizeof path) {
         return crn_error_set(err, CAIRN_LIMIT, "the path '%s' is too long", folder);
     }
-    CRN_TRY(cairn_open(path, CAIRN_OPTIONS(cairn_open_options, .log = crn_serve_log_line, .log_ctx = &serve->log), &serve->db, err));
+    CRN_TRY(cairn_open(path,
+                       CAIRN_OPTIONS(cairn_open_options, .log = crn_serve_log_line,
+                                     .log_ctx = &serve->log), &serve->db, err));
     return crn_serve_api_open(serve->db, &serve->api, err);
 }
 
@@ -53,7 +56,8 @@ static cairn_status open_security(struct crn_serve *serve, cairn_error *err)
     crn_buf_printf(&lines, "access-control-allow-origin: %s\r\nvary: origin\r\n", config->cors);
     serve->cors_lines = lines.failed == CAIRN_OK ? crn_buf_take(&lines) : NULL;
     crn_buf_release(&lines);
-    return serve->cors_lines != NULL ? CAIRN_OK : crn_error_set(err, CAIRN_INVALID_ARGUMENT, "cors is too long an origin");
+    return serve->cors_lines != NULL ? CAIRN_OK
+        : crn_error_set(err, CAIRN_INVALID_ARGUMENT, "cors is too long an origin");
 }
 
 /* Connections and files need descriptors; many systems give a process only 1,024 until it asks. */
@@ -70,7 +74,8 @@ static unsigned worker_count(const struct crn_config *config)
 {
     if (config->workers > 0) return (unsigned)config->workers;
     const long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    return cores > 2 ? 2 * (unsigned)cores : 4; /* writes wait for the disk together, so more than the cores */
+    /* writes wait for the disk together, so more than the cores */
+    return cores > 2 ? 2 * (unsigned)cores : 4;
 }
 
 static cairn_status open_http(struct crn_serve *serve, bool signals, cairn_error *err)
@@ -93,7 +98,8 @@ static cairn_status open_http(struct crn_serve *serve, bool signals, cairn_error
     options.tls = serve->tls;
     options.answer_lines = serve->cors_lines;
     options.signals = signals;
-    options.hooks = (struct crn_http_hooks){serve, crn_serve_route, crn_serve_finished, crn_serve_before_sleep};
+    options.hooks = (struct crn_http_hooks){serve, crn_serve_route, crn_serve_finished,
+                                            crn_serve_before_sleep};
     options.log = serve->sink;
     CRN_TRY(crn_systemd_sockets(options.sockets, CRN_HTTP_SOCKETS_MAX, &options.socket_count, err));
     for (size_t i = 0; i < options.socket_count; i++) {
@@ -114,7 +120,8 @@ static cairn_status open_all(struct crn_serve *serve, bool signals, cairn_error 
     return open_http(serve, signals, err);
 }
 
-cairn_status crn_serve_open(const struct crn_config *config, bool signals, struct crn_serve **out, cairn_error *err)
+cairn_status crn_serve_open(const struct crn_config *config, bool signals, struct crn_serve **out,
+                            cairn_error *err)
 {
     struct crn_serve *serve = crn_mem_calloc(1, sizeof *serve);
 
@@ -140,7 +147,8 @@ uint16_t crn_serve_port(const struct crn_serve *serve)
 
 void crn_serve_run(struct crn_serve *serve)
 {
-    crn_log(&serve->sink, CAIRN_LOG_INFO, "{\"event\":\"ready\",\"port\":%u,\"tls\":%s,\"keys\":%s}", crn_serve_port(serve),
+    crn_log(&serve->sink, CAIRN_LOG_INFO, "{\"event\":\"ready\",\"port\":%u,\"tls\":%s,\"keys\":%s}",
+            crn_serve_port(serve),
             serve->tls != NULL ? "true" : "false", serve->auth != NULL ? "true" : "false");
     crn_systemd_notify("READY=1");
     crn_http_server_run(serve->http);

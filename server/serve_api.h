@@ -1,4 +1,5 @@
-/* The one place that says what answers requests for data: everything but health, metrics and CORS goes there. */
+/* The one place that says what answers requests for data: everything but health, metrics and CORS goes there.
+ * */
 #ifndef CRN_SERVER_SERVE_API_H
 #define CRN_SERVER_SERVE_API_H
 

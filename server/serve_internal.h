@@ -27,7 +27,8 @@ struct crn_serve {
 };
 
 /* Hooks of the HTTP server; ctx is the struct crn_serve. */
-void crn_serve_route(void *ctx, struct crn_http_message *message, struct crn_http_route *out_route, struct crn_answer *answer);
+void crn_serve_route(void *ctx, struct crn_http_message *message, struct crn_http_route *out_route,
+                     struct crn_answer *answer);
 void crn_serve_finished(void *ctx, const struct crn_http_record *record);
 void crn_serve_before_sleep(void *ctx);
 

@@ -1,7 +1,7 @@
 /*
- * The server's log: one JSON object a line, {"time":...,"level":...,...}. A crn_log message that is itself a JSON object gives
- * its members to the line; any other text becomes "message". Lines below a warning are collected and written together, by
- * crn_serve_log_flush. Shared.
+ * The server's log: one JSON object a line, {"time":...,"level":...,...}. A crn_log message that is itself a
+ * JSON object gives its members to the line; any other text becomes "message". Lines below a warning are
+ * collected and written together, by crn_serve_log_flush. Shared.
  */
 #ifndef CRN_SERVER_SERVE_LOG_H
 #define CRN_SERVER_SERVE_LOG_H

@@ -28,7 +28,8 @@ static bool folder_is_writable(const char *folder)
 {
     char path[4096];
 
-    if ((size_t)snprintf(path, sizeof path, "%s/.ready-%d", folder, (int)getpid()) >= sizeof path) return false;
+    if ((size_t)snprintf(path, sizeof path, "%s/.ready-%d", folder, (int)getpid()) >= sizeof path)
+        return false;
     const int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd < 0) return false;
     const bool wrote = write(fd, "ready\n", 6) == 6;
@@ -69,7 +70,8 @@ static void count_data(struct crn_serve *serve, struct crn_metrics_data *out)
 
     *out = (struct crn_metrics_data){0};
     if (parser != NULL && cairn_stats(serve->db, &text, NULL) == CAIRN_OK &&
-        crn_json_parse(parser, text, strlen(text), &root, NULL) == CAIRN_OK && crn_json_get(root, "collections", &collections)) {
+        crn_json_parse(parser, text, strlen(text), &root, NULL) == CAIRN_OK &&
+            crn_json_get(root, "collections", &collections)) {
         for (crn_json_iter_init(&it, collections); crn_json_iter_next(&it, &collection, &key, &key_len);) {
             out->collections++;
             if (crn_json_get(collection, "totalPatterns", &patterns)) out->rows += crn_json_u64(patterns);
@@ -99,7 +101,8 @@ static void preflight(void *ctx, const struct crn_request *request, struct crn_a
     (void)request;
     answer->status = 204;
     crn_http_answer_header(answer, "access-control-allow-methods", "GET, HEAD, POST, PUT, PATCH, DELETE");
-    crn_http_answer_header(answer, "access-control-allow-headers", "api-key, authorization, content-type, x-request-id, traceparent");
+    crn_http_answer_header(answer, "access-control-allow-headers",
+                           "api-key, authorization, content-type, x-request-id, traceparent");
     crn_http_answer_header(answer, "access-control-max-age", "86400");
 }
 
@@ -124,7 +127,8 @@ static bool path_is(const struct crn_request *request, const char *path)
            memcmp(request->segments[0].data, path, strlen(path)) == 0;
 }
 
-static struct crn_http_route find_route(struct crn_serve *serve, const struct crn_request *request, bool *out_open)
+static struct crn_http_route find_route(struct crn_serve *serve, const struct crn_request *request,
+                                        bool *out_open)
 {
     const bool reads = request->method == CRN_GET || request->method == CRN_HEAD;
 
@@ -140,9 +144,11 @@ static struct crn_http_route find_route(struct crn_serve *serve, const struct cr
         return route;
     }
     static const unsigned kinds[] = {
-        [CRN_ROLE_READ] = CRN_METRICS_READ, [CRN_ROLE_WRITE] = CRN_METRICS_WRITE, [CRN_ROLE_ADMIN] = CRN_METRICS_ADMIN};
+        [CRN_ROLE_READ] = CRN_METRICS_READ, [CRN_ROLE_WRITE] = CRN_METRICS_WRITE, [CRN_ROLE_ADMIN] =
+            CRN_METRICS_ADMIN};
     *out_open = false;
-    return (struct crn_http_route){.handler = crn_serve_api_handle, .ctx = serve->api, .kind = kinds[crn_access_needs(request)]};
+    return (struct crn_http_route){.handler = crn_serve_api_handle, .ctx = serve->api,
+                                   .kind = kinds[crn_access_needs(request)]};
 }
 
 static void refuse(struct crn_http_route *route, struct crn_answer *answer, unsigned status, const char *text)
@@ -153,7 +159,8 @@ static void refuse(struct crn_http_route *route, struct crn_answer *answer, unsi
     crn_buf_puts(&answer->body, text);
 }
 
-void crn_serve_route(void *ctx, struct crn_http_message *message, struct crn_http_route *out_route, struct crn_answer *answer)
+void crn_serve_route(void *ctx, struct crn_http_message *message, struct crn_http_route *out_route,
+                     struct crn_answer *answer)
 {
     struct crn_serve *serve = ctx;
     struct crn_request *request = &message->request;
@@ -200,7 +207,9 @@ static void log_request(struct crn_serve *serve, const struct crn_http_record *r
 
     crn_buf_printf(&line, "{\"event\":\"%s\"", writes ? "write" : "request");
     put_member(&line, "id", record->id, strlen(record->id));
-    if (record->routed) put_member(&line, "method", methods[message->request.method], strlen(methods[message->request.method]));
+    if (record->routed)
+        put_member(&line, "method", methods[message->request.method],
+                   strlen(methods[message->request.method]));
     put_member(&line, "path", message->path.data, path_len);
     crn_buf_printf(&line, ",\"status\":%u,\"duration_us\":%llu,\"bytes\":%zu", record->status,
                    (unsigned long long)(record->duration_ns / 1000), record->answer_bytes);
@@ -210,13 +219,15 @@ static void log_request(struct crn_serve *serve, const struct crn_http_record *r
     crn_buf_putc(&line, '}');
     if (line.failed != CAIRN_OK) return; /* no path of that length gets here */
     if (writes && serve->audit_fd >= 0) crn_serve_log_line(&serve->audit, CAIRN_LOG_INFO, line.data);
-    if (serve->config->access_log || (writes && serve->audit_fd < 0)) crn_log(&serve->sink, CAIRN_LOG_INFO, "%s", line.data);
+    if (serve->config->access_log || (writes && serve->audit_fd < 0))
+        crn_log(&serve->sink, CAIRN_LOG_INFO, "%s", line.data);
 }
 
 void crn_serve_finished(void *ctx, const struct crn_http_record *record)
 {
     struct crn_serve *serve = ctx;
-    const enum crn_metrics_kind kind = record->routed ? (enum crn_metrics_kind)record->kind : CRN_METRICS_REFUSED;
+    const enum crn_metrics_kind kind = record->routed ? (enum crn_metrics_kind)record->kind
+        : CRN_METRICS_REFUSED;
     const bool writes = kind == CRN_METRICS_WRITE || kind == CRN_METRICS_ADMIN;
 
     crn_metrics_count(&serve->metrics, kind, record->status, record->duration_ns);

@@ -25,7 +25,8 @@ static cairn_status check_socket(int fd, cairn_error *err)
     if (getsockname(fd, (struct sockaddr *)&address, &size) != 0 ||
         getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_size) != 0 || type != SOCK_STREAM ||
         (address.ss_family != AF_INET && address.ss_family != AF_INET6)) {
-        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "descriptor %d, given by LISTEN_FDS, is no TCP socket", fd);
+        return crn_error_set(err, CAIRN_INVALID_ARGUMENT,
+                             "descriptor %d, given by LISTEN_FDS, is no TCP socket", fd);
     }
     (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
     return CAIRN_OK;
@@ -38,7 +39,8 @@ cairn_status crn_systemd_sockets(int *out, size_t max, size_t *out_count, cairn_
     *out_count = 0;
     if (pid == NULL || count == NULL || strtoll(pid, NULL, 10) != getpid()) return CAIRN_OK;
     const unsigned long sockets = strtoul(count, NULL, 10);
-    if (sockets > max) return crn_error_set(err, CAIRN_LIMIT, "LISTEN_FDS=%s: at most %zu sockets are taken", count, max);
+    if (sockets > max)
+        return crn_error_set(err, CAIRN_LIMIT, "LISTEN_FDS=%s: at most %zu sockets are taken", count, max);
     for (unsigned long i = 0; i < sockets; i++) {
         CRN_TRY(check_socket(FIRST_FD + (int)i, err));
         out[i] = FIRST_FD + (int)i;
@@ -54,7 +56,8 @@ void crn_systemd_socket_host(int fd, char *out, size_t size)
 
     out[0] = '\0';
     if (getsockname(fd, (struct sockaddr *)&address, &len) != 0) return;
-    const void *from = address.ss_family == AF_INET ? (const void *)&((struct sockaddr_in *)&address)->sin_addr
+    const void *from = address.ss_family == AF_INET
+        ? (const void *)&((struct sockaddr_in *)&address)->sin_addr
                                                     : (const void *)&((struct sockaddr_in6 *)&address)->sin6_addr;
     if (inet_ntop(address.ss_family, from, out, (socklen_t)size) == NULL) out[0] = '\0';
 }

@@ -1,4 +1,5 @@
-/* What systemd and its like agree on with a service: sockets handed over, and word when it is ready (sd_listen_fds(3), sd_notify(3)). */
+/* What systemd and its like agree on with a service: sockets handed over, and word when it is ready
+ * (sd_listen_fds(3), sd_notify(3)). */
 #ifndef CRN_SERVER_SYSTEMD_H
 #define CRN_SERVER_SYSTEMD_H
 

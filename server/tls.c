@@ -26,13 +26,15 @@ static cairn_status bad_file(cairn_error *err, const char *what, const char *pat
     const char *reason = code != 0 ? ERR_reason_error_string(code) : NULL;
 
     ERR_clear_error();
-    if (access(path, R_OK) != 0) return crn_error_set(err, CAIRN_NO_FILE, "%s '%s' cannot be read", what, path);
+    if (access(path, R_OK) != 0)
+        return crn_error_set(err, CAIRN_NO_FILE, "%s '%s' cannot be read", what, path);
     return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "%s '%s' is not usable: %s", what, path,
                          reason != NULL ? reason : "not what was expected");
 }
 
 /* HTTP/1.1 is the only protocol here; a client that offers others only goes on without an agreement. */
-static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_len, const unsigned char *in, unsigned in_len,
+static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_len,
+                           const unsigned char *in, unsigned in_len,
                            void *ctx)
 {
     static const unsigned char known[] = "\x08http/1.1";
@@ -40,26 +42,31 @@ static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *o
 
     (void)ssl;
     (void)ctx;
-    if (SSL_select_next_proto(&chosen, out_len, known, sizeof known - 1, in, in_len) != OPENSSL_NPN_NEGOTIATED) {
+    if (SSL_select_next_proto(&chosen, out_len, known, sizeof known - 1, in,
+                              in_len) != OPENSSL_NPN_NEGOTIATED) {
         return SSL_TLSEXT_ERR_NOACK;
     }
     *out = chosen;
     return SSL_TLSEXT_ERR_OK;
 }
 
-static cairn_status load(SSL_CTX *ctx, const char *certificate, const char *key, const char *client_ca, cairn_error *err)
+static cairn_status load(SSL_CTX *ctx, const char *certificate, const char *key, const char *client_ca,
+                         cairn_error *err)
 {
-    if (SSL_CTX_use_certificate_chain_file(ctx, certificate) != 1) return bad_file(err, "the certificate", certificate);
+    if (SSL_CTX_use_certificate_chain_file(ctx, certificate) != 1)
+        return bad_file(err, "the certificate", certificate);
     if (SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM) != 1) return bad_file(err, "the key", key);
     if (SSL_CTX_check_private_key(ctx) != 1) return bad_file(err, "the key", key);
     if (client_ca == NULL) return CAIRN_OK;
-    if (SSL_CTX_load_verify_locations(ctx, client_ca, NULL) != 1) return bad_file(err, "the client authority", client_ca);
+    if (SSL_CTX_load_verify_locations(ctx, client_ca, NULL) != 1)
+        return bad_file(err, "the client authority", client_ca);
     SSL_CTX_set_client_CA_list(ctx, SSL_load_client_CA_file(client_ca));
     SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
     return CAIRN_OK;
 }
 
-cairn_status crn_tls_open(const char *certificate, const char *key, const char *client_ca, struct crn_tls **out, cairn_error *err)
+cairn_status crn_tls_open(const char *certificate, const char *key, const char *client_ca,
+                          struct crn_tls **out, cairn_error *err)
 {
     struct crn_tls *tls = crn_mem_calloc(1, sizeof *tls);
 
@@ -71,7 +78,8 @@ cairn_status crn_tls_open(const char *certificate, const char *key, const char *
         return crn_error_set(err, CAIRN_NO_MEMORY, "OpenSSL gives no context");
     }
     SSL_CTX_set_min_proto_version(tls->ctx, TLS1_2_VERSION);
-    SSL_CTX_set_options(tls->ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
+    SSL_CTX_set_options(tls->ctx,
+                        SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
     SSL_CTX_set_mode(tls->ctx, SSL_MODE_RELEASE_BUFFERS); /* an idle session keeps no record buffers */
     SSL_CTX_set_session_id_context(tls->ctx, (const unsigned char *)"cairn", 5);
     SSL_CTX_set_alpn_select_cb(tls->ctx, choose_protocol, NULL);
@@ -123,7 +131,8 @@ bool crn_tls_session_receive(struct crn_tls_session *session, const char *data, 
     return len <= INT_MAX && BIO_write(session->from_wire, data, (int)len) == (int)len;
 }
 
-size_t crn_tls_session_read(struct crn_tls_session *session, char *out, size_t size, enum crn_tls_state *out_state)
+size_t crn_tls_session_read(struct crn_tls_session *session, char *out, size_t size,
+                            enum crn_tls_state *out_state)
 {
     ERR_clear_error();
     const int got = SSL_read(session->ssl, out, size < INT_MAX ? (int)size : INT_MAX);

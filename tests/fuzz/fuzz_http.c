@@ -1,6 +1,6 @@
 /*
- * Any bytes as what a connection brings, read whole and in pieces: both must give the same requests and the same end. The
- * pieces follow from the bytes.
+ * Any bytes as what a connection brings, read whole and in pieces: both must give the same requests and the
+ * same end. The pieces follow from the bytes.
  */
 #include "base/hash.h"
 #include "tests/server/parse.h"
@@ -11,7 +11,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    const struct crn_http_limits limits = {.request_line_bytes = 300, .header_bytes = 400, .header_count = 8, .body_bytes = 100};
+    const struct crn_http_limits limits = {.request_line_bytes = 300, .header_bytes = 400, .header_count = 8,
+                                           .body_bytes = 100};
     struct crn_buf whole, cut;
     struct crn_rng rng;
 

@@ -32,8 +32,10 @@ static inline void put_request(struct crn_buf *out, const struct crn_http_messag
     crn_buf_puts(out, message->keep_alive ? " keep\n" : " close\n");
 }
 
-/* Whole with rng NULL; else cut at random, each piece in memory of exactly its size, so that a sanitizer sees a read past it. */
-static inline void parse_all(const struct crn_http_limits *limits, const char *data, size_t len, struct crn_rng *rng,
+/* Whole with rng NULL; else cut at random, each piece in memory of exactly its size, so that a sanitizer sees
+ * a read past it. */
+static inline void parse_all(const struct crn_http_limits *limits, const char *data, size_t len,
+                             struct crn_rng *rng,
                              struct crn_buf *out)
 {
     struct crn_http_message message;
@@ -45,7 +47,9 @@ static inline void parse_all(const struct crn_http_limits *limits, const char *d
     crn_http_parser_init(&parser, limits);
     while (event != CRN_HTTP_REFUSED && (at < len || event != CRN_HTTP_MORE)) {
         size_t piece = len - at, used;
-        if (rng != NULL && piece > 0) piece = 1 + (size_t)crn_rng_below(rng, crn_rng_below(rng, 4) == 0 ? piece : (piece < 8 ? piece : 8));
+        if (rng != NULL && piece > 0)
+            piece = 1 + (size_t)crn_rng_below(rng, crn_rng_below(rng, 4) == 0 ? piece
+                                              : (piece < 8 ? piece : 8));
         char *copy = malloc(piece > 0 ? piece : 1);
         if (piece > 0) memcpy(copy, data + at, piece);
         event = crn_http_parser_feed(&parser, &message, copy, piece, &used);

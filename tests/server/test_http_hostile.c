@@ -29,7 +29,8 @@ struct client {
     struct crn_rng rng;
 };
 
-/* A few good, bad and unfinished requests, cut anywhere, with readings in between; then one way or another to leave. */
+/* A few good, bad and unfinished requests, cut anywhere, with readings in between; then one way or another to
+ * leave. */
 static void misbehave(struct crn_rng *rng)
 {
     int fd = dial(&world);

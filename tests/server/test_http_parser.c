@@ -15,7 +15,8 @@ static const struct {
     {"GET / HTTP/1.0\r\nConnection: x , Keep-Alive\r\n\r\n", "0 connection:x , Keep-Alive body= keep\n"},
     {"GET / HTTP/1.1\r\n" H "Connection: CLOSE\r\n\r\n", "0 host:a connection:CLOSE body= close\n"},
     {"DELETE /collections//a%20b%2Fc/ HTTP/1.1\r\n" H "\r\n", "5/collections/a b/c host:a body= keep\n"},
-    {"PUT /c?wait=true&&a%3Db=%C3%A9+x&flag HTTP/1.1\r\n" H "\r\n", "3/c?wait=true?a=b=\xC3\xA9 x?flag= host:a body= keep\n"},
+    {"PUT /c?wait=true&&a%3Db=%C3%A9+x&flag HTTP/1.1\r\n" H "\r\n",
+     "3/c?wait=true?a=b=\xC3\xA9 x?flag= host:a body= keep\n"},
     {"GET http://example.org:80/x?y=1 HTTP/1.1\r\n" H "\r\n", "0/x?y=1 host:a body= keep\n"},
     {"GET https://example.org HTTP/1.1\r\n" H "\r\n", "0 host:a body= keep\n"},
     {"OPTIONS * HTTP/1.1\r\n" H "\r\n", "6 host:a body= keep\n"},
@@ -144,9 +145,11 @@ static void bad_requests_are_refused_with_their_status(void **state)
 }
 
 /* A request of which one part has a given size: exactly the limit passes, one more does not. */
-static unsigned status_with(size_t target_len, size_t header_len, size_t header_count, size_t body_len, bool chunked)
+static unsigned status_with(size_t target_len, size_t header_len, size_t header_count, size_t body_len,
+                            bool chunked)
 {
-    const struct crn_http_limits limits = {.request_line_bytes = 100, .header_bytes = 500, .header_count = 10, .body_bytes = 50};
+    const struct crn_http_limits limits = {.request_line_bytes = 100, .header_bytes = 500, .header_count = 10,
+                                           .body_bytes = 50};
     struct crn_buf text;
 
     crn_buf_init(&text, 1u << 20);
@@ -211,7 +214,8 @@ static void mix(struct crn_rng *rng, struct crn_buf *out)
     crn_buf_clear(out);
     for (uint64_t i = 0; i < count; i++) {
         const uint64_t pick = crn_rng_below(rng, COUNT_OF(good) + COUNT_OF(bad) / 4);
-        crn_buf_puts(out, pick < COUNT_OF(good) ? good[pick].bytes : bad[crn_rng_below(rng, COUNT_OF(bad))].bytes);
+        crn_buf_puts(out, pick < COUNT_OF(good) ? good[pick].bytes
+                     : bad[crn_rng_below(rng, COUNT_OF(bad))].bytes);
     }
     for (uint64_t changes = crn_rng_below(rng, 4); changes > 0 && out->len > 0; changes--) {
         out->data[crn_rng_below(rng, out->len)] = bytes[crn_rng_below(rng, sizeof bytes - 1)];
@@ -220,7 +224,8 @@ static void mix(struct crn_rng *rng, struct crn_buf *out)
 
 static void any_cut_gives_the_same_requests(void **state)
 {
-    const struct crn_http_limits small = {.request_line_bytes = 60, .header_bytes = 70, .header_count = 3, .body_bytes = 8};
+    const struct crn_http_limits small = {.request_line_bytes = 60, .header_bytes = 70, .header_count = 3,
+                                          .body_bytes = 8};
     struct crn_rng rng = test_rng();
     struct crn_buf bytes, whole, cut;
 
@@ -278,7 +283,8 @@ static void headers_are_found_by_name(void **state)
     (void)state;
     crn_http_message_init(&message, &crn_http_limits_default);
     crn_http_parser_init(&parser, &crn_http_limits_default);
-    assert_int_equal(crn_http_parser_feed(&parser, &message, bytes, strlen(bytes), &used), CRN_HTTP_HEAD_READ);
+    assert_int_equal(crn_http_parser_feed(&parser, &message, bytes, strlen(bytes), &used),
+                     CRN_HTTP_HEAD_READ);
     const struct crn_text *value = crn_http_header(&message.request, "api-key");
     assert_non_null(value);
     assert_true(crn_http_text_is(*value, "ONE"));

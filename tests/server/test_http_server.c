@@ -1,4 +1,5 @@
-/* The server over real sockets: keep-alive, pipelining, limits of time and number, clients that leave, the orderly end. */
+/* The server over real sockets: keep-alive, pipelining, limits of time and number, clients that leave, the
+ * orderly end. */
 #include "tests/server/world.h"
 
 #include <errno.h>
@@ -61,7 +62,8 @@ static void pipelined_requests_are_answered_in_order(void **state)
     for (int i = 0; i < COUNT; i++) {
         char number[32];
         snprintf(number, sizeof number, "%d", i);
-        crn_buf_printf(&all, "POST %s HTTP/1.1\r\nHost: a\r\nContent-Length: %zu\r\n\r\n%s", i % 3 == 0 ? "/loop" : "/x", strlen(number), number);
+        crn_buf_printf(&all, "POST %s HTTP/1.1\r\nHost: a\r\nContent-Length: %zu\r\n\r\n%s", i % 3 == 0
+                       ? "/loop" : "/x", strlen(number), number);
     }
     crn_buf_puts(&all, "nonsense\r\n\r\n" GET("/x"));
     int fd = dial(&world);
@@ -96,7 +98,8 @@ static void large_answers_and_bodies_pass(void **state)
     assert_int_equal(hear_answer(fd, false, &body), 200);
     assert_int_equal(body.len, 20000000);
     char head[200];
-    snprintf(head, sizeof head, "PUT /x HTTP/1.1\r\nHost: a\r\nContent-Length: %zu\r\nExpect: 100-continue\r\n\r\n", size);
+    snprintf(head, sizeof head,
+             "PUT /x HTTP/1.1\r\nHost: a\r\nContent-Length: %zu\r\nExpect: 100-continue\r\n\r\n", size);
     say(fd, head);
     assert_int_equal(hear(fd), 100);
     say_n(fd, data, size);
@@ -144,7 +147,8 @@ static void many_headers_bad_bytes_and_bad_text_are_refused(void **state)
     static const struct {
         const char *bytes;
         int status;
-    } cases[] = {{"\x16\x03\x01\x02\x01", 400}, {GET("/%ff"), 400}, {"GET / HTTP/3.0\r\n\r\n", 505}, {"BREW / HTTP/1.1\r\n", 501}};
+    } cases[] = {{"\x16\x03\x01\x02\x01", 400}, {GET("/%ff"), 400}, {"GET / HTTP/3.0\r\n\r\n", 505},
+                 {"BREW / HTTP/1.1\r\n", 501}};
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         fd = dial(&world);
         say(fd, cases[i].bytes);
@@ -166,7 +170,8 @@ static void slow_clients_are_closed(void **state)
     int slow_head = dial(&world), slow_body = dial(&world), silent = dial(&world);
     say(slow_body, "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n");
     say(slow_head, "GET / HTTP/1.1\r\n");
-    for (int i = 0; i < 1000 && recv(slow_head, &(char){0}, 1, MSG_PEEK | MSG_DONTWAIT) < 0; i++) { /* drips all the while */
+    /* drips all the while */
+    for (int i = 0; i < 1000 && recv(slow_head, &(char){0}, 1, MSG_PEEK | MSG_DONTWAIT) < 0; i++) {
         say(slow_head, "x: y\r\n");
         say(slow_body, "z");
         rest_ms(5);
@@ -456,7 +461,8 @@ static void both_families_are_served(void **state)
         skip();
     }
     pthread_create(&world.thread, NULL, world_run, &world);
-    struct sockaddr_in6 to = {.sin6_family = AF_INET6, .sin6_port = htons(crn_http_server_port(world.server)), .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    struct sockaddr_in6 to = {.sin6_family = AF_INET6, .sin6_port = htons(crn_http_server_port(world.server)),
+                              .sin6_addr = IN6ADDR_LOOPBACK_INIT};
     int fd = socket(AF_INET6, SOCK_STREAM, 0);
     assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
     say(fd, GET("/x"));

@@ -73,8 +73,10 @@ static void bad_settings_are_named(void **state)
         {"port = 65536\n", "65536", CAIRN_INVALID_ARGUMENT},  {"port = -1\n", "-1", CAIRN_INVALID_ARGUMENT},
         {"port = 1x\n", "1x", CAIRN_INVALID_ARGUMENT},        {"port =\n", "port", CAIRN_INVALID_ARGUMENT},
         {"insecure = yes\n", "yes", CAIRN_INVALID_ARGUMENT},  {"a\nb\n", "line 1", CAIRN_INVALID_ARGUMENT},
-        {"\nprot = 1\n", "prot", CAIRN_INVALID_OPTION},       {"\nprot = 1\n", "line 2", CAIRN_INVALID_OPTION},
-        {"data =\n", "data", CAIRN_INVALID_ARGUMENT},         {"workers = 99999999999999999999\n", "9999", CAIRN_INVALID_ARGUMENT},
+        {"\nprot = 1\n", "prot", CAIRN_INVALID_OPTION},       {"\nprot = 1\n", "line 2",
+                                                               CAIRN_INVALID_OPTION},
+        {"data =\n", "data", CAIRN_INVALID_ARGUMENT},         {"workers = 99999999999999999999\n", "9999",
+                                                               CAIRN_INVALID_ARGUMENT},
     };
     struct crn_config config;
     cairn_error err;
@@ -97,7 +99,8 @@ static cairn_status check_with(const char *const *pairs, size_t count)
     cairn_error err;
 
     assert_int_equal(crn_config_init(&config, &err), CAIRN_OK);
-    for (size_t i = 0; i < count; i += 2) assert_int_equal(crn_config_set(&config, pairs[i], pairs[i + 1], "test", &err), CAIRN_OK);
+    for (size_t i = 0; i < count; i += 2)
+        assert_int_equal(crn_config_set(&config, pairs[i], pairs[i + 1], "test", &err), CAIRN_OK);
     const cairn_status status = crn_config_check(&config, &err);
     crn_config_release(&config);
     return status;
@@ -124,9 +127,11 @@ static void settings_must_fit_together(void **state)
 }
 
 /* A request with up to one header, of a path of segments. */
-static struct crn_request make_request(const char *path_text, struct crn_text segments[8], struct crn_field *header)
+static struct crn_request make_request(const char *path_text, struct crn_text segments[8],
+                                       struct crn_field *header)
 {
-    struct crn_request request = {.segments = segments, .headers = header, .header_count = header != NULL ? 1 : 0};
+    struct crn_request request = {.segments = segments, .headers = header, .header_count = header != NULL ? 1
+                                  : 0};
 
     while (*path_text != '\0') {
         const size_t len = strcspn(path_text, "/");
@@ -146,7 +151,8 @@ static bool find(const struct crn_auth *auth, const char *name, const char *valu
 
 static void keys_are_found_by_their_hash(void **state)
 {
-    char keys[3][CRN_AUTH_KEY_MAX], line[CRN_AUTH_LINE_MAX], text[3 * CRN_AUTH_LINE_MAX + 50] = "# keys\n\n", value[400];
+    char keys[3][CRN_AUTH_KEY_MAX], line[CRN_AUTH_LINE_MAX], text[3 * CRN_AUTH_LINE_MAX + 50] =
+        "# keys\n\n", value[400];
     static const char *const roles[] = {"read", "write", "admin"};
     struct crn_principal who;
     struct crn_auth *auth;
@@ -154,7 +160,8 @@ static void keys_are_found_by_their_hash(void **state)
 
     (void)state;
     for (int i = 0; i < 3; i++) {
-        assert_int_equal(crn_auth_new_key(roles[i], roles[i], i == 1 ? "notes,facts" : NULL, keys[i], line, &err), CAIRN_OK);
+        assert_int_equal(crn_auth_new_key(roles[i], roles[i], i == 1 ? "notes,facts" : NULL, keys[i], line,
+                                          &err), CAIRN_OK);
         assert_null(strstr(line, keys[i])); /* the key itself is not kept */
         snprintf(text + strlen(text), sizeof text - strlen(text), "%s\n", line);
     }
@@ -182,7 +189,8 @@ static void keys_are_found_by_their_hash(void **state)
 static void bad_key_files_are_named(void **state)
 {
 #define HASH "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
-    static const char *const bad[] = {"\nname\n",          "\nname owner " HASH "\n",     "\nname read 12\n",      "\nname read " HASH "0\n",
+    static const char *const bad[] = {"\nname\n",          "\nname owner " HASH "\n",     "\nname read 12\n",
+                                      "\nname read " HASH "0\n",
                                       "\nn/a read " HASH, "\nname read " HASH " a b\n", "\nname read " HASH "x"};
     char key[CRN_AUTH_KEY_MAX], line[CRN_AUTH_LINE_MAX];
     struct crn_auth *auth;
@@ -241,10 +249,12 @@ static void requests_need_roles(void **state)
         }
     }
     struct crn_request request = make_request("collections/a/points", segments, NULL);
-    request.principal = (struct crn_principal){.role = CRN_ROLE_ADMIN, .collections = own, .collection_count = 1};
+    request.principal = (struct crn_principal){.role = CRN_ROLE_ADMIN, .collections = own,
+                                               .collection_count = 1};
     assert_true(crn_access_allowed(&request));
     request = make_request("collections/ab/points", segments, NULL);
-    request.principal = (struct crn_principal){.role = CRN_ROLE_ADMIN, .collections = own, .collection_count = 1};
+    request.principal = (struct crn_principal){.role = CRN_ROLE_ADMIN, .collections = own,
+                                               .collection_count = 1};
     assert_false(crn_access_allowed(&request));
 }
 

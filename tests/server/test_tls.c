@@ -119,7 +119,8 @@ static void both_versions_carry_requests(void **state)
         assert_non_null(ssl);
         for (int j = 0; j < 3; j++) assert_int_equal(ask(ssl, GET("/x"), 2), 200);
         assert_int_equal(ask(ssl, GET("/size/20000000"), 20000000), 200);
-        assert_int_equal(ask(ssl, "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n", 0), 100);
+        assert_int_equal(ask(ssl,
+                             "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n", 0), 100);
         assert_int_equal(ask(ssl, "hi", 4), 200);
         SSL_shutdown(ssl);
         assert_true(hear_end(fd));
@@ -198,7 +199,8 @@ static void bad_files_are_named(void **state)
     assert_non_null(strstr(err.message, "/nowhere/cert.pem"));
     assert_int_equal(crn_tls_open(certificate, "/nowhere/key.pem", NULL, &none, &err), CAIRN_NO_FILE);
     assert_non_null(strstr(err.message, "/nowhere/key.pem"));
-    assert_int_equal(crn_tls_open(certificate, other, NULL, &none, &err), CAIRN_INVALID_ARGUMENT); /* another's key */
+    /* another's key */
+    assert_int_equal(crn_tls_open(certificate, other, NULL, &none, &err), CAIRN_INVALID_ARGUMENT);
     assert_non_null(strstr(err.message, other));
     assert_int_equal(crn_tls_open(key, key, NULL, &none, &err), CAIRN_INVALID_ARGUMENT); /* no certificate */
     assert_non_null(strstr(err.message, key));

@@ -1,4 +1,5 @@
-/* A server in a thread of the test, with handlers that tests steer by the path; and a client of bare sockets. */
+/* A server in a thread of the test, with handlers that tests steer by the path; and a client of bare sockets.
+ * */
 #ifndef CRN_TESTS_SERVER_WORLD_H
 #define CRN_TESTS_SERVER_WORLD_H
 
@@ -33,7 +34,8 @@ static inline void rest_ms(int ms)
 static inline void world_handle(void *ctx, const struct crn_request *request, struct crn_answer *answer)
 {
     struct world *world = ctx;
-    const struct crn_text first = request->segment_count > 0 ? request->segments[0] : (struct crn_text){"", 0};
+    const struct crn_text first = request->segment_count > 0 ? request->segments[0]
+        : (struct crn_text){"", 0};
 
     atomic_fetch_add(&world->started, 1);
     if (crn_http_text_is(first, "wait")) {
@@ -53,7 +55,8 @@ static inline void world_handle(void *ctx, const struct crn_request *request, st
     atomic_fetch_add(&world->handled, 1);
 }
 
-static inline void world_route(void *ctx, struct crn_http_message *message, struct crn_http_route *out, struct crn_answer *answer)
+static inline void world_route(void *ctx, struct crn_http_message *message, struct crn_http_route *out,
+                               struct crn_answer *answer)
 {
     const struct crn_request *request = &message->request;
 
