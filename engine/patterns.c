@@ -48,6 +48,17 @@ void cairn_patterns_free(cairn_patterns *patterns)
     crn_mem_free(patterns);
 }
 
+void crn_patterns_drop_last(struct cairn_patterns *set)
+{
+    struct crn_pattern_slot *slot = &set->slots[--set->count];
+
+    crn_buf_release(&slot->memory);
+    crn_mem_free(slot->vectors);
+    crn_mem_free(slot->values);
+    memset(slot, 0, sizeof *slot);
+    memset(&set->patterns[set->count], 0, sizeof *set->patterns);
+}
+
 size_t cairn_patterns_count(const cairn_patterns *patterns)
 {
     return patterns == NULL ? 0 : patterns->count;

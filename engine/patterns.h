@@ -12,4 +12,7 @@ struct cairn_patterns *crn_patterns_create(size_t capacity, cairn_error *err);
 cairn_status crn_patterns_add(struct cairn_patterns *set, struct crn_reader *reader, const struct crn_catalog *catalog,
                               uint32_t local, int64_t now_ms, bool with_vectors, cairn_error *err);
 
+/* Takes back what crn_patterns_add has added. */
+void crn_patterns_drop_last(struct cairn_patterns *set);
+
 #endif

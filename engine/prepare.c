@@ -225,7 +225,8 @@ static cairn_status check_numbers(const cairn_pattern *pattern, cairn_error *err
         return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "a time is negative: created %" PRId64 ", last used %" PRId64 ", expires %" PRId64,
                              pattern->created_at_ms, pattern->last_used_ms, pattern->expires_at_ms);
     }
-    const uint32_t known = CAIRN_FIELD_CONFIDENCE | CAIRN_FIELD_USAGE | CAIRN_FIELD_SUCCESS | CAIRN_FIELD_LAST_USED | CAIRN_FIELD_EXPIRES;
+    const uint32_t known = CAIRN_FIELD_CONFIDENCE | CAIRN_FIELD_USAGE | CAIRN_FIELD_SUCCESS | CAIRN_FIELD_LAST_USED | CAIRN_FIELD_EXPIRES |
+                           CAIRN_FIELD_NO_VECTOR;
     if ((pattern->fields & ~known) != 0) {
         return crn_error_set(err, CAIRN_INVALID_OPTION, "fields %u holds %u, which is no cairn_field", pattern->fields, pattern->fields & ~known);
     }
@@ -375,7 +376,7 @@ static cairn_status check_findable(const cairn_collection *collection, cairn_wri
 {
     if (mode == CAIRN_UPDATE || crn_collection_catalog(collection)->lexical) return CAIRN_OK;
     for (size_t i = 0; i < batch->count; i++) {
-        if (batch->rows[i].record.vector_count != 0) continue;
+        if (batch->rows[i].record.vector_count != 0 || (batch->rows[i].fields & CAIRN_FIELD_NO_VECTOR)) continue;
         return crn_error_set(err, CAIRN_INVALID_ARGUMENT,
                              "pattern %zu ('%.60s') has no vector, and the collection has neither an embedder attached nor a lexical index",
                              i, batch->rows[i].id.text);

@@ -183,6 +183,74 @@ cairn_status cairn_scroll(cairn_collection *collection, const cairn_scope *scope
     return CAIRN_OK;
 }
 
+/* ---- in the order of ids ---- */
+
+struct walk_by_id {
+    const roaring_bitmap_t *allowed; /* NULL: all */
+    struct crn_reader *reader;
+    const struct crn_catalog *catalog;
+    struct cairn_patterns *set;
+    size_t limit;
+    int64_t now_ms;
+    bool with_vectors;
+    cairn_error *err;
+};
+
+/* TIMEOUT only ends the walk here; it is no failure. */
+static cairn_status take_by_id(void *ctx, uint32_t local)
+{
+    struct walk_by_id *walk = ctx;
+
+    if (walk->allowed != NULL && !roaring_bitmap_contains(walk->allowed, local)) return CAIRN_OK;
+    CRN_TRY(crn_patterns_add(walk->set, walk->reader, walk->catalog, local, walk->now_ms, walk->with_vectors, walk->err));
+    if (cairn_patterns_at(walk->set, cairn_patterns_count(walk->set) - 1)->id == NULL) crn_patterns_drop_last(walk->set);
+    return cairn_patterns_count(walk->set) == walk->limit ? CAIRN_TIMEOUT : CAIRN_OK;
+}
+
+static cairn_status walk_by_id(cairn_collection *collection, const cairn_scope *scope, const struct crn_record *from,
+                               struct walk_by_id *walk, cairn_error *err)
+{
+    struct crn_rows *rows = NULL;
+    cairn_status status = CAIRN_OK;
+
+    if (crn_scope_is_limiting(scope)) {
+        status = crn_collection_scope(collection, walk->reader, walk->catalog, scope, &rows, err);
+        if (status == CAIRN_OK) walk->allowed = rows->locals;
+    }
+    if (status == CAIRN_OK) status = crn_read_by_id(walk->reader, walk->catalog, from, take_by_id, walk, err);
+    crn_rows_release(rows);
+    return status == CAIRN_TIMEOUT ? CAIRN_OK : status;
+}
+
+cairn_status cairn_scroll_by_id(cairn_collection *collection, const cairn_scope *scope, const cairn_id *from, size_t limit,
+                                bool with_vectors, cairn_patterns **out_patterns, cairn_error *err)
+{
+    struct walk_by_id walk = {.limit = limit, .now_ms = crn_clock_ms(), .with_vectors = with_vectors, .err = err};
+    struct crn_id id;
+    struct crn_record first = {0};
+
+    if (collection == NULL || out_patterns == NULL) return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "an argument is NULL");
+    *out_patterns = NULL;
+    if (limit == 0 || limit > CAIRN_K_MAX) {
+        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "limit %zu is not between 1 and %u", limit, CAIRN_K_MAX);
+    }
+    CRN_TRY(check_scope(scope, err));
+    if (from != NULL) {
+        CRN_TRY(crn_id_check(from->type, from->text, from->u64, &id, err));
+        first = (struct crn_record){.id_type = id.type, .id = id.text, .id_len = id.len, .id_u64 = id.u64};
+    }
+    CRN_TRY(crn_collection_read(collection, &walk.reader, &walk.catalog, err));
+    walk.set = crn_patterns_create(limit, err);
+    cairn_status status = walk.set == NULL ? CAIRN_NO_MEMORY : walk_by_id(collection, scope, from == NULL ? NULL : &first, &walk, err);
+    crn_store_read_end(walk.reader);
+    if (status != CAIRN_OK) {
+        cairn_patterns_free(walk.set);
+        return status;
+    }
+    *out_patterns = walk.set;
+    return CAIRN_OK;
+}
+
 /* ---- count ---- */
 
 static cairn_status count_one(void *ctx, uint32_t local)

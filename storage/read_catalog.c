@@ -30,6 +30,23 @@ cairn_status crn_read_collection_by_id(struct crn_reader *reader, uint32_t id,
     return crn_catalog_read(&reader->conn, NULL, id, out_catalog, err);
 }
 
+static cairn_status append_text(void *ctx, sqlite3_stmt *stmt, cairn_error *err)
+{
+    struct crn_buf *out = ctx;
+
+    crn_buf_append(out, sqlite3_column_text(stmt, 0), (size_t)sqlite3_column_bytes(stmt, 0));
+    if (out->failed == CAIRN_OK) return CAIRN_OK;
+    return crn_error_set(err, out->failed, "no room for the database's metadata");
+}
+
+cairn_status crn_read_metadata(struct crn_reader *reader, struct crn_buf *out, cairn_error *err)
+{
+    sqlite3_stmt *stmt;
+
+    CRN_TRY(crn_conn_statement(&reader->conn, "SELECT value FROM meta WHERE key='metadata'", &stmt, err));
+    return crn_conn_each(&reader->conn, stmt, append_text, out, err);
+}
+
 /* ---- names ---- */
 
 /* The names one behind the other, each with its NUL. */

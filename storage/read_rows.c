@@ -22,6 +22,60 @@ cairn_status crn_read_record(struct crn_reader *reader, const struct crn_catalog
     return crn_row_read(&reader->conn, catalog, local, with_vectors, memory, out_record, err);
 }
 
+/* ---- in the order of ids ---- */
+
+/* SQLite's order of ids is that of their bits as signed numbers, then texts, then blobs: numbers from 2^63 on, which are
+ * negative there, are read behind the others. */
+static const char *const by_id_sql[] = {
+    "SELECT key FROM points WHERE collection=?1 AND id>=?2 AND id<=9223372036854775807 ORDER BY id",
+    "SELECT key FROM points WHERE collection=?1 AND id>=?2 AND id<0 ORDER BY id",
+    "SELECT key FROM points WHERE collection=?1 AND id>=?2 ORDER BY id",
+};
+
+struct by_id {
+    crn_local_fn fn;
+    void *ctx;
+};
+
+static cairn_status tell_local(void *ctx, sqlite3_stmt *stmt, cairn_error *err)
+{
+    const struct by_id *by_id = ctx;
+
+    (void)err;
+    return by_id->fn(by_id->ctx, (uint32_t)sqlite3_column_int64(stmt, 0));
+}
+
+/* Which of the three ranges above the id is in. */
+static size_t range_of(const struct crn_row_id *id)
+{
+    if (id->type != CAIRN_ID_U64) return 2;
+    return id->u64 <= INT64_MAX ? 0 : 1;
+}
+
+cairn_status crn_read_by_id(struct crn_reader *reader, const struct crn_catalog *catalog,
+                            const struct crn_record *from, crn_local_fn fn, void *ctx, cairn_error *err)
+{
+    struct by_id by_id = {fn, ctx};
+    struct crn_row_id first = {.type = CAIRN_ID_U64};
+    sqlite3_stmt *stmt;
+
+    if (from != NULL) CRN_TRY(crn_row_id_set(&first, from->id_type, from->id, from->id_len, from->id_u64, err));
+    const size_t begin = range_of(&first);
+    for (size_t range = begin; range < 3; range++) {
+        CRN_TRY(crn_conn_statement(&reader->conn, by_id_sql[range], &stmt, err));
+        sqlite3_bind_int64(stmt, 1, catalog->id);
+        if (range == begin) {
+            crn_row_id_bind(stmt, 2, &first);
+        } else if (range == 1) {
+            sqlite3_bind_int64(stmt, 2, INT64_MIN);
+        } else {
+            sqlite3_bind_text(stmt, 2, "", 0, SQLITE_STATIC);
+        }
+        CRN_TRY(crn_conn_each(&reader->conn, stmt, tell_local, &by_id, err));
+    }
+    return CAIRN_OK;
+}
+
 /* ---- scanning rows ---- */
 
 #define SCAN_WHERE "WHERE p.key BETWEEN ?1 AND ?2 ORDER BY p.key"

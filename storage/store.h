@@ -167,6 +167,9 @@ cairn_status crn_txn_payload_index_create(struct crn_txn *txn, const struct crn_
                                           cairn_error *err); /* fills it from the rows */
 cairn_status crn_txn_payload_index_drop(struct crn_txn *txn, const struct crn_catalog *catalog, const char *path,
                                         cairn_error *err);
+/* Replaces a collection's metadata (NULL: none), or the database's own, which is a key of meta and in no log. */
+cairn_status crn_txn_collection_metadata(struct crn_txn *txn, const struct crn_catalog *catalog, const char *metadata, cairn_error *err);
+cairn_status crn_txn_metadata(struct crn_txn *txn, const char *metadata, cairn_error *err);
 /* Is the collection still there under this id? NO_COLLECTION otherwise. */
 cairn_status crn_txn_collection_check(struct crn_txn *txn, uint32_t collection, cairn_error *err);
 /* The sequence of the newest CATALOG entry ever written (kept in meta, so that trimming the log does not lose it): whoever holds
@@ -229,6 +232,12 @@ cairn_status crn_read_vector(struct crn_reader *reader, uint32_t space, uint32_t
 
 cairn_status crn_read_find(struct crn_reader *reader, const struct crn_catalog *catalog, cairn_id_type type, const char *id,
                            size_t id_len, uint64_t id_u64, uint32_t *out_local, cairn_error *err);
+/* Locals of a collection's rows in the order of their ids: u64 by number, strings by bytes, UUIDs; from `from` on (NULL: all). */
+typedef cairn_status (*crn_local_fn)(void *ctx, uint32_t local);
+cairn_status crn_read_by_id(struct crn_reader *reader, const struct crn_catalog *catalog, const struct crn_record *from, crn_local_fn fn,
+                            void *ctx, cairn_error *err);
+/* The database's own metadata, "" for none; appended to `out`. */
+cairn_status crn_read_metadata(struct crn_reader *reader, struct crn_buf *out, cairn_error *err);
 /* A row, checked against its digest as far as it is read. NOT_FOUND. All pointers of *out_record point into `memory`, which
  * must not be appended to while they are used: so one buffer a record, or offsets taken after. */
 cairn_status crn_read_record(struct crn_reader *reader, const struct crn_catalog *catalog, uint32_t local, bool with_vectors,
@@ -241,7 +250,6 @@ cairn_status crn_read_scan(struct crn_reader *reader, const struct crn_catalog *
                            crn_record_fn fn, void *ctx, cairn_error *err);
 
 /* Locals of the rows in a scope (NULL = any; min_confidence 0 = any), ascending, expired ones included. Uses the narrowest index. */
-typedef cairn_status (*crn_local_fn)(void *ctx, uint32_t local);
 cairn_status crn_read_scope(struct crn_reader *reader, uint32_t collection, const char *domain, const char *agent,
                             const char *type, double min_confidence, crn_local_fn fn, void *ctx, cairn_error *err);
 

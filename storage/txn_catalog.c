@@ -282,6 +282,30 @@ cairn_status crn_txn_payload_index_drop(struct crn_txn *txn, const struct crn_ca
     return log_catalog(txn, catalog->id, err);
 }
 
+/* ---- metadata ---- */
+
+cairn_status crn_txn_collection_metadata(struct crn_txn *txn, const struct crn_catalog *catalog, const char *metadata,
+                                         cairn_error *err)
+{
+    sqlite3_stmt *stmt;
+
+    CRN_TRY(crn_txn_collection_check(txn, catalog->id, err));
+    CRN_TRY(crn_conn_statement(txn->conn, "UPDATE collections SET metadata=?2 WHERE id=?1", &stmt, err));
+    sqlite3_bind_int64(stmt, 1, catalog->id);
+    sqlite3_bind_text(stmt, 2, metadata, -1, SQLITE_STATIC);
+    CRN_TRY(crn_conn_run(txn->conn, stmt, err));
+    return log_catalog(txn, catalog->id, err);
+}
+
+cairn_status crn_txn_metadata(struct crn_txn *txn, const char *metadata, cairn_error *err)
+{
+    sqlite3_stmt *stmt;
+
+    CRN_TRY(crn_conn_statement(txn->conn, "INSERT OR REPLACE INTO meta(key, value) VALUES('metadata', ?1)", &stmt, err));
+    sqlite3_bind_text(stmt, 1, metadata, -1, SQLITE_STATIC);
+    return crn_conn_run(txn->conn, stmt, err);
+}
+
 /* ---- segments ---- */
 
 static cairn_status insert_segment(struct crn_txn *txn, uint32_t space, uint32_t ord,

@@ -160,6 +160,17 @@ CAIRN_API void cairn_collection_get_options(const cairn_collection *collection, 
 CAIRN_API const char *cairn_collection_name(const cairn_collection *collection);
 
 /*
+ * The collection's metadata may be replaced; get reads what is stored now. A JSON object, or NULL for none. *out_json is released by
+ * cairn_free. INVALID_JSON, NO_COLLECTION, READ_ONLY, ...
+ */
+CAIRN_API CAIRN_MUST_USE cairn_status cairn_collection_set_metadata(cairn_collection *collection, const char *json, cairn_error *err);
+CAIRN_API CAIRN_MUST_USE cairn_status cairn_collection_get_metadata(cairn_collection *collection, char **out_json, cairn_error *err);
+
+/* The same for the whole database. It is part of backups. */
+CAIRN_API CAIRN_MUST_USE cairn_status cairn_set_metadata(cairn_db *db, const char *json, cairn_error *err);
+CAIRN_API CAIRN_MUST_USE cairn_status cairn_get_metadata(cairn_db *db, char **out_json, cairn_error *err);
+
+/*
  * Keeps values at a JSON path ("section", "meta.size", "tags") in an index, so that filters on it
  * need no scan. Fills it from the rows there are. Creating one twice is not an error.
  */

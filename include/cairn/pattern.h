@@ -44,6 +44,7 @@ typedef enum cairn_field {
     CAIRN_FIELD_SUCCESS = 4,
     CAIRN_FIELD_LAST_USED = 8,
     CAIRN_FIELD_EXPIRES = 16,
+    CAIRN_FIELD_NO_VECTOR = 32, /* the pattern has no vector on purpose: it is found by its id and by filters */
 } cairn_field;
 
 #define CAIRN_VERSION_ANY 0u            /* if_version: no condition */
@@ -95,7 +96,7 @@ typedef struct cairn_written {
  * call have the size field of the first. Two patterns of one call may name the same id: the later wins.
  * INVALID_*, ZERO_VECTOR, DIM_MISMATCH, MODEL_MISMATCH, EXISTS, NOT_FOUND, CONFLICT, LIMIT, NO_SPACE, IO,
  * BUSY, READ_ONLY, EMBEDDER; the message names the pattern, and nothing of the call is stored.
- * A pattern without any vector is allowed when the collection has a lexical index; when an
+ * A pattern without any vector is allowed when the collection has a lexical index or CAIRN_FIELD_NO_VECTOR is set; when an
  * embedder is attached (cairn/embed.h) it makes the default space's vector from `text`.
  */
 CAIRN_API CAIRN_MUST_USE cairn_status cairn_write(cairn_collection *collection, cairn_write_mode mode,
@@ -148,6 +149,14 @@ CAIRN_API CAIRN_MUST_USE cairn_status cairn_get(cairn_collection *collection, co
 CAIRN_API CAIRN_MUST_USE cairn_status cairn_scroll(cairn_collection *collection, const cairn_scope *scope,
                                                    uint64_t *cursor, size_t limit, bool with_vectors,
                                                    cairn_patterns **out_patterns, cairn_error *err);
+
+/*
+ * Reads up to `limit` patterns in the order of their ids, from `from` on, or from the first (NULL): numbers by value, then strings
+ * by bytes, then UUIDs. `from` need not exist. `scope` may be NULL.
+ */
+CAIRN_API CAIRN_MUST_USE cairn_status cairn_scroll_by_id(cairn_collection *collection, const cairn_scope *scope, const cairn_id *from,
+                                                         size_t limit, bool with_vectors, cairn_patterns **out_patterns,
+                                                         cairn_error *err);
 
 /* Counts what matches; `scope` NULL counts all. Exact. */
 CAIRN_API CAIRN_MUST_USE cairn_status cairn_count(cairn_collection *collection, const cairn_scope *scope,
