@@ -19,6 +19,15 @@ void crn_filter_free(struct crn_filter *filter);
 /* Does a payload match? `payload` is an object, or NULL for a row without one. */
 bool crn_filter_match(const struct crn_filter *filter, const struct crn_json *payload);
 
+/* The same of a whole row: conditions on ids and vectors, which a payload alone never fulfils, are looked up in it. */
+struct crn_filter_row {
+    const struct crn_json *payload;   /* or NULL */
+    const struct crn_record *record;  /* with vectors if crn_filter_asks_vectors; or NULL */
+    const struct crn_catalog *catalog; /* names the record's spaces; or NULL */
+};
+bool crn_filter_match_row(const struct crn_filter *filter, const struct crn_filter_row *row);
+bool crn_filter_asks_vectors(const struct crn_filter *filter);
+
 /* How many of its conditions, each counted alone, does a payload fulfil? A condition under an odd number of
  * negations is fulfilled when it does not hold. *out_conditions counts all of them. */
 size_t crn_filter_count(const struct crn_filter *filter, const struct crn_json *payload,
@@ -50,6 +59,8 @@ struct crn_scope_test {
     const cairn_scope *scope;
     struct crn_filter *filter; /* NULL: none */
     struct crn_json_parser *parser;
+    const struct crn_catalog *catalog; /* set by those whose filter may ask about vectors */
+    bool with_vectors; /* records asked about have to bring their vectors */
 };
 cairn_status crn_scope_test_init(struct crn_scope_test *test, const cairn_scope *scope, cairn_error *err);
 void crn_scope_test_release(struct crn_scope_test *test);

@@ -2,7 +2,7 @@
  * Filters: does one payload match? What the operators mean is in docs/FILTERS.md. Nothing here allocates or
  * fails.
  */
-#include "engine/filter_tree.h"
+#include "engine/filter_special.h"
 
 #include <string.h>
 
@@ -105,7 +105,7 @@ int crn_filter_value_order(const struct crn_value *a, const struct crn_value *b)
     }
 }
 
-static bool compares(const struct crn_value *value, enum crn_compare compare, const struct crn_value *operand)
+bool crn_filter_compares(const struct crn_value *value, enum crn_compare compare, const struct crn_value *operand)
 {
     if (class_of(value) != class_of(operand)) return false;
     const int order = crn_filter_value_order(value, operand);
@@ -144,14 +144,28 @@ static bool among(const struct crn_value *value, const struct crn_value *values,
     return false;
 }
 
+static bool node_matches(const struct crn_filter_node *node, const struct crn_filter_row *row);
+
+/* One value that is not an array. */
 static bool scalar_matches(const struct crn_filter_node *node, struct crn_json json)
 {
     const enum crn_json_type type = crn_json_type(json);
 
+    if (node->special != NULL) return type != CRN_JSON_ARRAY && crn_filter_special_matches(node->kind, node->special, json);
+    if (node->kind == CRN_FILTER_ELEMENT) {
+        const struct crn_filter_row element = {.payload = &json};
+        return type == CRN_JSON_OBJECT && node_matches(node->first, &element);
+    }
+    if (node->kind == CRN_FILTER_OTHER) {
+        if (type == CRN_JSON_NULL || type == CRN_JSON_ARRAY || type == CRN_JSON_OBJECT) return type != CRN_JSON_NULL;
+        const struct crn_value other = crn_filter_value(json);
+        return !among(&other, node->values, node->value_count);
+    }
+
     if (type == CRN_JSON_ARRAY || type == CRN_JSON_OBJECT) return false;
     const struct crn_value value = crn_filter_value(json);
     if (node->kind == CRN_FILTER_IN) return among(&value, node->values, node->value_count);
-    return compares(&value, node->kind == CRN_FILTER_COMPARE ? node->compare : CRN_EQ, node->values);
+    return crn_filter_compares(&value, node->kind == CRN_FILTER_COMPARE ? node->compare : CRN_EQ, node->values);
 }
 
 static bool element_matches(const struct crn_filter_node *node, struct crn_json array)
@@ -180,6 +194,11 @@ static bool holds_part(struct crn_json json, const struct crn_value *part)
 static bool value_matches(const struct crn_filter_node *node, struct crn_json json)
 {
     if (node->kind == CRN_FILTER_EXISTS) return true;
+    if (node->kind == CRN_FILTER_COUNT) return crn_filter_special_matches(node->kind, node->special, json);
+    if (node->kind == CRN_FILTER_FILLED) {
+        const enum crn_json_type type = crn_json_type(json);
+        return type != CRN_JSON_NULL && (type != CRN_JSON_ARRAY || crn_json_size(json) > 0);
+    }
     if (crn_json_type(json) == CRN_JSON_ARRAY) return element_matches(node, json);
     if (node->kind == CRN_FILTER_CONTAINS) return holds_part(json, node->values);
     return scalar_matches(node, json);
@@ -205,39 +224,82 @@ static bool path_matches(const struct crn_filter_node *node, struct crn_json jso
     return false;
 }
 
-static bool node_matches(const struct crn_filter_node *node, const struct crn_json *payload)
+static bool has_vector(const struct crn_filter_node *node, const struct crn_filter_row *row)
+{
+    if (row->record == NULL || row->catalog == NULL) return false;
+    for (uint32_t i = 0; i < row->record->vector_count; i++) {
+        for (uint32_t s = 0; s < row->catalog->space_count; s++) {
+            const struct crn_space *space = &row->catalog->spaces[s];
+            if (space->id == row->record->vectors[i].space && strcmp(space->name, node->path.text) == 0) return true;
+        }
+    }
+    return false;
+}
+
+/* Children that match, up to `enough`. */
+static uint64_t count_children(const struct crn_filter_node *node, const struct crn_filter_row *row, uint64_t enough)
+{
+    uint64_t count = 0;
+
+    for (const struct crn_filter_node *child = node->first; child != NULL && count < enough; child = child->next) {
+        count += node_matches(child, row);
+    }
+    return count;
+}
+
+static bool node_matches(const struct crn_filter_node *node, const struct crn_filter_row *row)
 {
     switch (node->kind) {
     case CRN_FILTER_AND:
         for (const struct crn_filter_node *child = node->first; child != NULL; child = child->next) {
-            if (!node_matches(child, payload)) return false;
+            if (!node_matches(child, row)) return false;
         }
         return true;
     case CRN_FILTER_OR:
-        for (const struct crn_filter_node *child = node->first; child != NULL; child = child->next) {
-            if (node_matches(child, payload)) return true;
-        }
-        return false;
+        return count_children(node, row, 1) == 1;
+    case CRN_FILTER_MIN:
+        return count_children(node, row, node->minimum) >= node->minimum;
     case CRN_FILTER_NOT:
-        return !node_matches(node->first, payload);
+        return !node_matches(node->first, row);
+    case CRN_FILTER_IDS:
+        return row->record != NULL && crn_filter_ids_match(node, row->record);
+    case CRN_FILTER_SLICE:
+        return row->record != NULL && crn_filter_slice_matches(node, row->record);
+    case CRN_FILTER_VECTOR:
+        return has_vector(node, row);
     default:
-        return payload != NULL && path_matches(node, *payload, 0);
+        return row->payload != NULL && path_matches(node, *row->payload, 0);
     }
+}
+
+bool crn_filter_match_row(const struct crn_filter *filter, const struct crn_filter_row *row)
+{
+    return node_matches(filter->root, row);
 }
 
 bool crn_filter_match(const struct crn_filter *filter, const struct crn_json *payload)
 {
-    return node_matches(filter->root, payload);
+    const struct crn_filter_row row = {.payload = payload};
+
+    return node_matches(filter->root, &row);
+}
+
+bool crn_filter_asks_vectors(const struct crn_filter *filter)
+{
+    return filter->asks_vectors;
 }
 
 static size_t count_fulfilled(const struct crn_filter_node *node, bool wanted, const struct crn_json *payload,
                               size_t *conditions)
 {
+    const bool combines = node->kind == CRN_FILTER_AND || node->kind == CRN_FILTER_OR || node->kind == CRN_FILTER_NOT ||
+                          node->kind == CRN_FILTER_MIN;
     size_t fulfilled = 0;
 
-    if (node->kind != CRN_FILTER_AND && node->kind != CRN_FILTER_OR && node->kind != CRN_FILTER_NOT) {
+    if (!combines) {
+        const struct crn_filter_row row = {.payload = payload};
         ++*conditions;
-        return node_matches(node, payload) == wanted;
+        return node_matches(node, &row) == wanted;
     }
     if (node->kind == CRN_FILTER_NOT) wanted = !wanted;
     for (const struct crn_filter_node *child = node->first; child != NULL; child = child->next) {

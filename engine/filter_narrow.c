@@ -4,6 +4,7 @@
  * exact, and never smaller.
  */
 #include "engine/filter_rows.h"
+#include "engine/filter_special.h"
 
 #include "base/error.h"
 
@@ -50,6 +51,29 @@ static cairn_status new_set(struct narrowing *narrowing, roaring_bitmap_t **out_
     return *out_locals != NULL ? CAIRN_OK : crn_error_no_memory(narrowing->err, sizeof **out_locals);
 }
 
+/* Rows with a value within each bound; whether one value is within all of them is seen in the row. */
+static cairn_status narrow_range(struct narrowing *narrowing, const struct crn_filter_node *node, uint32_t index,
+                                 struct crn_filter_narrowed *out)
+{
+    const struct crn_value *values;
+    const enum crn_compare *compares;
+    size_t count;
+
+    crn_filter_special_bounds(node->special, &values, &compares, &count);
+    out->exact = count == 1;
+    for (size_t i = 0; i < count; i++) {
+        roaring_bitmap_t *one = NULL;
+        CRN_TRY(new_set(narrowing, &one));
+        const cairn_status status =
+            crn_read_index(narrowing->source->reader, index, compares[i], &values[i], add_local, one, narrowing->err);
+        if (status == CAIRN_OK && i > 0) roaring_bitmap_and_inplace(out->locals, one);
+        if (status == CAIRN_OK && i == 0) roaring_bitmap_or_inplace(out->locals, one);
+        roaring_bitmap_free(one);
+        if (status != CAIRN_OK) return status;
+    }
+    return count > 0 ? CAIRN_OK : crn_read_index(narrowing->source->reader, index, CRN_ANY, NULL, add_local, out->locals, narrowing->err);
+}
+
 /* Reads one condition's rows from the index. */
 static cairn_status read_condition(struct narrowing *narrowing, const struct crn_filter_node *node,
                                    uint32_t index, struct crn_filter_narrowed *out)
@@ -75,15 +99,40 @@ static cairn_status read_condition(struct narrowing *narrowing, const struct crn
                                   narrowing->err);
         }
         return crn_read_index(reader, index, CRN_ANY, NULL, add_local, out->locals, narrowing->err);
-    default: /* EXISTS */
+    case CRN_FILTER_RANGE:
+        return narrow_range(narrowing, node, index, out);
+    case CRN_FILTER_EXISTS:
         out->exact = true;
         return crn_read_index(reader, index, CRN_ANY, NULL, add_local, out->locals, narrowing->err);
+    default: /* something has to be there */
+        return crn_read_index(reader, index, CRN_ANY, NULL, add_local, out->locals, narrowing->err);
     }
+}
+
+static cairn_status narrow_ids(struct narrowing *narrowing, const struct crn_filter_node *node, struct crn_filter_narrowed *out)
+{
+    const struct crn_filter_source *source = narrowing->source;
+
+    CRN_TRY(new_set(narrowing, &out->locals));
+    out->exact = true;
+    for (size_t i = 0; i < node->id_count; i++) {
+        const struct crn_filter_id *id = &node->ids[i];
+        uint32_t local = 0;
+        const cairn_status status =
+            crn_read_find(source->reader, source->catalog, id->type, id->text, id->len, id->u64, &local, narrowing->err);
+        if (status != CAIRN_OK) {
+            drop(out);
+            return status;
+        }
+        if (local != 0) roaring_bitmap_add(out->locals, local);
+    }
+    return CAIRN_OK;
 }
 
 static cairn_status narrow_condition(struct narrowing *narrowing, const struct crn_filter_node *node,
                                      struct crn_filter_narrowed *out)
 {
+    if (node->kind == CRN_FILTER_VECTOR || node->kind == CRN_FILTER_SLICE || node->kind == CRN_FILTER_MIN) return CAIRN_OK;
     const struct crn_payload_index *index = find_index(narrowing->source->catalog, node->path.text);
 
     if (index == NULL) return CAIRN_OK;
@@ -188,6 +237,8 @@ static cairn_status narrow_node(struct narrowing *narrowing, const struct crn_fi
         return narrow_or(narrowing, node, out);
     case CRN_FILTER_NOT:
         return narrow_not(narrowing, node, out);
+    case CRN_FILTER_IDS:
+        return narrow_ids(narrowing, node, out);
     default:
         return narrow_condition(narrowing, node, out);
     }

@@ -3,7 +3,7 @@
  *
  * Recursion is bounded by the depth that crn_json_parse allows, everything else by the length of the text.
  */
-#include "engine/filter_tree.h"
+#include "engine/filter_special.h"
 
 #include "base/error.h"
 #include "base/mem.h"
@@ -26,7 +26,7 @@ struct parse {
     cairn_error *err;
 };
 
-enum operand { SCALAR, ORDERED, LIST, FLAG };
+enum operand { SCALAR, ORDERED, LIST, FLAG, NESTED, SPECIAL };
 
 static const struct operation {
     const char *name;
@@ -45,14 +45,27 @@ static const struct operation {
     {"$nin", CRN_FILTER_IN, CRN_EQ, true, LIST},
     {"$contains", CRN_FILTER_CONTAINS, CRN_EQ, false, SCALAR},
     {"$exists", CRN_FILTER_EXISTS, CRN_ANY, false, FLAG},
+    {"$empty", CRN_FILTER_FILLED, CRN_ANY, true, FLAG},
+    {"$other", CRN_FILTER_OTHER, CRN_ANY, false, LIST},
+    {"$element", CRN_FILTER_ELEMENT, CRN_ANY, false, NESTED},
+    {"$range", CRN_FILTER_RANGE, CRN_ANY, false, SPECIAL},
+    {"$time", CRN_FILTER_TIME, CRN_ANY, false, SPECIAL},
+    {"$count", CRN_FILTER_COUNT, CRN_ANY, false, SPECIAL},
+    {"$prefix", CRN_FILTER_PREFIX, CRN_ANY, false, SPECIAL},
+    {"$substring", CRN_FILTER_SUBSTRING, CRN_ANY, false, SPECIAL},
+    {"$words", CRN_FILTER_WORDS, CRN_ANY, false, SPECIAL},
+    {"$geo_box", CRN_FILTER_BOX, CRN_ANY, false, SPECIAL},
+    {"$geo_radius", CRN_FILTER_RADIUS, CRN_ANY, false, SPECIAL},
+    {"$geo_polygon", CRN_FILTER_POLYGON, CRN_ANY, false, SPECIAL},
 };
-#define OPERATORS_TEXT "$eq $ne $gt $gte $lt $lte $in $nin $contains $exists"
+#define OPERATORS_TEXT                                                                                       \
+    "$eq $ne $gt $gte $lt $lte $in $nin $contains $exists $empty $other $element $range $time $count $prefix " \
+    "$substring $words $geo_box $geo_radius $geo_polygon"
 #define EQUALS (&operations[0])
 
 static cairn_status parse_object(struct parse *parse, struct crn_json object, struct crn_filter_node *parent);
 
-/* Cleared memory that lives as long as the filter; NULL when there is none. */
-static void *take(struct crn_filter *filter, size_t size)
+void *crn_filter_take(struct crn_filter *filter, size_t size)
 {
     size = (size + 15) & ~(size_t)15;
     struct crn_filter_block *block = filter->blocks;
@@ -70,21 +83,26 @@ static void *take(struct crn_filter *filter, size_t size)
     return memory;
 }
 
-static cairn_status take_text(struct parse *parse, const char *text, size_t len, const char **out_text)
+cairn_status crn_filter_take_text(struct crn_filter *filter, const char *text, size_t len, const char **out_text, cairn_error *err)
 {
-    char *copy = take(parse->filter, len + 1);
+    char *copy = crn_filter_take(filter, len + 1);
 
-    if (copy == NULL) return crn_error_no_memory(parse->err, len + 1);
+    if (copy == NULL) return crn_error_no_memory(err, len + 1);
     memcpy(copy, text, len);
     *out_text = copy;
     return CAIRN_OK;
+}
+
+static cairn_status take_text(struct parse *parse, const char *text, size_t len, const char **out_text)
+{
+    return crn_filter_take_text(parse->filter, text, len, out_text, parse->err);
 }
 
 /* Puts a new node among the children of `parent`, whose order means nothing. */
 static cairn_status add_node(struct parse *parse, struct crn_filter_node *parent, enum crn_filter_kind kind,
                              struct crn_filter_node **out_node)
 {
-    struct crn_filter_node *node = take(parse->filter, sizeof *node);
+    struct crn_filter_node *node = crn_filter_take(parse->filter, sizeof *node);
 
     if (node == NULL) {
         crn_error_no_memory(parse->err, sizeof *node);
@@ -113,8 +131,8 @@ static cairn_status parse_path(struct parse *parse, const char *text, size_t len
     for (size_t i = 0; i < len; i++) dots += text[i] == '.';
 
     CRN_TRY(take_text(parse, text, len, &out_path->text));
-    out_path->keys = take(parse->filter, (dots + 1) * sizeof *out_path->keys);
-    char *unescaped = take(parse->filter, len + 1);
+    out_path->keys = crn_filter_take(parse->filter, (dots + 1) * sizeof *out_path->keys);
+    char *unescaped = crn_filter_take(parse->filter, len + 1);
     if (out_path->keys == NULL || unescaped == NULL) return crn_error_no_memory(parse->err, len);
 
     struct crn_filter_key *key = out_path->keys;
@@ -179,6 +197,11 @@ static cairn_status check_operand(struct parse *parse, const struct operation *o
     case FLAG:
         if (type == CRN_JSON_BOOL) return CAIRN_OK;
         return refuse_operand(parse, operation, path, "true or false", operand);
+    case NESTED:
+        if (type == CRN_JSON_OBJECT) return CAIRN_OK;
+        return refuse_operand(parse, operation, path, "a filter", operand);
+    case SPECIAL:
+        return CAIRN_OK; /* checked where it is read */
     }
     return CAIRN_INTERNAL;
 }
@@ -206,7 +229,7 @@ static cairn_status take_list(struct parse *parse, const struct operation *opera
     size_t key_len, filled = 0;
 
     if (count == 0) return CAIRN_OK;
-    node->values = take(parse->filter, count * sizeof *node->values);
+    node->values = crn_filter_take(parse->filter, count * sizeof *node->values);
     if (node->values == NULL) return crn_error_no_memory(parse->err, count * sizeof *node->values);
     for (crn_json_iter_init(&it, array); crn_json_iter_next(&it, &element, &key, &key_len);) {
         if (!is_scalar(element)) {
@@ -224,6 +247,27 @@ static cairn_status take_list(struct parse *parse, const struct operation *opera
     return CAIRN_OK;
 }
 
+/* `node` gets its operand. Where no value at all is enough, a path that leads nowhere matches, too. */
+static cairn_status parse_special(struct parse *parse, const struct operation *operation, struct crn_json operand,
+                                  struct crn_filter_node *node)
+{
+    struct crn_filter_node *other = NULL, *missing = NULL;
+
+    CRN_TRY(crn_filter_special_parse(parse->filter, operation->kind, operation->name, node->path.text, operand, &node->special,
+                                     parse->err));
+    if (operation->kind != CRN_FILTER_COUNT || !crn_filter_special_zero(node->special)) return CAIRN_OK;
+    const struct crn_filter_node count = *node;
+    node->kind = CRN_FILTER_OR;
+    node->special = NULL;
+    CRN_TRY(add_node(parse, node, CRN_FILTER_COUNT, &other));
+    other->path = count.path;
+    other->special = count.special;
+    CRN_TRY(add_node(parse, node, CRN_FILTER_NOT, &missing));
+    CRN_TRY(add_node(parse, missing, CRN_FILTER_EXISTS, &missing));
+    missing->path = count.path;
+    return CAIRN_OK;
+}
+
 static cairn_status parse_operator(struct parse *parse, const struct crn_filter_path *path,
                                    const struct operation *operation, struct crn_json operand,
                                    struct crn_filter_node *parent)
@@ -231,16 +275,20 @@ static cairn_status parse_operator(struct parse *parse, const struct crn_filter_
     struct crn_filter_node *node = NULL;
 
     CRN_TRY(check_operand(parse, operation, path->text, operand));
-    if (operation->negated || (operation->operand == FLAG && !crn_json_bool(operand))) {
-        CRN_TRY(add_node(parse, parent, CRN_FILTER_NOT, &parent));
-    }
+    const bool denied = operation->operand == FLAG && !crn_json_bool(operand);
+    if (operation->negated != denied) CRN_TRY(add_node(parse, parent, CRN_FILTER_NOT, &parent));
     CRN_TRY(add_node(parse, parent, operation->kind, &node));
     node->path = *path;
     node->compare = operation->compare;
     if (operation->operand == FLAG) return CAIRN_OK;
     if (operation->operand == LIST) return take_list(parse, operation, operand, node);
+    if (operation->operand == SPECIAL) return parse_special(parse, operation, operand, node);
+    if (operation->operand == NESTED) {
+        CRN_TRY(add_node(parse, node, CRN_FILTER_AND, &parent));
+        return parse_object(parse, operand, parent);
+    }
 
-    node->values = take(parse->filter, sizeof *node->values);
+    node->values = crn_filter_take(parse->filter, sizeof *node->values);
     if (node->values == NULL) return crn_error_no_memory(parse->err, sizeof *node->values);
     node->value_count = 1;
     return take_value(parse, operand, node->values);
@@ -352,6 +400,35 @@ static cairn_status parse_list(struct parse *parse, const char *where, struct cr
     return CAIRN_OK;
 }
 
+/* {"count": n, "of": [filter, ...]} */
+static cairn_status parse_min(struct parse *parse, struct crn_json operand, struct crn_filter_node *parent)
+{
+    struct crn_filter_node *node = NULL;
+    struct crn_json count, of;
+
+    if (!crn_json_get(operand, "count", &count) || !crn_json_get(operand, "of", &of) || crn_json_type(count) != CRN_JSON_I64 ||
+        crn_json_i64(count) < 1) {
+        return crn_error_set(parse->err, CAIRN_INVALID_FILTER, "filter: $min takes {\"count\": 1 or more, \"of\": [filter, ...]}");
+    }
+    CRN_TRY(add_node(parse, parent, CRN_FILTER_MIN, &node));
+    node->minimum = crn_json_u64(count);
+    return parse_list(parse, "$min", of, node);
+}
+
+static cairn_status parse_has_vector(struct parse *parse, struct crn_json operand, struct crn_filter_node *parent)
+{
+    struct crn_filter_node *node = NULL;
+    size_t len;
+
+    if (crn_json_type(operand) != CRN_JSON_STRING) {
+        return crn_error_set(parse->err, CAIRN_INVALID_FILTER, "filter: $has_vector takes the name of a space");
+    }
+    CRN_TRY(add_node(parse, parent, CRN_FILTER_VECTOR, &node));
+    parse->filter->asks_vectors = true;
+    const char *name = crn_json_string(operand, &len);
+    return take_text(parse, name, len, &node->path.text);
+}
+
 static cairn_status parse_logical(struct parse *parse, const char *name, struct crn_json operand,
                                   struct crn_filter_node *parent)
 {
@@ -367,10 +444,20 @@ static cairn_status parse_logical(struct parse *parse, const char *name, struct 
         CRN_TRY(add_node(parse, node, CRN_FILTER_OR, &node));
         return parse_list(parse, name, operand, node);
     }
+    if (strcmp(name, "$min") == 0) return parse_min(parse, operand, parent);
+    if (strcmp(name, "$ids") == 0) {
+        CRN_TRY(add_node(parse, parent, CRN_FILTER_IDS, &node));
+        return crn_filter_ids_parse(parse->filter, operand, node, parse->err);
+    }
+    if (strcmp(name, "$slice") == 0) {
+        CRN_TRY(add_node(parse, parent, CRN_FILTER_SLICE, &node));
+        return crn_filter_slice_parse(operand, node, parse->err);
+    }
+    if (strcmp(name, "$has_vector") == 0) return parse_has_vector(parse, operand, parent);
     if (strcmp(name, "$not") != 0) {
         return crn_error_set(
             parse->err, CAIRN_INVALID_FILTER,
-            "filter: unknown operator %s; there are $and $or $nor $not, and behind a path " OPERATORS_TEXT,
+            "filter: unknown operator %s; there are $and $or $nor $not $min $ids $slice $has_vector, and behind a path " OPERATORS_TEXT,
             name);
     }
     if (crn_json_type(operand) != CRN_JSON_OBJECT || crn_json_size(operand) == 0) {

@@ -59,6 +59,7 @@ cairn_status crn_scope_test_init(struct crn_scope_test *test, const cairn_scope 
     if (scope->filter == NULL) return CAIRN_OK;
 
     CRN_TRY(crn_filter_parse(scope->filter, strlen(scope->filter), &test->filter, err));
+    test->with_vectors = crn_filter_asks_vectors(test->filter);
     test->parser = crn_json_parser_create();
     if (test->parser != NULL) return CAIRN_OK;
     crn_scope_test_release(test);
@@ -88,8 +89,9 @@ cairn_status crn_scope_test_record(const struct crn_scope_test *test, const stru
                    is_or_any(scope->type, record->type) &&
                    (scope->min_confidence == 0 || record->confidence >= scope->min_confidence);
     if (!*out_matches || test->filter == NULL) return CAIRN_OK;
+    struct crn_filter_row row = {.record = record, .catalog = test->catalog};
     if (record->payload == NULL) {
-        *out_matches = crn_filter_match(test->filter, NULL);
+        *out_matches = crn_filter_match_row(test->filter, &row);
         return CAIRN_OK;
     }
     cairn_error cause;
@@ -99,7 +101,8 @@ cairn_status crn_scope_test_record(const struct crn_scope_test *test, const stru
     if (status != CAIRN_OK) {
         return crn_error_set(err, CAIRN_CORRUPT, "payload of row %u: %s", record->local, cause.message);
     }
-    *out_matches = crn_filter_match(test->filter, &payload);
+    row.payload = &payload;
+    *out_matches = crn_filter_match_row(test->filter, &row);
     return CAIRN_OK;
 }
 
@@ -180,7 +183,7 @@ static cairn_status match_by_scan(const struct crn_filter_source *source, const 
         .err = err,
     };
     cairn_status status =
-        crn_read_scan(source->reader, source->catalog, first, CRN_WANT_PAYLOAD, scan_record, &scan, err);
+        crn_read_scan(source->reader, source->catalog, first, CRN_WANT_ID | CRN_WANT_PAYLOAD, scan_record, &scan, err);
 
     return scan.ended ? CAIRN_OK : status;
 }
@@ -200,7 +203,7 @@ static cairn_status match_by_point(const struct crn_filter_source *source, const
 
         crn_buf_clear(&memory);
         status =
-            crn_read_record(source->reader, source->catalog, it.current_value, false, &memory, &record, err);
+            crn_read_record(source->reader, source->catalog, it.current_value, test->with_vectors, &memory, &record, err);
         if (status == CAIRN_OK) status = crn_scope_test_record(test, &record, &is_match, err);
         if (status != CAIRN_OK && status != CAIRN_NOT_FOUND) goto done;
         status = CAIRN_OK;
@@ -229,7 +232,7 @@ static cairn_status match_rows(const struct crn_filter_source *source, const str
     if (asked == 0 && *locals != NULL) return CAIRN_OK;
     matches = roaring_bitmap_create();
     if (matches == NULL) return crn_error_no_memory(err, sizeof *matches);
-    if (*locals == NULL || asked * POINT_READ_ROWS >= total) {
+    if (!test->with_vectors && (*locals == NULL || asked * POINT_READ_ROWS >= total)) {
         status = match_by_scan(source, test, *locals, matches, err);
     } else {
         status = match_by_point(source, test, *locals, matches, err);
@@ -246,7 +249,7 @@ static cairn_status evaluate_filter(const struct crn_filter_source *source, cons
 
     CRN_TRY(crn_filter_narrow(source, test->scope, test->filter, &narrowed, err));
     *locals = narrowed.locals;
-    if (limits_rows(test->scope) || (narrowed.exact && *locals == NULL)) {
+    if (limits_rows(test->scope) || (test->with_vectors && *locals == NULL) || (narrowed.exact && *locals == NULL)) {
         CRN_TRY(intersect_unfiltered(source, test->scope, locals, err));
     }
     return narrowed.exact ? CAIRN_OK : match_rows(source, test, locals, err);
@@ -260,6 +263,7 @@ cairn_status crn_scope_evaluate(const struct crn_filter_source *source, const ca
     *out_locals = NULL;
     if (scope->filter == NULL) return read_unfiltered(source, scope, out_locals, err);
     CRN_TRY(crn_scope_test_init(&test, scope, err));
+    test.catalog = source->catalog;
     cairn_status status = evaluate_filter(source, &test, out_locals, err);
     crn_scope_test_release(&test);
     if (status != CAIRN_OK && *out_locals != NULL) {
@@ -275,6 +279,7 @@ cairn_status crn_scope_update(const struct crn_filter_source *source, const cair
     struct crn_scope_test test;
 
     CRN_TRY(crn_scope_test_init(&test, scope, err));
+    test.catalog = source->catalog;
     cairn_status status = match_by_point(source, &test, changed, locals, err);
     crn_scope_test_release(&test);
     return status;

@@ -336,11 +336,12 @@ static cairn_status delete_rows(struct delete_job *job, struct crn_txn *txn, con
     cairn_status status = crn_scope_test_init(&test, job->scope, err);
 
     if (status != CAIRN_OK) return status;
+    test.catalog = catalog;
     roaring_init_iterator(rows->locals, &it);
     for (; status == CAIRN_OK && it.has_value; roaring_advance_uint32_iterator(&it)) {
         bool matches = false;
         crn_buf_clear(&job->memory);
-        status = crn_txn_record(txn, catalog, it.current_value, false, &job->memory, &record, err);
+        status = crn_txn_record(txn, catalog, it.current_value, test.with_vectors, &job->memory, &record, err);
         if (status == CAIRN_OK) status = crn_scope_test_record(&test, &record, &matches, err);
         if (status == CAIRN_NOT_FOUND) status = CAIRN_OK;
         if (status != CAIRN_OK || !matches) continue;
