@@ -20,7 +20,9 @@
 #ifndef CRN_ENGINE_IVF_H
 #define CRN_ENGINE_IVF_H
 
+#include "base/sieve.h"
 #include "engine/index.h"
+#include "engine/ivf_coarse.h"
 #include "quant/binary.h"
 #include "quant/codec.h"
 
@@ -73,20 +75,6 @@ size_t crn_ivf_encode_floats(const struct crn_ivf_frame *frame);
 void crn_ivf_encode_list(const struct crn_ivf_frame *frame, const float *vectors, const float *centroid,
                          const uint32_t *positions, size_t count, float *memory, uint8_t *out);
 
-/* ---- ivf_faiss.c ---- */
-
-struct crn_ivf_clusters; /* the centroids, as FAISS keeps them */
-
-/* Clusters a sample [count][dim] into `lists` (at most count) centroids [lists][dim]. CANCELLED, NO_MEMORY,
- * UNSUPPORTED. */
-cairn_status crn_ivf_cluster(const float *sample, size_t count, uint32_t dim, uint32_t lists,
-                             unsigned threads, bool (*cancelled)(void *ctx), void *ctx, float *centroids,
-                             struct crn_ivf_clusters **out_clusters, cairn_error *err);
-/* out[i] = the nearest centroid of row i by l2. */
-cairn_status crn_ivf_assign(struct crn_ivf_clusters *clusters, const float *rows, size_t count,
-                            unsigned threads, uint32_t *out, cairn_error *err);
-void crn_ivf_clusters_free(struct crn_ivf_clusters *clusters); /* NULL accepted */
-
 /* ---- ivf_build.c ---- */
 
 struct crn_ivf_build {
@@ -109,6 +97,19 @@ cairn_status crn_ivf_build(struct crn_ivf_build *build, uint32_t lists, cairn_er
 void crn_ivf_build_release(struct crn_ivf_build *build);
 cairn_status crn_ivf_check_cancelled(const struct crn_ivf_build *build, cairn_error *err);
 
+/* ---- ivf_cluster.c ---- */
+
+struct crn_ivf_clusters; /* what finds the nearest centroid */
+
+/* Clusters a sample [count][dim] into build->lists (at most count) centroids, build->centroids. CANCELLED,
+ * NO_MEMORY, UNSUPPORTED. The build lives as long as the clusters. */
+cairn_status crn_ivf_cluster(const struct crn_ivf_build *build, const float *sample, size_t count,
+                             struct crn_ivf_clusters **out_clusters, cairn_error *err);
+/* out[i] = the nearest centroid of row i by l2, as codes tell it. CANCELLED. */
+cairn_status crn_ivf_assign(struct crn_ivf_clusters *clusters, const float *rows, size_t count, uint32_t *out,
+                            cairn_error *err);
+void crn_ivf_clusters_free(struct crn_ivf_clusters *clusters); /* NULL accepted */
+
 /* ---- ivf_calibrate.c ---- */
 
 /* Fills build->calibration. */
@@ -121,12 +122,11 @@ struct crn_ivf_opened {
     struct crn_ivf_frame frame;
     struct crn_ivf_calibration calibration;
     uint32_t lists;
-    const float *centroids;        /* [lists][dim], mapped, verified */
-    float *centroid_norms2;        /* [lists] */
-    const uint32_t *starts;        /* [lists + 1], ascending, verified */
-    uint64_t *offsets;             /* [lists + 1] of lists in `bytes` */
-    const uint8_t *bytes;          /* lists, mapped, verified when they are read */
-    struct crn_scalar_rows coarse; /* int8 codes of the centroids less the mean */
+    float *centroid_norms2;       /* [lists] */
+    const uint32_t *starts;       /* [lists + 1], ascending, verified */
+    uint64_t *offsets;            /* [lists + 1] of lists in `bytes` */
+    const uint8_t *bytes;         /* lists, mapped, verified when they are read */
+    struct crn_ivf_coarse coarse; /* of the centroids */
     size_t heap_bytes;
 };
 
@@ -139,6 +139,38 @@ cairn_status crn_ivf_open(const struct crn_index_rows *rows, struct crn_derived 
                           struct crn_ivf_opened *out, cairn_error *err);
 void crn_ivf_close(struct crn_ivf_opened *opened);
 
+/* ---- ivf_scan.c ---- */
+
+/* A query on its way through the lists. */
+struct crn_ivf_scan {
+    const struct crn_ivf_opened *opened;
+    const struct crn_index_rows *rows;
+    const struct crn_index_query *query;
+    struct crn_ivf_coarse_query prepared; /* its blocks' add and table_base are those of a list */
+    float base;                           /* table_base of the query alone */
+    float norm2;                          /* of the query */
+    struct crn_topk nearest;              /* the k nearest by int8 distances */
+    struct crn_sieve kept;                /* what may be among them; labels are positions */
+    float limit;                          /* of int8 distances: rows beyond it need not be kept */
+    struct crn_ivf_pending *pending;
+};
+
+/* Rows of a list that are to be compared by int8 codes: asked for, and compared when the next ones are known. */
+#define CRN_IVF_CHUNK 128u
+struct crn_ivf_pending {
+    struct crn_ivf_list list;
+    uint32_t count;
+    uint32_t chosen[CRN_IVF_CHUNK];
+};
+
+/* Scans lists[0..count), whose distances are those of crn_ivf_coarse_find, and goes on with the scan's heaps.
+ * CORRUPT. */
+cairn_status crn_ivf_scan_lists(struct crn_ivf_scan *scan, const struct crn_hit *lists, size_t count,
+                                cairn_error *err);
+
+/* Rows whose int8 distance is above it are none of the k nearest. */
+float crn_ivf_limit(const struct crn_ivf_scan *scan);
+
 /* ---- ivf_search.c ---- */
 
 struct crn_ivf_scratch {
@@ -146,6 +178,7 @@ struct crn_ivf_scratch {
     size_t hits_capacity;
     struct crn_hit *hits; /* [hits_capacity] */
     uint32_t *positions;  /* [hits_capacity] */
+    struct crn_ivf_pending pending;
 };
 
 /* Pushes up to k rows into top. Scratch begins as zeros; one search at a time uses it. CORRUPT, NO_MEMORY. */

@@ -19,7 +19,6 @@
 #define SAMPLE_OF_LIST 64u    /* rows of the sample for each centroid */
 #define SAMPLE_OF_LIST_LEAST 16u
 #define SAMPLE_BYTES (1u << 30)
-#define ASSIGN_ROWS 16384u /* between two questions whether to stop */
 
 cairn_status crn_ivf_check_cancelled(const struct crn_ivf_build *build, cairn_error *err)
 {
@@ -88,19 +87,6 @@ static cairn_status make_frame(struct crn_ivf_build *build, const float *sample,
 
 /* ---- lists ---- */
 
-static cairn_status assign(struct crn_ivf_build *build, struct crn_ivf_clusters *clusters, cairn_error *err)
-{
-    const struct crn_index_rows *rows = build->rows;
-
-    for (size_t begin = 0; begin < rows->count; begin += ASSIGN_ROWS) {
-        const size_t count = rows->count - begin < ASSIGN_ROWS ? rows->count - begin : ASSIGN_ROWS;
-        CRN_TRY(crn_ivf_check_cancelled(build, err));
-        CRN_TRY(crn_ivf_assign(clusters, rows->vectors + begin * rows->dim, count, build->threads,
-                               build->assigned + begin, err));
-    }
-    return CAIRN_OK;
-}
-
 static void sort_by_list(struct crn_ivf_build *build)
 {
     const size_t count = build->rows->count;
@@ -129,9 +115,9 @@ static cairn_status cluster(struct crn_ivf_build *build, const float *sample, si
     struct crn_ivf_clusters *clusters = NULL;
 
     CRN_TRY(make_frame(build, sample, count, err));
-    CRN_TRY(crn_ivf_cluster(sample, count, build->rows->dim, build->lists, build->threads, build->cancelled,
-                            build->ctx, build->centroids, &clusters, err));
-    const cairn_status status = assign(build, clusters, err);
+    CRN_TRY(crn_ivf_cluster(build, sample, count, &clusters, err));
+    const cairn_status status =
+        crn_ivf_assign(clusters, build->rows->vectors, build->rows->count, build->assigned, err);
     crn_ivf_clusters_free(clusters);
     if (status == CAIRN_OK) make_finite(build);
     return status;
@@ -166,12 +152,7 @@ cairn_status crn_ivf_build(struct crn_ivf_build *build, uint32_t lists, cairn_er
         build->assigned == NULL) {
         return crn_error_no_memory(err, count * sizeof *build->order);
     }
-    cairn_status status = cluster_sample(build, err);
-    if (status == CAIRN_UNSUPPORTED) { /* why training failed, it may be */
-        const cairn_status asked = crn_ivf_check_cancelled(build, err);
-        if (asked != CAIRN_OK) status = asked;
-    }
-    if (status != CAIRN_OK) return status;
+    CRN_TRY(cluster_sample(build, err));
     sort_by_list(build);
     return crn_ivf_calibrate(build, err);
 }

@@ -220,27 +220,22 @@ static cairn_status read_head(const struct crn_index_rows *rows, struct crn_ivf_
 }
 
 /* Codes of the centroids, by which lists are chosen. */
-static cairn_status encode_centroids(struct crn_ivf_opened *out, uint32_t dim, cairn_error *err)
+static cairn_status encode_centroids(struct crn_ivf_opened *out, const float *centroids, cairn_error *err)
 {
-    const size_t lists = out->lists;
-    float *scale = crn_mem_array(lists, sizeof *scale), *norm2 = crn_mem_array(lists, sizeof *norm2);
-    float *centred = crn_mem_array(dim, sizeof *centred);
-    int8_t *codes = crn_mem_array(lists, dim);
+    const struct crn_binary *binary = &out->frame.binary;
+    float *floats = crn_mem_aligned(2 * binary->padded * sizeof *floats);
 
-    out->coarse = (struct crn_scalar_rows){.codes = codes, .scale = scale, .norm2 = norm2};
-    out->centroid_norms2 = crn_mem_array(lists, sizeof *out->centroid_norms2);
-    if (codes == NULL || scale == NULL || norm2 == NULL || centred == NULL || out->centroid_norms2 == NULL) {
-        crn_mem_free(centred);
-        return crn_error_no_memory(err, lists * crn_scalar_bytes(dim));
+    out->centroid_norms2 = crn_mem_array(out->lists, sizeof *out->centroid_norms2);
+    cairn_status status = crn_ivf_coarse_init(&out->coarse, binary, out->lists, err);
+    if (status == CAIRN_OK && (floats == NULL || out->centroid_norms2 == NULL))
+        status = crn_error_no_memory(err, out->lists * sizeof *out->centroid_norms2);
+    if (status == CAIRN_OK) {
+        crn_ivf_coarse_encode(&out->coarse, centroids, floats);
+        for (uint32_t l = 0; l < out->lists; l++)
+            out->centroid_norms2[l] = (float)crn_vector_norm2(centroids + (size_t)l * binary->dim, binary->dim);
     }
-    for (size_t l = 0; l < lists; l++) {
-        const float *centroid = out->centroids + l * dim;
-        for (uint32_t d = 0; d < dim; d++) centred[d] = centroid[d] - out->frame.binary.centroid[d];
-        crn_scalar_encode(centred, dim, codes + l * dim, scale + l, norm2 + l);
-        out->centroid_norms2[l] = (float)crn_vector_norm2(centroid, dim);
-    }
-    crn_mem_free(centred);
-    return CAIRN_OK;
+    crn_mem_free(floats);
+    return status;
 }
 
 static cairn_status open_lists(const struct crn_index_rows *rows, struct crn_ivf_opened *out,
@@ -277,14 +272,13 @@ cairn_status crn_ivf_open(const struct crn_index_rows *rows, struct crn_derived 
     CRN_TRY(read_head(rows, out, &seed, err));
     CRN_TRY(section(file, "IMEA", rows->dim * sizeof(float), true, &mean, err));
     CRN_TRY(section(file, "ICEN", (size_t)out->lists * rows->dim * sizeof(float), true, &centroids, err));
-    out->centroids = centroids;
     if (!crn_vector_finite(mean, rows->dim) ||
         !crn_vector_finite(centroids, (size_t)out->lists * rows->dim)) {
         return damaged("its centroids are not finite", err);
     }
     CRN_TRY(crn_ivf_frame_init(&out->frame, rows->op, rows->dim, seed, mean, err));
-    CRN_TRY(encode_centroids(out, rows->dim, err));
-    out->heap_bytes = out->lists * (crn_scalar_bytes(rows->dim) + sizeof(float) + sizeof(uint64_t)) +
+    CRN_TRY(encode_centroids(out, centroids, err));
+    out->heap_bytes = out->coarse.memory_bytes + out->lists * (sizeof(float) + sizeof(uint64_t)) +
                       crn_rotation_floats(out->frame.binary.padded) * sizeof(float);
     return open_lists(rows, out, err);
 }
@@ -294,8 +288,6 @@ void crn_ivf_close(struct crn_ivf_opened *opened)
     crn_ivf_frame_release(&opened->frame);
     crn_mem_free(opened->centroid_norms2);
     crn_mem_free(opened->offsets);
-    crn_mem_free((void *)(uintptr_t)opened->coarse.codes);
-    crn_mem_free((void *)(uintptr_t)opened->coarse.scale);
-    crn_mem_free((void *)(uintptr_t)opened->coarse.norm2);
+    crn_ivf_coarse_release(&opened->coarse);
     *opened = (struct crn_ivf_opened){0};
 }

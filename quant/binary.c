@@ -181,22 +181,25 @@ size_t crn_binary_query_floats(size_t padded, size_t planes)
     return padded + (tables_bytes(padded) + planes * padded / 8) / sizeof(float);
 }
 
-/* The 16 sums of y[i] * v[i] over 4 dimensions, y being +-1/2, less the smallest of them, in units of delta.
- * */
+/* The 16 sums of y[i] * v[i] over 4 dimensions, y being +-1/2, less the smallest of them, in units of delta. */
 static void fill_table(const float *v, float inverse, uint8_t *table)
 {
+    /* Whether y[i] is positive in entry j, and whether it is negative. */
+    static const float of[2][GROUP][16] = {{{1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0},
+                                            {1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 0, 0},
+                                            {1, 1, 1, 1, 0, 0, 0, 0, 1, 1, 1, 1, 0, 0, 0, 0},
+                                            {1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0}},
+                                           {{0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1},
+                                            {0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1},
+                                            {0, 0, 0, 0, 1, 1, 1, 1, 0, 0, 0, 0, 1, 1, 1, 1},
+                                            {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1}}};
     float entries[16];
 
-    entries[0] = 0.5f; /* so that cutting off rounds */
+    for (size_t j = 0; j < 16; j++) entries[j] = 0.5f; /* so that cutting off rounds */
     for (size_t i = 0; i < GROUP; i++) {
-        const float add = fabsf(v[i]) * inverse;
-        const size_t lower = (size_t)1 << i;
-        const bool positive = v[i] >= 0;
+        const float add = fabsf(v[i]) * inverse, *has = of[v[i] >= 0][i];
 
-        for (size_t j = 0; j < lower; j++) {
-            entries[lower + j] = entries[j] + (positive ? add : 0);
-            entries[j] += positive ? 0 : add;
-        }
+        for (size_t j = 0; j < 16; j++) entries[j] += add * has[j];
     }
     for (size_t j = 0; j < 16; j++) table[j] = (uint8_t)(int32_t)entries[j];
 }
