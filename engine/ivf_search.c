@@ -7,6 +7,7 @@
  */
 #include "engine/ivf.h"
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/mem.h"
 #include "quant/vector.h"
@@ -21,6 +22,9 @@
 #define RESCORED 128u       /* rows at a time */
 #define AHEAD_ROWS 24u      /* whose beginnings are asked for, so that the memory serves them at once */
 #define AHEAD_BYTES 1024u
+#define SLOW_NS 100000u     /* comparing takes longer where vectors come from a disk, with as much again for */
+#define SLOW_ROW_NS 10000u  /* each row; then the next SLOW_SEARCHES ask for all that they compare */
+#define SLOW_SEARCHES 32u
 
 struct search {
     struct crn_ivf_scan scan;
@@ -172,11 +176,10 @@ static size_t choose_vectors(struct crn_ivf_scan *scan, uint32_t *positions)
     return once;
 }
 
-static cairn_status rescore(struct crn_ivf_scan *scan, uint32_t *positions, struct crn_topk *top, cairn_error *err)
+/* Asks the disk for the vectors, all at once, and the memory for the beginnings of those that are in it. */
+static void ask_for(const struct crn_index_rows *rows, const uint32_t *positions, size_t count)
 {
-    const struct crn_index_rows *rows = scan->rows;
-    const size_t count = choose_vectors(scan, positions), bytes = rows->dim * sizeof(float);
-    float distances[RESCORED];
+    const size_t bytes = rows->dim * sizeof(float);
 
     for (size_t i = 0; i < count; i++) {
         const float *vector = rows->vectors + (size_t)positions[i] * rows->dim;
@@ -185,17 +188,37 @@ static cairn_status rescore(struct crn_ivf_scan *scan, uint32_t *positions, stru
         for (size_t at = 0; i < AHEAD_ROWS && at < bytes && at < AHEAD_BYTES; at += 64)
             __builtin_prefetch((const char *)vector + at, 0, 2);
     }
+}
+
+static cairn_status compare_vectors(const struct crn_ivf_scan *scan, const uint32_t *positions, size_t count,
+                                    struct crn_topk *top, cairn_error *err)
+{
+    const struct crn_index_rows *rows = scan->rows;
+    float distances[RESCORED];
+
     for (size_t begin = 0; begin < count; begin += RESCORED) {
         const size_t some = count - begin < RESCORED ? count - begin : RESCORED;
         for (size_t i = begin; rows->file != NULL && i < begin + some; i++) {
-            CRN_TRY(
-                crn_derived_verify(rows->file, rows->vectors + (size_t)positions[i] * rows->dim, bytes, err));
+            CRN_TRY(crn_derived_verify(rows->file, rows->vectors + (size_t)positions[i] * rows->dim,
+                                       rows->dim * sizeof(float), err));
         }
         crn_kernels_get()->f32_gather[rows->op](scan->query->vector, rows->vectors, rows->dim,
                                                 positions + begin, some, distances);
         for (size_t i = 0; i < some; i++) crn_topk_push(top, distances[i], positions[begin + i]);
     }
     return CAIRN_OK;
+}
+
+static cairn_status rescore(struct crn_ivf_scan *scan, uint32_t *positions, struct crn_topk *top, cairn_error *err)
+{
+    const size_t count = choose_vectors(scan, positions);
+    const uint64_t begin_ns = crn_clock_ns();
+
+    ask_for(scan->rows, positions, count);
+    const cairn_status status = compare_vectors(scan, positions, count, top, err);
+    if (scan->rows->file != NULL && crn_clock_ns() - begin_ns > SLOW_NS + count * SLOW_ROW_NS)
+        crn_derived_was_slow(scan->rows->file, (uint32_t)count * SLOW_SEARCHES);
+    return status;
 }
 
 cairn_status crn_ivf_search(const struct crn_ivf_opened *opened, const struct crn_index_rows *rows,

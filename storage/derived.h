@@ -63,8 +63,11 @@ bool crn_derived_verified(const struct crn_derived *file, const void *data, size
 
 /* About to read [data, data+size): asks the system to fetch what may not be in memory yet, without waiting, so
  * that a disk serves many such requests at once. What was verified counts as being in memory, unless the file
- * is larger than half of the machine's. */
-void crn_derived_will_need(const struct crn_derived *file, const void *data, size_t size);
+ * is larger than half of the machine's or reading was slow a while ago. */
+void crn_derived_will_need(struct crn_derived *file, const void *data, size_t size);
+/* Reading what was verified took as long as if the system had given the memory to others: the next `calls` of
+ * crn_derived_will_need ask for all. Without that a fault reads as much as the disk's readahead. */
+void crn_derived_was_slow(struct crn_derived *file, uint32_t calls);
 
 /* Removes leftovers: derived files whose name (as given to crn_derived_create) `keep` does not want, and
  * aside files of writers that died. A file being written, by whatever process, is locked and stays. A file

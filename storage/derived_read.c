@@ -26,6 +26,7 @@ struct crn_derived {
     size_t map_size;
     uint64_t block_count;
     uint64_t memory_half; /* of the machine */
+    _Atomic uint32_t doubted; /* calls of will_need left for which verified bytes may not be in memory. Relaxed: a hint */
     _Atomic uint64_t
         *verified; /* a bit a block. Relaxed: the bits publish nothing, the file's bytes never change */
 };
@@ -211,20 +212,34 @@ bool crn_derived_verified(const struct crn_derived *file, const void *data, size
     return true;
 }
 
-void crn_derived_will_need(const struct crn_derived *file, const void *data, size_t size)
+void crn_derived_was_slow(struct crn_derived *file, uint32_t calls)
 {
-    uint64_t first, end, begin, page = (uint64_t)sysconf(_SC_PAGESIZE);
+    atomic_store_explicit(&file->doubted, calls, memory_order_relaxed);
+}
+
+/* Whether verified bytes are not to be taken for being in memory, this time. */
+static bool is_doubted(struct crn_derived *file)
+{
+    const uint32_t left = atomic_load_explicit(&file->doubted, memory_order_relaxed);
+
+    if (left != 0) atomic_store_explicit(&file->doubted, left - 1, memory_order_relaxed);
+    return left != 0;
+}
+
+void crn_derived_will_need(struct crn_derived *file, const void *data, size_t size)
+{
+    uint64_t first, end, begin;
 
     if (size == 0 || !find_blocks(file, data, size, &first, &end)) return;
     if (crn_derived_verified(file, data, size)) {
-        if (file->map_size < file->memory_half) return;
+        if (file->map_size < file->memory_half && !is_doubted(file)) return;
         begin = (uint64_t)((const unsigned char *)data - file->map);
         end = begin + size;
     } else { /* to be verified, which reads whole blocks */
         begin = CRN_DERIVED_HEADER_SIZE + first * CRN_DERIVED_BLOCK;
         end = CRN_DERIVED_HEADER_SIZE + end * CRN_DERIVED_BLOCK;
     }
-    begin -= begin % page;
+    begin -= begin % (uint64_t)sysconf(_SC_PAGESIZE);
     if (end > file->map_size) end = file->map_size;
     (void)madvise((void *)(file->map + begin), (size_t)(end - begin), MADV_WILLNEED); /* only a hint */
 }

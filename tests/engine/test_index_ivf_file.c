@@ -106,6 +106,9 @@ static void hints_are_bounded(void **state)
     crn_derived_will_need(rows.file, rows.vectors + (size_t)(COUNT - 1) * DIM, DIM * sizeof(float));
     assert_status(crn_derived_verify_all(rows.file, &err), CAIRN_OK, &err);
     crn_derived_will_need(rows.file, rows.vectors, (size_t)COUNT * DIM * sizeof(float));
+    crn_derived_was_slow(rows.file, 2);
+    for (int i = 0; i < 3; i++)
+        crn_derived_will_need(rows.file, rows.vectors + (size_t)(COUNT - 1) * DIM, DIM * sizeof(float));
     crn_derived_close(rows.file);
     free(vectors);
     folder_remove(folder);
