@@ -155,7 +155,7 @@ struct crn_ivf_scan {
     struct crn_ivf_pending *pending;
 };
 
-/* Rows of a list that are to be compared by int8 codes: asked for, and compared when the next ones are known. */
+/* Rows of a list that are to be compared by int8 codes: asked for now, compared when the next are known. */
 #define CRN_IVF_CHUNK 128u
 struct crn_ivf_pending {
     struct crn_ivf_list list;

@@ -1,8 +1,8 @@
 /*
  * Measuring, while an ivf index is built, how many lists give what recall: for rows taken as queries, the
  * lists that hold their true nearest neighbours, themselves left out, are looked up in the order in which a
- * search would read the lists. The rows are read once: all queries are compared with a block of them before the
- * next one.
+ * search would read the lists. The rows are read once: all queries are compared with a block of them before
+ * the next one.
  *
  * What codes lose besides is little (a search's limit leaves four standard deviations) and is not measured.
  */
@@ -86,8 +86,8 @@ static void compare_queries(void *ctx, size_t begin, size_t end, unsigned worker
         const size_t count = measure->end - at < block ? measure->end - at : block;
 
         for (size_t i = begin; i < end; i++) {
-            crn_flat_scan_f32(rows->op, query_of(measure, i), rows->vectors + at * rows->dim, rows->dim, count,
-                              at, NULL, &measure->tops[i]);
+            crn_flat_scan_f32(rows->op, query_of(measure, i), rows->vectors + at * rows->dim, rows->dim,
+                              count, at, NULL, &measure->tops[i]);
         }
     }
 }

@@ -1,7 +1,7 @@
 /*
- * Finding the nearest of many centroids: of all an estimate by 1 bit a dimension (quant/binary.h), of the best
- * by that their int8 codes, about a quarter more than are asked for. So most of the cost is
- * dim / 8 bytes a centroid; what is found lacks now and then one of the farther ones asked for.
+ * Finding the nearest of many centroids: of all an estimate by 1 bit a dimension (quant/binary.h), of the
+ * best by that, about a quarter more than are asked for, their int8 codes. So most of the cost is dim / 8
+ * bytes a centroid; what is found lacks now and then one of the farther ones asked for.
  *
  * Used both by searches and by building, where rows are the queries and distances always squared Euclidean.
  */

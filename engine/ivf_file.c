@@ -232,7 +232,8 @@ static cairn_status encode_centroids(struct crn_ivf_opened *out, const float *ce
     if (status == CAIRN_OK) {
         crn_ivf_coarse_encode(&out->coarse, centroids, floats);
         for (uint32_t l = 0; l < out->lists; l++)
-            out->centroid_norms2[l] = (float)crn_vector_norm2(centroids + (size_t)l * binary->dim, binary->dim);
+            out->centroid_norms2[l] =
+                (float)crn_vector_norm2(centroids + (size_t)l * binary->dim, binary->dim);
     }
     crn_mem_free(floats);
     return status;

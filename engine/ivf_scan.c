@@ -71,7 +71,8 @@ static void ask_for(const void *data, size_t bytes)
 }
 
 /* The rows of a chunk that are to be compared, from then on. */
-static void hold(struct crn_ivf_scan *scan, const struct crn_ivf_list *list, const uint32_t *chosen, uint32_t count)
+static void hold(struct crn_ivf_scan *scan, const struct crn_ivf_list *list, const uint32_t *chosen,
+                 uint32_t count)
 {
     const size_t dim = scan->rows->dim;
     struct crn_ivf_pending *pending = scan->pending;
@@ -136,7 +137,8 @@ static cairn_status scan_rows(struct crn_ivf_scan *scan, const struct crn_ivf_li
 
         if (scan->pending->count > 0) CRN_TRY(compare(scan, err));
         if (count > 0) hold(scan, list, chosen, count);
-        if (count > 0 && scan->nearest.count < scan->nearest.k) CRN_TRY(compare(scan, err)); /* no limit yet */
+        if (count > 0 && scan->nearest.count < scan->nearest.k) /* no limit yet */
+            CRN_TRY(compare(scan, err));
     }
     return CAIRN_OK;
 }
@@ -157,7 +159,8 @@ static void enter_list(struct crn_ivf_scan *scan, const struct crn_hit *list)
 
 static void ask_for_list(const struct crn_ivf_opened *opened, uint64_t l)
 {
-    const size_t bytes = (opened->starts[l + 1] - opened->starts[l]) * crn_binary_bytes(opened->frame.binary.dim);
+    const size_t rows = opened->starts[l + 1] - opened->starts[l];
+    const size_t bytes = rows * crn_binary_bytes(opened->frame.binary.dim);
 
     ask_for(opened->bytes + opened->offsets[l], bytes < AHEAD_BYTES ? bytes : AHEAD_BYTES);
 }

@@ -17,13 +17,16 @@
 
 #define RECALL_DEFAULT 0.98
 #define PROBES_UNMEASURED 16.0
-/* Rows kept by int8 codes at most, besides 1.5 k: with 16 of them 1 % of the neighbours is lost on hard sets. */
+/* Rows kept by int8 codes at most, besides 1.5 k: with 16 of them 1 % of the neighbours is lost on hard
+ * sets. */
 #define KEPT_BESIDES 64u
-#define RESCORED 128u       /* rows at a time */
-#define AHEAD_ROWS 24u      /* whose beginnings are asked for, so that the memory serves them at once */
+#define RESCORED 128u  /* rows at a time */
+#define AHEAD_ROWS 24u /* whose beginnings are asked for, so that the memory serves them at once */
 #define AHEAD_BYTES 1024u
-#define SLOW_NS 100000u     /* comparing takes longer where vectors come from a disk, with as much again for */
-#define SLOW_ROW_NS 10000u  /* each row; then the next SLOW_SEARCHES ask for all that they compare */
+/* Where comparing takes longer than this, and that for each row, vectors come from a disk: then the next
+ * SLOW_SEARCHES ask for all that they compare. */
+#define SLOW_NS 100000u
+#define SLOW_ROW_NS 10000u
 #define SLOW_SEARCHES 32u
 
 struct search {
@@ -91,7 +94,8 @@ static double probes_for(const struct crn_ivf_calibration *calibration, double r
 }
 
 /* More neighbours lie in more lists, and a filter spreads those that it leaves over more. */
-static size_t probes_of(const struct crn_ivf_opened *opened, const struct crn_index_query *query, size_t count)
+static size_t probes_of(const struct crn_ivf_opened *opened, const struct crn_index_query *query,
+                        size_t count)
 {
     double probes = query->nprobe;
 
@@ -112,7 +116,8 @@ static void prepare(struct search *search, struct crn_ivf_scratch *scratch)
     const size_t kept = kept_for(scan->query, scan->rows->count);
     struct crn_hit *hits = scratch->hits;
 
-    crn_ivf_coarse_prepare(&scan->opened->frame.binary, scan->query->vector, scratch->memory, &scan->prepared);
+    crn_ivf_coarse_prepare(&scan->opened->frame.binary, scan->query->vector, scratch->memory,
+                           &scan->prepared);
     scan->base = scan->prepared.blocks.table_base;
     scan->norm2 = (float)crn_vector_norm2(scan->query->vector, scan->rows->dim);
     scan->pending = &scratch->pending;
@@ -209,7 +214,8 @@ static cairn_status compare_vectors(const struct crn_ivf_scan *scan, const uint3
     return CAIRN_OK;
 }
 
-static cairn_status rescore(struct crn_ivf_scan *scan, uint32_t *positions, struct crn_topk *top, cairn_error *err)
+static cairn_status rescore(struct crn_ivf_scan *scan, uint32_t *positions, struct crn_topk *top,
+                            cairn_error *err)
 {
     const size_t count = choose_vectors(scan, positions);
     const uint64_t begin_ns = crn_clock_ns();

@@ -181,7 +181,8 @@ size_t crn_binary_query_floats(size_t padded, size_t planes)
     return padded + (tables_bytes(padded) + planes * padded / 8) / sizeof(float);
 }
 
-/* The 16 sums of y[i] * v[i] over 4 dimensions, y being +-1/2, less the smallest of them, in units of delta. */
+/* The 16 sums of y[i] * v[i] over 4 dimensions, y being +-1/2, less the smallest of them, in units of
+ * delta. */
 static void fill_table(const float *v, float inverse, uint8_t *table)
 {
     /* Whether y[i] is positive in entry j, and whether it is negative. */

@@ -26,7 +26,7 @@ struct crn_derived {
     size_t map_size;
     uint64_t block_count;
     uint64_t memory_half; /* of the machine */
-    _Atomic uint32_t doubted; /* calls of will_need left for which verified bytes may not be in memory. Relaxed: a hint */
+    _Atomic uint32_t doubted; /* calls of will_need left that trust nothing verified. Relaxed: a hint */
     _Atomic uint64_t
         *verified; /* a bit a block. Relaxed: the bits publish nothing, the file's bytes never change */
 };

@@ -94,6 +94,64 @@ static void recall_has_floors(void **state)
     }
 }
 
+/* Codes find nearly all of the nearest centroids, at first try or when all are compared; nothing is found
+ * twice, and distances ascend. */
+static void centroids_are_found(void **state)
+{
+    static const size_t wanted[] = {1, 10, 60, 400, 2000};
+
+    (void)state;
+    for (enum crn_op op = CRN_OP_DOT; op <= CRN_OP_L2; op++) {
+        struct setting setting;
+        struct crn_ivf_frame frame;
+        struct crn_ivf_coarse coarse;
+        const float mean[DIM] = {0.1f};
+        cairn_error err;
+
+        setting_init(&setting, 2000, op);
+        assert_status(crn_ivf_frame_init(&frame, op, DIM, 5, mean, &err), CAIRN_OK, &err);
+        assert_status(crn_ivf_coarse_init(&coarse, &frame.binary, 2000, &err), CAIRN_OK, &err);
+        float *floats = crn_mem_aligned(2 * frame.binary.padded * sizeof *floats);
+        void *memory = crn_mem_aligned(crn_ivf_coarse_query_bytes(&frame.binary));
+        crn_ivf_coarse_encode(&coarse, setting.vectors, floats);
+        for (size_t w = 0; w < COUNT_OF(wanted); w++) {
+            const size_t most = crn_ivf_coarse_hits(2000, wanted[w]);
+            struct crn_hit *hits = malloc(most * sizeof *hits), *truth = malloc(wanted[w] * sizeof *truth);
+            size_t right = 0;
+
+            for (size_t q = 0; q < QUERIES; q++) {
+                const float *vector = setting.vectors + (2000 + q) * DIM;
+                struct crn_ivf_coarse_query query;
+                struct crn_topk top;
+
+                crn_ivf_coarse_prepare(&frame.binary, vector, memory, &query);
+                assert_int_equal(crn_ivf_coarse_find(&coarse, &query, wanted[w], hits), wanted[w]);
+                crn_topk_init(&top, truth, wanted[w]);
+                crn_flat_scan_f32(op, vector, setting.vectors, DIM, 2000, 0, NULL, &top);
+                for (size_t i = 0; i < wanted[w]; i++) {
+                    assert_true(i == 0 || hits[i].distance >= hits[i - 1].distance);
+                    size_t same = 0;
+                    for (size_t j = 0; j < wanted[w]; j++) {
+                        right += truth[j].label == hits[i].label;
+                        same += hits[j].label == hits[i].label;
+                    }
+                    assert_int_equal(same, 1);
+                }
+            }
+            const double share = (double)right / (double)(QUERIES * wanted[w]);
+            print_message("op %d: %.4f of the nearest %zu of 2000\n", op, share, wanted[w]);
+            assert_true(share >= 0.7);
+            free(hits);
+            free(truth);
+        }
+        crn_mem_free(memory);
+        crn_mem_free(floats);
+        crn_ivf_coarse_release(&coarse);
+        crn_ivf_frame_release(&frame);
+        setting_release(&setting);
+    }
+}
+
 static void codes_are_compact(void **state)
 {
     struct setting setting;
@@ -484,6 +542,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(recall_has_floors),
+        cmocka_unit_test(centroids_are_found),
         cmocka_unit_test(codes_are_compact),
         cmocka_unit_test(lists_are_as_many_as_asked_for),
         cmocka_unit_test(specs_are_checked),
