@@ -19,7 +19,7 @@ struct walk {
     float limit;          /* estimates at or above it cannot enter the pool */
     /* With a filter (graph_walk_filter.h): */
     uint64_t *listed; /* allowed nodes seen, ascending by estimate */
-    uint32_t listed_count;
+    uint32_t listed_count, listed_most;
     float listed_limit;
     uint32_t met, met_allowed; /* nodes that entered the pool */
     bool elsewhere;            /* the allowed ones do not lie near the query */

@@ -18,7 +18,7 @@
 #define FILTER_ENTRIES 16u /* nearest allowed of the sampled nodes */
 #define FILTER_LOOK 8u    /* visits between two looks at the local share */
 #define NO_KEY UINT64_MAX
-#define COMPARED_AHEAD 8u   /* codes fetched before they are compared */
+#define COMPARED_AHEAD 16u /* codes fetched before they are compared */
 #define FILTER_EXPECTED 8 /* allowed nodes expected among those met, from which on their number tells something */
 #define FILTER_FEW 2u     /* a local share so much smaller than the whole's: the allowed nodes lie elsewhere */
 
@@ -32,10 +32,22 @@ static inline bool is_allowed(const struct walk *walk, uint32_t node)
 
 static inline void list_allowed(struct walk *walk, uint64_t key)
 {
-    list_insert(walk->listed, &walk->listed_count, walk->ask->keep, key);
-    if (walk->listed_count == walk->ask->keep) walk->listed_limit = crn_graph_key_distance(walk->listed[walk->listed_count - 1]);
+    list_insert(walk->listed, &walk->listed_count, walk->listed_most, key);
+    if (walk->listed_count == walk->listed_most) walk->listed_limit = crn_graph_key_distance(walk->listed[walk->listed_count - 1]);
 }
 
+/* Lets more be listed. */
+static inline void list_most(struct walk *walk, uint32_t most)
+{
+    const uint32_t from = walk->listed_most == 0 ? 0 : walk->listed_most + CRN_GRAPH_KEY_PAD;
+
+    if (most <= walk->listed_most) return;
+    memset(walk->listed + from, 0xff, (most + CRN_GRAPH_KEY_PAD - from) * sizeof *walk->listed);
+    walk->listed_most = most;
+    walk->listed_limit = __builtin_inff();
+}
+
+/* Lists the nearest allowed of the sampled nodes. */
 static void enter_allowed(struct walk *walk)
 {
     const struct crn_graph *graph = walk->graph;
@@ -47,10 +59,6 @@ static void enter_allowed(struct walk *walk)
     float limit = __builtin_inff();
 
     memset(best, 0xff, sizeof best);
-    for (uint32_t i = 0; i < walk->count; i++) { /* those that stand in the pool */
-        const uint32_t node = (uint32_t)walk->pool[i] & CRN_GRAPH_KEY_NODE;
-        if (is_allowed(walk, node)) list_allowed(walk, walk->pool[i]);
-    }
     for (uint32_t b = 0; b < graph->entry_blocks; b++) {
         const uint8_t *block = graph->entries + (size_t)b * graph->layout.row_bytes;
         const unsigned count = crn_row_neighbours(&graph->layout, query, block, query->constant, limit, distances, ids);
@@ -86,6 +94,19 @@ static inline void mark_listed(struct walk *walk, uint64_t key)
     }
 }
 
+/* Counts a visit. False: the row is damaged. */
+static inline bool prove_visit(struct walk *walk, const uint8_t *row)
+{
+    const struct crn_graph *graph = walk->graph;
+
+    if (graph->prove != NULL && !graph->prove(graph->prove_ctx, row)) {
+        walk->scratch->damaged = true;
+        return false;
+    }
+    walk->scratch->hops++;
+    return true;
+}
+
 /* Visits the node of a key, which was taken out of the pool or of `listed`; it is marked there when it stands in both. */
 static inline void visit_filtered(struct walk *walk, uint64_t key, float pool_limit)
 {
@@ -97,11 +118,7 @@ static inline void visit_filtered(struct walk *walk, uint64_t key, float pool_li
     float distances[CRN_GRAPH_DEGREE + 16];
     uint32_t ids[CRN_GRAPH_DEGREE + 16];
 
-    if (graph->prove != NULL && !graph->prove(graph->prove_ctx, row)) {
-        walk->scratch->damaged = true;
-        return;
-    }
-    walk->scratch->hops++;
+    if (!prove_visit(walk, row)) return;
     const float distance = crn_row_distance(&graph->layout, query, row);
     const unsigned count = crn_row_neighbours(&graph->layout, query, row, distance, limit, distances, ids);
     if (is_allowed(walk, node)) {
@@ -171,19 +188,64 @@ static void visit_near(struct walk *walk)
     }
 }
 
-/* Visits until the first `wanted` of the allowed seen are visited. */
-static void visit_allowed(struct walk *walk, uint32_t wanted)
+/* Visits a node of the region: from an allowed one, others are remembered as ways to more of them. */
+static void visit_region(struct walk *walk, uint64_t key)
+{
+    const struct crn_graph *graph = walk->graph;
+    const struct crn_graph_query *query = &walk->scratch->query;
+    const uint32_t node = (uint32_t)key & CRN_GRAPH_KEY_NODE;
+    const uint8_t *row = crn_graph_row(graph, node);
+    const bool mine = is_allowed(walk, node);
+    float distances[CRN_GRAPH_DEGREE + 16];
+    uint32_t ids[CRN_GRAPH_DEGREE + 16];
+
+    if (!prove_visit(walk, row)) return;
+    const float distance = crn_row_distance(&graph->layout, query, row);
+    const unsigned count = crn_row_neighbours(&graph->layout, query, row, distance,
+                                              mine ? __builtin_inff() : walk->listed_limit, distances, ids);
+    if (mine) list_near(walk, distance, node);
+    for (unsigned i = 0; i < count; i++) {
+        if (ids[i] >= graph->count || is_seen(walk, ids[i])) continue;
+        if (is_allowed(walk, ids[i])) {
+            if (!(distances[i] < walk->listed_limit)) continue;
+            mark_seen(walk, ids[i]);
+            list_allowed(walk, crn_graph_key(distances[i], ids[i]));
+        } else if (mine && distances[i] < walk->limit) {
+            mark_seen(walk, ids[i]);
+            pool_insert(walk, distances[i], ids[i]);
+        }
+    }
+}
+
+static inline uint32_t first_unvisited(const struct walk *walk)
+{
+    uint32_t at = 0;
+
+    while (at < walk->listed_count && (walk->listed[at] & VISITED) != 0) at++;
+    return at;
+}
+
+/* Visits until the first `region` of the allowed seen are visited, and in turn with each the nearest of the others seen from them. */
+static void walk_region(struct walk *walk)
 {
     struct crn_graph_scratch *scratch = walk->scratch;
 
-    while (!scratch->damaged && scratch->hops < walk->ask->most) {
-        const uint32_t first = walk->listed_count < wanted ? walk->listed_count : wanted;
-        uint32_t next = 0;
-        while (next < first && (walk->listed[next] & VISITED) != 0) next++;
-        if (next == first) return;
-        visit_filtered(walk, walk->listed[next], -1);
-        while (next < walk->listed_count && (walk->listed[next] & VISITED) != 0) next++;
+    list_most(walk, walk->ask->region);
+    memset(walk->pool, 0xff, (walk->ask->effort + CRN_GRAPH_KEY_PAD) * sizeof *walk->pool);
+    walk->count = walk->next = 0;
+    walk->limit = __builtin_inff();
+    enter_allowed(walk);
+    for (uint32_t next = 0; !scratch->damaged && scratch->hops < walk->ask->most;) {
+        const uint64_t way = take_key(walk->pool, walk->count, &walk->next);
+        next = first_unvisited(walk);
+        if (next == walk->listed_count) return;
+        if (way != NO_KEY) prefetch_key(walk, way);
+        const uint64_t key = walk->listed[next];
+        walk->listed[next] |= VISITED;
+        visit_region(walk, key);
+        next = first_unvisited(walk);
         if (next < walk->listed_count) prefetch_key(walk, walk->listed[next]);
+        if (way != NO_KEY && !scratch->damaged && scratch->hops < walk->ask->most) visit_region(walk, way);
     }
 }
 
@@ -213,15 +275,16 @@ static void compare_listed(struct walk *walk)
 static void walk_filtered(struct walk *walk)
 {
     walk->listed = walk->scratch->listed;
-    walk->listed_limit = __builtin_inff();
-    memset(walk->listed, 0xff, (walk->ask->keep + CRN_GRAPH_KEY_PAD) * sizeof *walk->listed);
-    enter_allowed(walk);
+    list_most(walk, walk->ask->compared);
+    for (uint32_t i = 0; i < walk->count; i++) { /* the entries */
+        if (is_allowed(walk, (uint32_t)walk->pool[i] & CRN_GRAPH_KEY_NODE)) list_allowed(walk, walk->pool[i]);
+    }
     visit_near(walk);
     if (walk->elsewhere && walk->ask->region == 0) {
         walk->scratch->near_count = 0;
         return;
     }
-    if (!walk->scratch->damaged) visit_allowed(walk, walk->elsewhere ? walk->ask->region : walk->ask->wanted + walk->ask->base);
+    if (walk->elsewhere && !walk->scratch->damaged) walk_region(walk);
     if (!walk->scratch->damaged) compare_listed(walk);
 }
 

@@ -29,11 +29,13 @@
 #define IDLE_MOST 8u        /* scratches kept for the next searches */
 
 /* Filters. */
-#define VISIT_CODES 6.0      /* codes compared in the time of one visit: a row is five codes long, and its neighbours are listed */
-#define VISITS_EACH 0.5f     /* visits for each node met for each of the wanted ones: one visit sees many */
-#define SPARE 24u            /* nodes listed beyond the twice the wanted ones */
-#define REGION_CODES 3.0     /* comparing all finds more than a region's walk: preferred up to so many times its cost */
-#define REGION_EFFORTS 10.0  /* an unfiltered walk's efforts, through a region of allowed rows far from the query */
+#define VISIT_CODES 10.0    /* codes compared in the time of one visit: a row is five codes long, and its neighbours are listed */
+#define VISITS_EACH 0.5     /* visits for each node met for each of the wanted ones: one visit sees many */
+#define POOL_VISITS 1.5     /* places of the pool for each visit expected: more may turn out to be needed */
+#define SPARE 32u           /* nodes listed beyond the twice the wanted ones */
+#define REGION_CODES 2.0    /* comparing all finds more than a region's walk: preferred up to so many times its cost */
+#define REGION_LEAST 200u   /* places of the list of a walk through a region of allowed rows far from the query, */
+#define REGION_EFFORTS 5.0  /* and so many times an unfiltered walk's effort */
 
 struct crn_index {
     struct crn_graph_opened opened;
@@ -251,13 +253,13 @@ static cairn_status compare(struct crn_index *index, struct crn_graph_scratch *s
 static cairn_status walk_filtered(struct crn_index *index, struct crn_graph_scratch *scratch, const struct crn_index_query *query,
                                   cairn_error *err)
 {
-    const uint32_t base = effort_of(index, query), region = (uint32_t)(REGION_EFFORTS * base);
-    const uint32_t compared = 2 * (uint32_t)query->k + SPARE, keep = compared > region ? compared : region;
+    const uint32_t base = effort_of(index, query), region = REGION_LEAST + (uint32_t)(REGION_EFFORTS * base);
+    const uint32_t compared = 2 * (uint32_t)query->k + SPARE, keep = compared, most_kept = compared > region ? compared : region;
     const double share = (double)query->allowed / (double)index->rows.count;
     const double visits = base + (double)VISITS_EACH * (double)query->k * (1 / share - 1);
     const double most = (double)query->allowed / VISIT_CODES;
     const bool walks = most > visits + (double)query->k;
-    const uint32_t effort = walks ? (uint32_t)(2 * visits) : 1;
+    const uint32_t effort = walks ? (uint32_t)(POOL_VISITS * visits) : 1;
     const struct crn_graph_ask ask = {.effort = effort,
                                       .keep = keep,
                                       .allow = query->allow,
@@ -270,7 +272,7 @@ static cairn_status walk_filtered(struct crn_index *index, struct crn_graph_scra
                                       .compared = compared,
                                       .most = (uint32_t)most};
 
-    CRN_TRY(crn_graph_scratch_reserve(scratch, index->opened.graph.layout.dims, index->opened.graph.count, effort, keep, err));
+    CRN_TRY(crn_graph_scratch_reserve(scratch, index->opened.graph.layout.dims, index->opened.graph.count, effort, most_kept, err));
     if (walks) {
         CRN_TRY(walk(index, scratch, &ask, err));
         if (scratch->hops < ask.most && scratch->near_count >= query->k) return CAIRN_OK;
