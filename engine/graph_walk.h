@@ -23,6 +23,7 @@ struct walk {
     float listed_limit;
     uint32_t met, met_allowed; /* nodes that entered the pool */
     bool elsewhere;            /* the allowed ones do not lie near the query */
+    bool too_few;              /* finding enough of them would take too many visits */
 };
 
 #define list_insert crn_pool_insert

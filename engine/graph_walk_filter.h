@@ -138,7 +138,7 @@ static inline void visit_filtered(struct walk *walk, uint64_t key, float pool_li
     }
 }
 
-/* How many visits the nearest nodes are worth, by how many of those met were allowed. */
+/* How many visits the nearest nodes are worth, by how many of those met were allowed; 0: none more. */
 static uint32_t worth_visiting(struct walk *walk)
 {
     const struct crn_graph_ask *ask = walk->ask;
@@ -148,7 +148,8 @@ static uint32_t worth_visiting(struct walk *walk)
     if (walk->elsewhere) return 0;
     const float each = (float)(walk->met + 1) / (float)(walk->met_allowed + 1);
     const float visits = (float)ask->base + ask->visits_each * (float)ask->wanted * (each - 1);
-    return visits < (float)ask->most ? (uint32_t)visits : ask->most;
+    walk->too_few = visits >= (float)ask->most;
+    return walk->too_few ? 0 : (uint32_t)visits;
 }
 
 /* The nearest key of a list that was not visited yet, marked; NO_KEY: none among the first `most`. */
@@ -280,7 +281,7 @@ static void walk_filtered(struct walk *walk)
         if (is_allowed(walk, (uint32_t)walk->pool[i] & CRN_GRAPH_KEY_NODE)) list_allowed(walk, walk->pool[i]);
     }
     visit_near(walk);
-    if (walk->elsewhere && walk->ask->region == 0) {
+    if (walk->too_few || (walk->elsewhere && walk->ask->region == 0)) {
         walk->scratch->near_count = 0;
         return;
     }

@@ -31,10 +31,12 @@
 /* Filters. */
 #define VISIT_CODES 10.0    /* codes compared in the time of one visit: a row is five codes long, and its neighbours are listed */
 #define VISITS_EACH 0.5     /* visits for each node met for each of the wanted ones: one visit sees many */
+#define PROBE 5.0           /* so many efforts' time of comparing are worth one effort to see whether the allowed rows lie near */
+#define PROBED 3.0          /* then it is walked on if that costs so many times less than comparing */
 #define POOL_VISITS 1.5     /* places of the pool for each visit expected: more may turn out to be needed */
 #define SPARE 32u           /* nodes listed beyond the twice the wanted ones */
 #define REGION_CODES 2.0    /* comparing all finds more than a region's walk: preferred up to so many times its cost */
-#define REGION_LEAST 200u   /* places of the list of a walk through a region of allowed rows far from the query, */
+#define REGION_LEAST 220.0  /* places of the list of a walk through a region of allowed rows far from the query, */
 #define REGION_EFFORTS 5.0  /* and so many times an unfiltered walk's effort */
 
 struct crn_index {
@@ -253,31 +255,33 @@ static cairn_status compare(struct crn_index *index, struct crn_graph_scratch *s
 static cairn_status walk_filtered(struct crn_index *index, struct crn_graph_scratch *scratch, const struct crn_index_query *query,
                                   cairn_error *err)
 {
-    const uint32_t base = effort_of(index, query), region = REGION_LEAST + (uint32_t)(REGION_EFFORTS * base);
-    const uint32_t compared = 2 * (uint32_t)query->k + SPARE, keep = compared, most_kept = compared > region ? compared : region;
+    const uint32_t base = effort_of(index, query), k = (uint32_t)query->k;
     const double share = (double)query->allowed / (double)index->rows.count;
-    const double visits = base + (double)VISITS_EACH * (double)query->k * (1 / share - 1);
-    const double most = (double)query->allowed / VISIT_CODES;
-    const bool walks = most > visits + (double)query->k;
+    const uint32_t region = (uint32_t)((REGION_LEAST + REGION_EFFORTS * base) * (1 - share)) + k;
+    const uint32_t compared = k + (base < k + SPARE ? base : k + SPARE), listed = compared > region ? compared : region;
+    const double comparing = (double)query->allowed / VISIT_CODES; /* as visits */
+    const double expected = base + VISITS_EACH * k * (1 / share - 1);
+    const bool likely = comparing > expected + k, walks = likely || comparing > PROBE * base;
+    const double most = likely ? comparing : comparing / PROBED, visits = expected < most ? expected : most;
     const uint32_t effort = walks ? (uint32_t)(POOL_VISITS * visits) : 1;
     const struct crn_graph_ask ask = {.effort = effort,
-                                      .keep = keep,
+                                      .keep = compared,
                                       .allow = query->allow,
                                       .positions = index->opened.positions,
                                       .share = (float)share,
                                       .base = base,
-                                      .wanted = (uint32_t)query->k,
+                                      .wanted = k,
                                       .visits_each = VISITS_EACH,
-                                      .region = (double)query->allowed < REGION_CODES * VISIT_CODES * region ? 0 : region,
+                                      .region = likely && comparing > REGION_CODES * region ? region : 0,
                                       .compared = compared,
                                       .most = (uint32_t)most};
 
-    CRN_TRY(crn_graph_scratch_reserve(scratch, index->opened.graph.layout.dims, index->opened.graph.count, effort, most_kept, err));
+    CRN_TRY(crn_graph_scratch_reserve(scratch, index->opened.graph.layout.dims, index->opened.graph.count, effort, listed, err));
     if (walks) {
         CRN_TRY(walk(index, scratch, &ask, err));
         if (scratch->hops < ask.most && scratch->near_count >= query->k) return CAIRN_OK;
     }
-    return compare(index, scratch, query, keep, err);
+    return compare(index, scratch, query, compared, err);
 }
 
 static cairn_status walk_whole(const struct crn_index *index, struct crn_graph_scratch *scratch, const struct crn_index_query *query,
