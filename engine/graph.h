@@ -140,8 +140,8 @@ struct crn_graph_ask {
     size_t record_bytes;
     uint32_t keep;   /* places of the list of visited nodes */
     float height;    /* of the query, in graphs with heights being built */
-    /* Nodes that may be listed: bit positions[node] (or node, when NULL) of allow; NULL: all. Then `keep` is also the number of
-     * allowed nodes remembered that are seen, but not visited, and: */
+    /* Nodes that may be listed: bit positions[node] (or node, when NULL) of allow; NULL: all. With them the
+     * scratch is reserved for the larger of `compared` and `region` places: */
     const uint64_t *allow;
     const uint32_t *positions;
     float share;       /* of all nodes, that are allowed */

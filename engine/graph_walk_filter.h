@@ -4,12 +4,11 @@
  * What is seen is a candidate, not only what is visited: nodes that may be listed enter a list of their own, `listed`, by estimate, and
  * their codes are compared at the end. So one visit tries 32 nodes, and a tenth of them allowed costs hardly more visits than all.
  *
- *   entry   the nearest of the sampled nodes, and the nearest allowed ones
  *   near    the nearest nodes seen are visited, whether allowed or not, as many as an unfiltered walk would visit and then more,
- *           in proportion to how few of those met are allowed. Where that are far fewer than of the whole graph (the allowed ones
- *           lie elsewhere), this ends at once.
- *   allowed the nearest of `listed` are visited: neighbours of good answers are good answers, and where allowed nodes lie together
- *           these lead through their region though the query is far from it.
+ *           in proportion to how few of those met are allowed. If that were as dear as comparing all allowed nodes, nothing is listed.
+ *   region  where far fewer of those met are allowed than of the whole graph, the allowed ones lie elsewhere: the walk begins anew at the
+ *           nearest allowed of the sampled nodes. In turn the nearest allowed node is visited, and the nearest of the others that are
+ *           neighbours of visited allowed ones: what lies at the edge of a region is often named only by nodes outside.
  *
  * Related: two-list filtered search and predicate subgraphs (ACORN, Patel et al., SIGMOD 2024; Filtered-DiskANN, Gollapudi et al.,
  * WWW 2023), there with edges or builds of their own; here the graph knows of no filter.

@@ -8,7 +8,7 @@
  * How much is visited follows from the recall that is asked for, by what was measured when the graph was built (graph_build.h).
  *
  * With a filter the backend itself chooses between walking (graph_walk_filter.h) and comparing the codes of all allowed rows: each
- * has its cost, counted in codes compared, and a walk that has come to cost as much as the comparing is followed by it.
+ * has its cost, counted in visits. A walk that finds that it would cost as much as the comparing gives up, and is followed by it.
  */
 #include "engine/graph_file.h"
 
