@@ -17,11 +17,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #define LOW_DIM 16u
 #define CLUSTERS 256u
 #define QUERIES 512u
+#define POOL 4096u /* rows and noises that new rows are made of */
 #define SAMPLES_MAX (1u << 22)
 
 struct settings {
@@ -34,6 +37,8 @@ struct stage {
     float *basis;   /* [LOW_DIM][dim] */
     float *centres; /* [CLUSTERS][LOW_DIM] */
     float *queries; /* [QUERIES][dim] */
+    float *pool;    /* [POOL][dim] */
+    float *noise;   /* [POOL][dim] */
     cairn_db *db;
     cairn_collection *collection;
     _Atomic bool stop;
@@ -63,6 +68,17 @@ static void make_row(const struct stage *stage, struct crn_rng *rng, float *out)
     }
 }
 
+/* A row like no other, for little work: making whole ones would slow the writer down. */
+static void vary_row(const struct stage *stage, struct crn_rng *rng, float *out)
+{
+    const uint32_t dim = stage->s.dim;
+    const float *row = stage->pool + (size_t)crn_rng_below(rng, POOL) * dim;
+    const float *noise = stage->noise + (size_t)crn_rng_below(rng, POOL) * dim;
+    const float share = (float)crn_rng_unit(rng);
+
+    for (uint32_t d = 0; d < dim; d++) out[d] = row[d] + share * noise[d];
+}
+
 static void make_data(struct stage *stage)
 {
     struct crn_rng rng;
@@ -75,9 +91,12 @@ static void make_data(struct stage *stage)
         stage->basis[i] = (float)(crn_rng_normal(&rng) / 4);
     for (size_t i = 0; i < (size_t)CLUSTERS * LOW_DIM; i++) stage->centres[i] = (float)crn_rng_normal(&rng);
     for (size_t q = 0; q < QUERIES; q++) make_row(stage, &rng, stage->queries + q * stage->s.dim);
+    stage->pool = malloc((size_t)POOL * stage->s.dim * sizeof(float));
+    stage->noise = malloc((size_t)POOL * stage->s.dim * sizeof(float));
+    for (size_t i = 0; i < POOL; i++) make_row(stage, &rng, stage->pool + i * stage->s.dim);
+    for (size_t i = 0; i < (size_t)POOL * stage->s.dim; i++) stage->noise[i] = 0.1F * (float)crn_rng_normal(&rng);
 }
 
-/* Batches of rows, made beforehand: making them would slow the writer down. */
 struct batch {
     uint32_t count, dim;
     cairn_pattern *patterns;
@@ -145,11 +164,52 @@ static void fill_database(struct stage *stage, const char *path)
 
 /* ---- searching ---- */
 
+/* What the thread did during searches of SLOW_NS and more. */
+#define SLOW_NS 500000u
+struct slow {
+    uint64_t searches, scanned; /* scanned: not answered by indexes alone */
+    double seconds, cpu_seconds;
+    long faults, waits, preempted; /* waits: for a lock or the disk */
+};
+
 struct latencies {
     uint32_t *samples_us; /* [SAMPLES_MAX], in tenths of a microsecond */
     size_t count;
     double seconds;
+    struct slow slow;
 };
+
+static double thread_cpu_seconds(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static void note_slow(struct slow *slow, uint64_t took_ns, double cpu_seconds, const struct rusage *before, const cairn_results *results)
+{
+    cairn_search_info info = {.size = sizeof info};
+    struct rusage after;
+
+    getrusage(RUSAGE_THREAD, &after);
+    cairn_results_info(results, &info);
+    slow->searches++;
+    slow->scanned += info.rows_scored > 2000;
+    slow->seconds += (double)took_ns / 1e9;
+    slow->cpu_seconds += cpu_seconds;
+    slow->faults += after.ru_minflt + after.ru_majflt - before->ru_minflt - before->ru_majflt;
+    slow->waits += after.ru_nvcsw - before->ru_nvcsw;
+    slow->preempted += after.ru_nivcsw - before->ru_nivcsw;
+}
+
+static void print_slow(const struct slow *slow)
+{
+    if (slow->searches == 0) return;
+    printf("%-14s %8llu of %.1f ms and more: %.3f s, %.3f s of it computing; %llu scanned; %ld times preempted, %ld waits, %ld faults\n", "",
+           (unsigned long long)slow->searches, SLOW_NS / 1e6, slow->seconds, slow->cpu_seconds, (unsigned long long)slow->scanned,
+           slow->preempted, slow->waits, slow->faults);
+}
 
 static uint64_t search_ns(struct stage *stage, const float *vector, uint32_t k, cairn_results **out_results)
 {
@@ -167,9 +227,14 @@ static void search_for(struct stage *stage, double seconds, struct latencies *ou
     const uint64_t end_ns = began_ns + (uint64_t)(seconds * 1e9);
 
     out->count = 0;
+    out->slow = (struct slow){0};
     for (size_t q = 0; crn_clock_ns() < end_ns && out->count < SAMPLES_MAX; q = (q + 1) % QUERIES) {
         cairn_results *results;
+        struct rusage before;
+        getrusage(RUSAGE_THREAD, &before);
+        const double cpu_seconds = thread_cpu_seconds();
         const uint64_t took_ns = search_ns(stage, stage->queries + q * stage->s.dim, 10, &results);
+        if (took_ns >= SLOW_NS) note_slow(&out->slow, took_ns, thread_cpu_seconds() - cpu_seconds, &before, results);
         cairn_results_free(results);
         out->samples_us[out->count++] = (uint32_t)(took_ns / 100);
     }
@@ -201,6 +266,7 @@ static void print_latencies(const char *what, const struct latencies *l)
     printf("%-14s %8zu searches, %7.0f/s   p50 %7.3f   p99 %7.3f   p999 %7.3f   max %7.3f ms\n", what,
            l->count, (double)l->count / l->seconds, percentile(l, 0.5), percentile(l, 0.99),
            percentile(l, 0.999), percentile(l, 1));
+    print_slow(&l->slow);
 }
 
 /* ---- writing ---- */
@@ -228,11 +294,8 @@ static void *write_on(void *arg)
 
     crn_rng_init(&rng, 2);
     batch_init(&batch, stage->s.batch, stage->s.dim);
-    batch_fill(&batch, stage, &rng);
     for (uint64_t n = 0; !atomic_load(&stage->stop); n++) {
-        /* Few vectors are new: making them would be the larger part of the work. The last one is. */
-        make_row(stage, &rng, batch.vectors + (size_t)(batch.count - 1) * batch.dim);
-        make_row(stage, &rng, batch.vectors + (size_t)(n % batch.count) * batch.dim);
+        for (uint32_t i = 0; i < batch.count; i++) vary_row(stage, &rng, batch.vectors + (size_t)i * batch.dim);
         batch_write(&batch, stage, batch.count);
         const uint64_t written = atomic_fetch_add(&stage->written, batch.count) + batch.count;
         if (n % 10 == 0) expect_found(stage, &batch);
@@ -387,6 +450,8 @@ int main(int argc, char **argv)
         measure(&stage);
     cairn_collection_close(stage.collection);
     cairn_close(stage.db);
+    free(stage.noise);
+    free(stage.pool);
     free(stage.queries);
     free(stage.centres);
     free(stage.basis);

@@ -1,4 +1,5 @@
-#include "engine/compact.h"
+#include "engine/compact_internal.h"
+
 #include "engine/collection.h"
 #include "engine/id.h"
 
@@ -9,12 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define AUTO_INDEX "graph"
-#define AUTO_INDEX_WIDE "faiss:HNSW32" /* for more dimensions than the graph takes */
-#define AUTO_INDEX_ROWS 4096u          /* below, scanning is fast enough */
-#define INDEX_ROWS_LEAST 256u  /* below, no index is worth its file */
-#define MERGE_RUN 4u           /* segments of like size that are merged together */
-#define PARTS_MAX 16u          /* more segments than this are merged whatever their sizes */
+#define MERGE_RUN 4u       /* segments of like size that are merged together, at least */
+#define MERGE_RUN_MOST 8u  /* at most: others wait meanwhile */
+#define PARTS_MAX 16u      /* more segments than this are merged two by two as well */
 #define REBUILD_CHUNK_BYTES (64u << 20)
 
 /* ---- switching a list ---- */
@@ -46,7 +44,7 @@ static void switch_committed(void *ctx, uint64_t sequence)
     crn_live_space_note_switch(change->space, change->first, change->last);
 }
 
-static cairn_status switch_list(struct crn_live_space *space, const struct crn_segment_entry *entries, uint32_t count, cairn_error *err)
+cairn_status crn_compact_switch(struct crn_live_space *space, const struct crn_segment_entry *entries, uint32_t count, cairn_error *err)
 {
     struct switching change = {.space = space, .entries = entries, .count = count};
     const struct crn_write_job job = {.run = run_switch, .committed = switch_committed, .ctx = &change};
@@ -157,16 +155,17 @@ static cairn_status take_kills(struct plan *plan, uint32_t part_end, cairn_error
     return status;
 }
 
-/* The live rows of parts begin.. (and the tail), and the kills for the parts before. */
-static cairn_status make_plan(const struct crn_view *view, uint32_t begin, bool with_tail, struct plan *out_plan, cairn_error *err)
+/* The live rows of parts begin..end-1 (and the tail), and the kills for the parts before. */
+static cairn_status make_plan(const struct crn_view *view, uint32_t begin, uint32_t end, bool with_tail, struct plan *out_plan,
+                              cairn_error *err)
 {
     size_t most = with_tail ? crn_view_tail_rows(view) : 0;
 
     *out_plan = (struct plan){.view = view};
-    for (uint32_t i = begin; i < view->part_count; i++) most += view->parts[i].live_count;
+    for (uint32_t i = begin; i < end; i++) most += view->parts[i].live_count;
     out_plan->rows = crn_mem_array(most, sizeof *out_plan->rows);
     if (out_plan->rows == NULL) return crn_error_no_memory(err, most * sizeof *out_plan->rows);
-    for (uint32_t i = begin; i < view->part_count; i++) take_part(out_plan, i);
+    for (uint32_t i = begin; i < end; i++) take_part(out_plan, i);
     for (uint32_t t = 0; with_tail && t < view->tail_count; t++) take_tail(out_plan, t);
     qsort(out_plan->rows, out_plan->row_count, sizeof *out_plan->rows, by_row_local);
     return take_kills(out_plan, begin, err);
@@ -181,8 +180,7 @@ static cairn_status write_plan(struct crn_live_space *space, const struct plan *
                              err);
 }
 
-/* The list of a view, with room for one more. Freed by crn_mem_free; NULL: no memory. */
-static struct crn_segment_entry *copy_list(const struct crn_view *view)
+struct crn_segment_entry *crn_compact_list(const struct crn_view *view)
 {
     struct crn_segment_entry *entries = crn_mem_calloc((size_t)view->part_count + 1, sizeof *entries);
 
@@ -192,22 +190,23 @@ static struct crn_segment_entry *copy_list(const struct crn_view *view)
 
 /* ---- writing the tail out ---- */
 
-static cairn_status flush_view(struct crn_live_space *space, const struct crn_view *view, cairn_error *err)
+static cairn_status flush_view(struct crn_live_space *space, const struct crn_view *view, bool with_index, cairn_error *err)
 {
-    struct crn_segment_entry *entries = copy_list(view);
+    struct crn_segment_entry *entries = crn_compact_list(view);
     struct plan plan = {0};
 
     if (entries == NULL) return crn_error_no_memory(err, view->part_count * sizeof *entries);
     /* The rows are the tail's alone: parts from part_count on are none. */
-    cairn_status status = make_plan(view, view->part_count, true, &plan, err);
+    cairn_status status = make_plan(view, view->part_count, view->part_count, true, &plan, err);
     if (status == CAIRN_OK) status = write_plan(space, &plan, view->sequence, &entries[view->part_count], err);
-    if (status == CAIRN_OK) status = switch_list(space, entries, view->part_count + 1, err);
+    if (status == CAIRN_OK && with_index) crn_compact_index_tail(space, view, plan.rows, &entries[view->part_count]);
+    if (status == CAIRN_OK) status = crn_compact_switch(space, entries, view->part_count + 1, err);
     plan_release(&plan);
     crn_mem_free(entries);
     return status;
 }
 
-cairn_status crn_compact_flush(struct crn_live_space *space, uint32_t least, cairn_error *err)
+cairn_status crn_compact_flush(struct crn_live_space *space, uint32_t least, bool with_index, cairn_error *err)
 {
     struct crn_store *store = space->collection->db->store;
     struct crn_view *view;
@@ -217,7 +216,10 @@ cairn_status crn_compact_flush(struct crn_live_space *space, uint32_t least, cai
     cairn_status status = crn_live_space_settle(space, &view, err);
     if (status == CAIRN_OK) {
         const uint32_t rows = crn_view_tail_rows(view);
-        if (rows >= least && rows != 0) status = flush_view(space, view, err);
+        if (rows >= least && rows != 0) {
+            crn_live_space_seal(space, &view);
+            status = flush_view(space, view, with_index, err);
+        }
         crn_view_release(view);
     }
     crn_store_unlock(store, CRN_LOCK_SEGMENTS);
@@ -226,53 +228,105 @@ cairn_status crn_compact_flush(struct crn_live_space *space, uint32_t least, cai
 
 /* ---- merging ---- */
 
-/* The first of the parts to merge, or part_count for none. Sizes are kept geometric: the newest MERGE_RUN segments are merged as long
- * as none of them is larger than the younger ones together, which bounds both the number of segments and how often a row is copied. */
-static uint32_t choose_run(const struct crn_view *view, bool all)
-{
-    uint64_t younger = 0, rows = 0, dead = 0;
-    uint32_t begin = view->part_count;
+/* Parts begin..end-1; none when they are equal. */
+struct run {
+    uint32_t begin, end;
+};
 
-    for (uint32_t i = 0; i < view->part_count; i++) {
+static uint64_t dead_of(const struct crn_view_part *part)
+{
+    return part->segment->count - part->live_count;
+}
+
+/* The longest run from a part on whose live rows fit into one segment. */
+static struct run run_from(const struct crn_view *view, uint32_t begin, uint32_t rows_most)
+{
+    struct run run = {begin, begin};
+    uint64_t rows = 0;
+
+    while (run.end < view->part_count && rows + view->parts[run.end].live_count <= rows_most) rows += view->parts[run.end++].live_count;
+    if (run.end == begin && begin < view->part_count) run.end++; /* larger than that already: it can only become smaller */
+    return run;
+}
+
+/* The first run, from a part on, that merging makes smaller: several segments, or one with dead rows. */
+static struct run next_of_all(const struct crn_view *view, uint32_t begin, uint32_t rows_most)
+{
+    while (begin < view->part_count) {
+        const struct run run = run_from(view, begin, rows_most);
+        uint64_t dead = 0;
+        for (uint32_t i = run.begin; i < run.end; i++) dead += dead_of(&view->parts[i]);
+        if (run.end - run.begin > 1 || dead != 0) return run;
+        begin = run.end;
+    }
+    return (struct run){0, 0};
+}
+
+/* The longest run before `end` in which no segment is larger than twice the younger ones together. */
+static struct run run_before(const struct crn_view *view, uint32_t end, uint32_t rows_most, uint64_t *out_rows)
+{
+    struct run run = {end, end};
+    uint64_t younger = 0, live = 0;
+
+    while (run.begin > 0 && run.end - run.begin < MERGE_RUN_MOST) {
+        const struct crn_view_part *part = &view->parts[run.begin - 1];
+        live += part->live_count;
+        if (live > rows_most || (younger != 0 && part->segment->count > 2 * younger)) break;
+        younger += part->segment->count;
+        run.begin--;
+    }
+    *out_rows = younger;
+    return run;
+}
+
+/* Sizes are kept geometric: segments of like size are merged, those first that have the fewest rows, which bounds both the number of
+ * segments and how often a row is copied. When over a quarter of the rows is dead, all are merged. */
+static struct run next_of_some(const struct crn_view *view, uint32_t begin, uint32_t rows_most)
+{
+    const uint32_t least = view->part_count > PARTS_MAX ? 2 : MERGE_RUN;
+    uint64_t rows = 0, dead = 0, fewest = UINT64_MAX, n;
+    struct run chosen = {0, 0};
+
+    for (uint32_t i = begin; i < view->part_count; i++) {
         rows += view->parts[i].segment->count;
-        dead += view->parts[i].segment->count - view->parts[i].live_count;
+        dead += dead_of(&view->parts[i]);
     }
-    const bool rotten = dead * 4 > rows; /* over a quarter is dead */
-    if (all || rotten) return view->part_count > 1 || dead != 0 ? 0 : view->part_count;
-    if (view->part_count > PARTS_MAX) return 0;
-    for (uint32_t i = view->part_count; i-- > 0;) {
-        if (younger != 0 && view->parts[i].segment->count > 2 * younger) break;
-        younger += view->parts[i].segment->count;
-        begin = i;
+    if (dead * 4 > rows) return next_of_all(view, begin, rows_most);
+    for (uint32_t end = view->part_count; end > begin; end--) {
+        struct run run = run_before(view, end, rows_most, &n);
+        if (run.begin < begin) run.begin = begin;
+        if (run.end - run.begin < least || n >= fewest) continue;
+        chosen = run;
+        fewest = n;
     }
-    return view->part_count - begin >= MERGE_RUN ? begin : view->part_count;
+    return chosen;
 }
 
 /* Replaces the merged parts in whatever the list is now: new segments may have joined it behind them. Should the parts
  * themselves be gone, rewritten from the rows after one was found damaged, the list stays as it is and *out_replaced false. */
-static cairn_status replace_run(struct crn_live_space *space, const struct crn_view *old, uint32_t begin,
+static cairn_status replace_run(struct crn_live_space *space, const struct crn_view *old, struct run run,
                                 const struct crn_segment_entry *merged, bool *out_replaced, cairn_error *err)
 {
     struct crn_store *store = space->collection->db->store;
     struct crn_view *now;
-    uint32_t count = begin;
+    uint32_t count = run.begin;
 
     CRN_TRY(crn_store_lock(store, CRN_LOCK_SEGMENTS, true, NULL, err));
     cairn_status status = crn_live_space_settle(space, &now, err);
     if (status == CAIRN_OK) {
-        struct crn_segment_entry *entries = copy_list(now);
+        struct crn_segment_entry *entries = crn_compact_list(now);
         bool same = entries != NULL && now->part_count >= old->part_count;
-        for (uint32_t i = begin; same && i < old->part_count; i++) {
+        for (uint32_t i = run.begin; same && i < run.end; i++) {
             same = strcmp(entries[i].file, old->parts[i].segment->entry.file) == 0;
         }
         if (entries == NULL) {
             status = crn_error_no_memory(err, now->part_count * sizeof *entries);
         } else if (same) {
             /* A segment without rows and kills says nothing. */
-            if (merged->rows != 0 || begin != 0) entries[count++] = *merged;
-            for (uint32_t i = old->part_count; i < now->part_count; i++) entries[count++] = now->parts[i].segment->entry;
+            if (merged->rows != 0 || run.begin != 0) entries[count++] = *merged;
+            for (uint32_t i = run.end; i < now->part_count; i++) entries[count++] = now->parts[i].segment->entry;
             if (count == 0) entries[count++] = *merged; /* but it marks how far the log is covered */
-            status = switch_list(space, entries, count, err);
+            status = crn_compact_switch(space, entries, count, err);
             *out_replaced = status == CAIRN_OK;
         }
         crn_mem_free(entries);
@@ -282,103 +336,70 @@ static cairn_status replace_run(struct crn_live_space *space, const struct crn_v
     return status;
 }
 
-/* *out_done: merged, or nothing to merge. */
-static cairn_status merge_once(struct crn_live_space *space, bool all, bool *out_done, cairn_error *err)
-{
-    struct crn_segment_entry merged;
-    struct crn_view *view;
-    struct plan plan = {0};
+struct merging {
+    struct crn_live_space *space;
+    const struct crn_build_control *control;
+    uint32_t rows_most;
+    bool all;
+    uint32_t begin; /* parts before it are left as they are */
+};
 
-    CRN_TRY(crn_live_space_settle(space, &view, err));
-    uint32_t begin = choose_run(view, all);
-    if (begin != view->part_count) {
-        crn_view_release(view);
-        CRN_TRY(crn_live_space_load(space, &view, err));
-        begin = choose_run(view, all);
-    }
-    cairn_status status = CAIRN_OK;
-    *out_done = begin == view->part_count;
-    if (!*out_done) {
-        status = make_plan(view, begin, false, &plan, err);
-        if (status == CAIRN_OK) status = write_plan(space, &plan, view->covered, &merged, err);
-        if (status == CAIRN_OK) status = replace_run(space, view, begin, &merged, out_done, err);
-        plan_release(&plan);
-    }
-    crn_view_release(view);
-    return status;
+static struct run next_run(const struct merging *merging, const struct crn_view *view)
+{
+    return merging->all ? next_of_all(view, merging->begin, merging->rows_most) : next_of_some(view, merging->begin, merging->rows_most);
 }
 
-cairn_status crn_compact_merge(struct crn_live_space *space, bool all, cairn_error *err)
-{
-    bool done = false;
-
-    if (space->distrust_segments) return CAIRN_OK;
-    /* Whoever keeps rewriting the segments from the rows leaves nothing to merge either. */
-    for (int attempt = 0; !done && attempt < 5; attempt++) CRN_TRY(merge_once(space, all, &done, err));
-    return CAIRN_OK;
-}
-
-/* ---- indexes ---- */
-
-/* The backend and spec for a segment of `rows` rows, or NULL. */
-static const struct crn_index_ops *choose_index(const struct crn_live_space *space, uint32_t rows, const char **out_spec)
-{
-    const char *index = space->info->index;
-
-    if (strcmp(index, "flat") == 0 || rows < INDEX_ROWS_LEAST) return NULL;
-    if (strcmp(index, "auto") == 0) {
-        /* No graph over Manhattan distances has a useful recall; scans are exact. */
-        if (rows < AUTO_INDEX_ROWS || space->op == CRN_OP_L1) return NULL;
-        index = crn_index_graph.check("", space->info->dim, space->op, NULL) == CAIRN_OK ? AUTO_INDEX : AUTO_INDEX_WIDE;
-    }
-    return crn_index_find(index, out_spec);
-}
-
-static cairn_status name_index(struct crn_live_space *space, const char *segment_file, const char *index_file, cairn_error *err)
-{
-    struct crn_store *store = space->collection->db->store;
-    struct crn_view *view;
-
-    CRN_TRY(crn_store_lock(store, CRN_LOCK_SEGMENTS, true, NULL, err));
-    cairn_status status = crn_live_space_settle(space, &view, err);
-    if (status == CAIRN_OK) {
-        struct crn_segment_entry *entries = copy_list(view);
-        if (entries == NULL) status = crn_error_no_memory(err, view->part_count * sizeof *entries);
-        for (uint32_t i = 0; status == CAIRN_OK && i < view->part_count; i++) {
-            if (strcmp(entries[i].file, segment_file) != 0) continue;
-            memcpy(entries[i].index_file, index_file, sizeof entries[i].index_file);
-            status = switch_list(space, entries, view->part_count, err);
-        }
-        crn_mem_free(entries);
-        crn_view_release(view);
-    }
-    crn_store_unlock(store, CRN_LOCK_SEGMENTS);
-    return status;
-}
-
-static cairn_status build_one(struct crn_live_space *space, struct crn_segment *segment, const struct crn_build_control *control,
+/* The new segment gets its index before it is listed: until then searches ask those of the old ones. */
+static cairn_status merge_run(const struct merging *merging, const struct crn_view *view, struct run run, bool *out_replaced,
                               cairn_error *err)
 {
-    char file[64] = "";
-    const char *spec = "";
-    const bool failed = atomic_load_explicit(&segment->index_failed, memory_order_relaxed);
-    const struct crn_index_ops *ops = choose_index(space, segment->count, &spec);
+    struct crn_live_space *space = merging->space;
+    struct crn_segment_entry merged;
+    struct plan plan = {0};
 
-    if (ops == NULL || (segment->index_ops != NULL && !failed)) return CAIRN_OK;
-    CRN_TRY(crn_segment_build_index(&space->context, segment, ops, spec, control->threads, control->cancelled, control->ctx, file, err));
-    return name_index(space, segment->entry.file, file, err);
+    cairn_status status = make_plan(view, run.begin, run.end, false, &plan, err);
+    if (status == CAIRN_OK) status = write_plan(space, &plan, view->parts[run.end - 1].segment->entry.sequence, &merged, err);
+    if (status == CAIRN_OK && merging->control != NULL) {
+        status = crn_compact_index_merged(space, merging->all ? NULL : view, plan.rows, &merged, merging->control, err);
+    }
+    if (status == CAIRN_OK) status = replace_run(space, view, run, &merged, out_replaced, err);
+    plan_release(&plan);
+    return status;
 }
 
-cairn_status crn_compact_index(struct crn_live_space *space, const struct crn_build_control *control, cairn_error *err)
+/* *out_done: nothing is left to merge. *out_replaced: something was merged. */
+static cairn_status merge_once(struct merging *merging, bool *out_done, bool *out_replaced, cairn_error *err)
 {
     struct crn_view *view;
-    cairn_status status = CAIRN_OK;
 
-    if (space->distrust_segments) return CAIRN_OK;
-    CRN_TRY(crn_live_space_settle(space, &view, err));
-    for (uint32_t i = 0; status == CAIRN_OK && i < view->part_count; i++) status = build_one(space, view->parts[i].segment, control, err);
+    CRN_TRY(crn_live_space_settle(merging->space, &view, err));
+    struct run run = next_run(merging, view);
+    crn_view_release(view);
+    *out_done = run.begin == run.end;
+    if (*out_done) return CAIRN_OK;
+    CRN_TRY(crn_live_space_load(merging->space, &view, err));
+    run = next_run(merging, view);
+    *out_done = run.begin == run.end;
+    cairn_status status = *out_done ? CAIRN_OK : merge_run(merging, view, run, out_replaced, err);
+    if (*out_replaced && merging->all) merging->begin = run.begin + 1;
     crn_view_release(view);
     return status;
+}
+
+cairn_status crn_compact_merge(struct crn_live_space *space, bool all, const struct crn_build_control *control, cairn_error *err)
+{
+    struct merging merging = {
+        .space = space, .control = control, .rows_most = crn_compact_rows_most(space), .all = all};
+    bool done = space->distrust_segments;
+
+    /* Whoever keeps rewriting the segments from the rows leaves nothing to merge either. */
+    for (int failed = 0; !done && failed < 5;) {
+        bool replaced = false;
+        CRN_TRY(merge_once(&merging, &done, &replaced, err));
+        failed += !replaced;
+        if (replaced && !all) break; /* the tail may have become long meanwhile */
+    }
+    return CAIRN_OK;
 }
 
 /* ---- from the rows ---- */
@@ -415,7 +436,7 @@ static cairn_status end_chunk(struct rewriting *work)
     if (more == NULL) return crn_error_no_memory(work->err, work->entry_count * sizeof *more);
     work->entries = more;
     work->chunk->tails[0].count = work->chunk->tails[0].tail->count;
-    cairn_status status = make_plan(work->chunk, 0, true, &plan, work->err);
+    cairn_status status = make_plan(work->chunk, 0, 0, true, &plan, work->err);
     if (status == CAIRN_OK) status = write_plan(work->space, &plan, work->sequence, &work->entries[work->entry_count], work->err);
     if (status == CAIRN_OK) work->entry_count++;
     plan_release(&plan);
@@ -469,7 +490,7 @@ static cairn_status replace_all(struct crn_live_space *space, const struct rewri
     pthread_mutex_lock(&space->apply_mutex);
     space->distrust_segments = false;
     pthread_mutex_unlock(&space->apply_mutex);
-    return switch_list(space, work->entries, work->entry_count, err);
+    return crn_compact_switch(space, work->entries, work->entry_count, err);
 }
 
 cairn_status crn_compact_from_rows(struct crn_live_space *space, cairn_progress_fn progress, void *ctx, cairn_error *err)

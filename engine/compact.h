@@ -16,11 +16,13 @@ struct crn_build_control {
     void *ctx;
 };
 
-/* Writes the tail to a segment of its own, if it has `least` rows or changes or more. */
-cairn_status crn_compact_flush(struct crn_live_space *space, uint32_t least, cairn_error *err);
+/* Writes the tail to a segment of its own, if it has `least` rows or changes or more. `with_index`: the tail's graph becomes its index,
+ * where it is to have one; else it is built by crn_compact_index. */
+cairn_status crn_compact_flush(struct crn_live_space *space, uint32_t least, bool with_index, cairn_error *err);
 
-/* Merges segments: all of them, or only those that make more work for searches than merging them costs. `builder` held. */
-cairn_status crn_compact_merge(struct crn_live_space *space, bool all, cairn_error *err);
+/* Merges segments: all of them, or once some of those that make more work for searches than merging them costs. Their indexes are built as
+ * `control` (may be NULL: not at all) says. No segment gets more rows than its index takes. `builder` held. */
+cairn_status crn_compact_merge(struct crn_live_space *space, bool all, const struct crn_build_control *control, cairn_error *err);
 
 /* Builds the space's index over each segment that is large enough and has none. `builder` held. */
 cairn_status crn_compact_index(struct crn_live_space *space, const struct crn_build_control *control, cairn_error *err);

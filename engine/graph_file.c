@@ -161,8 +161,8 @@ static cairn_status read_head(const struct crn_index_rows *rows, const uint32_t 
     }
     out->frame_memory = crn_mem_aligned(crn_graph_frame_bytes(rows->dim));
     if (out->frame_memory == NULL) return crn_error_no_memory(err, crn_graph_frame_bytes(rows->dim));
-    crn_graph_frame_init(&graph->frame, rows->op, rows->dim, head[HEAD_SEED_LOW] | (uint64_t)head[HEAD_SEED_HIGH] << 32,
-                         out->frame_memory);
+    out->seed = head[HEAD_SEED_LOW] | (uint64_t)head[HEAD_SEED_HIGH] << 32;
+    crn_graph_frame_init(&graph->frame, rows->op, rows->dim, out->seed, out->frame_memory);
     graph->frame.heights = head[HEAD_HEIGHTS] == 1;
     graph->frame.gain = gain;
     graph->frame.radius2 = radius2;

@@ -11,6 +11,7 @@ struct crn_graph_opened {
     struct crn_graph graph;
     struct crn_graph_calibration calibration;
     const uint32_t *positions; /* [graph.count] */
+    uint64_t seed;             /* of its frame */
     void *frame_memory;
     void *copy; /* of the rows, or NULL */
     size_t copy_bytes;

@@ -14,7 +14,7 @@
 #include <sys/resource.h>
 #include <time.h>
 
-#define NICENESS 10 /* of the thread: searches and writers come first */
+#define NICENESS 10 /* of the thread, above the process's: searches and writers come first */
 #define GRAPH_ROWS_MORE 16u /* a writer puts into the graphs of tails, beyond twice its own */
 #define GRAPH_ROWS_AT_ONCE 64u /* put in by maintenance between two looks at other things */
 
@@ -102,13 +102,21 @@ static cairn_status delete_expired(cairn_collection *collection, cairn_error *er
 
 /* ---- one collection ---- */
 
-static cairn_status flush_tails(cairn_collection *collection, uint32_t least, cairn_error *err)
+static cairn_status flush_tails(cairn_collection *collection, uint32_t least, bool with_index, cairn_error *err)
 {
+    uint32_t longest = 0;
+
     for (uint32_t i = 0; i < collection->space_count; i++) {
         struct crn_live_space *space = &collection->spaces[i];
-        if (space->info->kind == CAIRN_SPACE_DENSE) CRN_TRY(crn_compact_flush(space, least, err));
+        if (space->info->kind != CAIRN_SPACE_DENSE) continue;
+        CRN_TRY(crn_compact_flush(space, least, with_index, err));
+        /* Rows have been written meanwhile. */
+        struct crn_view *view = crn_live_space_peek(space);
+        const uint32_t rows = view == NULL ? 0 : crn_view_tail_rows(view);
+        if (rows > longest) longest = rows;
+        crn_view_release(view);
     }
-    atomic_store_explicit(&collection->unflushed, 0, memory_order_relaxed);
+    atomic_store_explicit(&collection->unflushed, longest, memory_order_relaxed);
     return CAIRN_OK;
 }
 
@@ -117,7 +125,7 @@ static cairn_status merge_and_index(cairn_collection *collection, bool all, cons
     for (uint32_t i = 0; i < collection->space_count; i++) {
         struct crn_live_space *space = &collection->spaces[i];
         if (space->info->kind != CAIRN_SPACE_DENSE) continue;
-        CRN_TRY(crn_compact_merge(space, all, err));
+        CRN_TRY(crn_compact_merge(space, all, control, err));
         CRN_TRY(crn_compact_index(space, control, err));
     }
     return CAIRN_OK;
@@ -194,7 +202,7 @@ static void look_after(struct crn_maintenance *maintenance, cairn_collection *co
 
     if (status == CAIRN_OK) status = tend(maintenance, collection, &err);
     if (status == CAIRN_OK && has_long_tail(collection)) {
-        status = flush_tails(collection, (uint32_t)tail_limit(collection) / 2, &err);
+        status = flush_tails(collection, (uint32_t)tail_limit(collection) / 2, true, &err);
         if (status == CAIRN_OK && !asked_to_stop(maintenance)) status = build_in_background(maintenance, collection, &err);
     }
     if (status == CAIRN_CORRUPT || status == CAIRN_NO_FILE) status = repair(collection, &err);
@@ -235,7 +243,7 @@ static void wait_for_work(struct crn_maintenance *maintenance)
 static void step_back(void)
 {
 #ifdef __linux__
-    setpriority(PRIO_PROCESS, 0, NICENESS);
+    setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + NICENESS); /* at most 19 are given */
 #endif
 }
 
@@ -304,7 +312,7 @@ static cairn_status merge_alone(cairn_collection *collection, cairn_error *err)
     if (!got) return CAIRN_OK; /* another process is at it */
     for (uint32_t i = 0; status == CAIRN_OK && i < collection->space_count; i++) {
         struct crn_live_space *space = &collection->spaces[i];
-        if (space->info->kind == CAIRN_SPACE_DENSE) status = crn_compact_merge(space, false, err);
+        if (space->info->kind == CAIRN_SPACE_DENSE) status = crn_compact_merge(space, false, NULL, err);
     }
     if (status == CAIRN_OK) status = sweep(collection->db, err);
     crn_store_unlock(store, CRN_LOCK_BUILDER);
@@ -337,7 +345,7 @@ void crn_maintenance_notice(cairn_collection *collection, uint64_t changes)
         /* The thread may be busy for minutes with an index. Then the writer itself keeps the tail bounded. */
         if (unflushed < 3 * limit) return;
     }
-    cairn_status status = flush_tails(collection, (uint32_t)limit / 2, &err);
+    cairn_status status = flush_tails(collection, (uint32_t)limit / 2, true, &err);
     if (status == CAIRN_OK && maintenance == NULL) status = merge_alone(collection, &err);
     if (status != CAIRN_OK) crn_log(&collection->db->log, CAIRN_LOG_WARN, "the tail was not written out: %s", err.message);
 }
@@ -370,7 +378,7 @@ static cairn_status optimize_locked(cairn_collection *collection, struct request
     CRN_TRY(delete_expired(collection, err));
     request->phase = "write tail";
     if (request_cancelled(request)) return crn_error_set(err, CAIRN_CANCELLED, "stopped before writing the tail");
-    CRN_TRY(flush_tails(collection, 1, err));
+    CRN_TRY(flush_tails(collection, 1, false, err));
     request->phase = "build index";
     if (request_cancelled(request)) return crn_error_set(err, CAIRN_CANCELLED, "stopped before merging");
     CRN_TRY(merge_and_index(collection, true, &control, err));

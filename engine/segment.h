@@ -114,7 +114,16 @@ cairn_status crn_segment_write(const struct crn_segment_context *context, const 
                                uint32_t kill_count, uint64_t sequence, struct crn_segment_entry *out_entry,
                                cairn_error *err);
 
-/* Builds an index over an open segment into a file of its own; fills out_file (a name). */
+/* Writes an index over an open segment into a file of its own; fills out_file (a name). `fill` writes its sections. */
+struct crn_segment_index_source {
+    const void *ctx;
+    cairn_status (*fill)(const void *ctx, const struct crn_index_rows *rows, struct crn_derived_writer *writer, cairn_error *err);
+};
+cairn_status crn_segment_write_index(const struct crn_segment_context *context, const struct crn_segment *segment,
+                                     const struct crn_index_ops *ops, const struct crn_segment_index_source *source, char out_file[64],
+                                     cairn_error *err);
+
+/* Builds one. */
 cairn_status crn_segment_build_index(const struct crn_segment_context *context, const struct crn_segment *segment,
                                      const struct crn_index_ops *ops, const char *spec, unsigned threads,
                                      bool (*cancelled)(void *ctx), void *ctx, char out_file[64], cairn_error *err);

@@ -210,9 +210,9 @@ cairn_status crn_segment_write(const struct crn_segment_context *context, const 
     return crn_derived_commit(w.file, err);
 }
 
-cairn_status crn_segment_build_index(const struct crn_segment_context *context, const struct crn_segment *segment,
-                                     const struct crn_index_ops *ops, const char *spec, unsigned threads,
-                                     bool (*cancelled)(void *ctx), void *ctx, char out_file[64], cairn_error *err)
+cairn_status crn_segment_write_index(const struct crn_segment_context *context, const struct crn_segment *segment,
+                                     const struct crn_index_ops *ops, const struct crn_segment_index_source *source, char out_file[64],
+                                     cairn_error *err)
 {
     const struct crn_index_rows rows = {
         .vectors = segment->vectors, .count = segment->count, .dim = segment->dim, .op = context->op};
@@ -224,10 +224,35 @@ cairn_status crn_segment_build_index(const struct crn_segment_context *context, 
     file_name(ops->name, context->space->id, segment->entry.sequence, out_file);
     make_header(context, ops->name, segment->entry.sequence, &header);
     CRN_TRY(crn_derived_create(context->folder, out_file, &header, &file, err));
-    cairn_status status = ops->build(spec, &rows, threads, cancelled, ctx, file, err);
+    cairn_status status = source->fill(source->ctx, &rows, file, err);
     if (status != CAIRN_OK) {
         crn_derived_abort(file);
         return status;
     }
     return crn_derived_commit(file, err);
+}
+
+struct building {
+    const struct crn_index_ops *ops;
+    const char *spec;
+    unsigned threads;
+    bool (*cancelled)(void *ctx);
+    void *ctx;
+};
+
+static cairn_status build_sections(const void *ctx, const struct crn_index_rows *rows, struct crn_derived_writer *writer,
+                                   cairn_error *err)
+{
+    const struct building *building = ctx;
+    return building->ops->build(building->spec, rows, building->threads, building->cancelled, building->ctx, writer, err);
+}
+
+cairn_status crn_segment_build_index(const struct crn_segment_context *context, const struct crn_segment *segment,
+                                     const struct crn_index_ops *ops, const char *spec, unsigned threads,
+                                     bool (*cancelled)(void *ctx), void *ctx, char out_file[64], cairn_error *err)
+{
+    const struct building building = {.ops = ops, .spec = spec, .threads = threads, .cancelled = cancelled, .ctx = ctx};
+    const struct crn_segment_index_source source = {.ctx = &building, .fill = build_sections};
+
+    return crn_segment_write_index(context, segment, ops, &source, out_file, err);
 }

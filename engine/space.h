@@ -32,6 +32,7 @@ struct crn_live_space {
     bool normalise; /* cosine: vectors are kept at length 1 */
     struct crn_segment_context context;
     struct crn_tail_graph_plan tail_graphs;
+    uint32_t rows_most; /* of a segment with a graph; 0: what a graph takes. Tests make it less */
 
     pthread_mutex_t view_mutex; /* guards view */
     struct crn_view *view;      /* NULL until first needed */
@@ -63,6 +64,11 @@ cairn_status crn_live_space_follow(struct crn_live_space *space, struct crn_view
  * from there, the lock `segments` tells. BUSY: the list is switched all the time. */
 cairn_status crn_live_space_settle(struct crn_live_space *space, struct crn_view **out_view,
                                    cairn_error *err);
+
+/* Begins a new tail in the space's view, and replaces *view, a settled one, by that: what it holds can be written to a segment, and the
+ * tail that grows meanwhile is kept when the segment takes the other's place. Where that cannot be, nothing changes, and the
+ * tail is read from the log afterwards. Lock `segments` held. */
+void crn_live_space_seal(struct crn_live_space *space, struct crn_view **view);
 
 /*
  * A view made anew of the list of segments and the log behind them, which is not the space's. In it, a row of a segment is dead only if

@@ -3,10 +3,11 @@
  * next view is loaded aside, while searches go on with the one at hand:
  *
  * 1. A view is made of a snapshot: segments that the view at hand has open are shared, the others opened and verified; which rows of
- *    them live follows from the segments alone; the tail is what the log holds behind them. (Not from what the view at
- *    hand knows: who follows the log in larger steps than another process writes segments holds rows in a tail that those
- *    have too, and has them dead there.)
- * 2. Aside still, it follows the log as long as much has been written meanwhile.
+ *    them live follows from the segments and the log alone. (Not from what the view at hand knows: who follows the log in larger
+ *    steps than another process writes segments holds rows in a tail that those have too, and has them dead there.)
+ * 2. Where the view at hand has a tail that begins just where the segments end, it is kept, with its graph: before writing a tail to a
+ *    segment, the process that does it begins a new one (crn_live_space_seal). Else the tail is what the log holds behind them, and,
+ *    aside still, the log is followed as long as much has been written meanwhile.
  * 3. Under apply_mutex, it follows what little is left and takes the place of the view at hand.
  *
  * What the old view drops (mappings, tails) is kept until no search uses it and freed by maintenance: unmapping gigabytes takes long.
@@ -109,43 +110,85 @@ static cairn_status follow_aside(struct crn_live_space *space, struct crn_view *
     return status;
 }
 
-/* *out_view is NULL where there is nothing to share: whoever needs a view next loads it. */
-static cairn_status load_aside(struct crn_live_space *space, struct crn_view *at_hand, struct crn_view **out_view, cairn_error *err)
+/* The first of the tails that hold just the writes after a sequence, or tail_count. */
+static uint32_t tails_since(const struct crn_view *view, uint64_t sequence)
+{
+    uint32_t t = 0;
+
+    while (t < view->tail_count && view->tails[t].since != sequence) t++;
+    return t;
+}
+
+/* A view of the list of segments. It has no tail where the one at hand has one that holds what they do not. */
+static cairn_status load_list(struct crn_live_space *space, struct crn_view *at_hand, struct crn_view **out_view, cairn_error *err)
 {
     const struct crn_catalog *catalog;
     struct crn_reader *reader;
 
     CRN_TRY(crn_store_read_begin(space->collection->db->store, &reader, err));
     cairn_status status = crn_collection_follow_reader(space->collection, reader, &catalog, err);
-    if (status == CAIRN_OK) status = crn_space_load(space, at_hand, reader, catalog, out_view, err);
+    if (status == CAIRN_OK) status = crn_space_load_parts(space, at_hand, reader, out_view, err);
+    if (status == CAIRN_OK) {
+        status = tails_since(at_hand, (*out_view)->covered) != at_hand->tail_count
+                     ? crn_space_kill_logged(space, *out_view, reader, at_hand->sequence, err)
+                     : crn_space_load_tail(space, *out_view, reader, catalog, err);
+    }
     crn_store_read_end(reader);
+    return status;
+}
+
+static cairn_status load_aside(struct crn_live_space *space, struct crn_view *at_hand, struct crn_view **out_view, cairn_error *err)
+{
+    cairn_status status = load_list(space, at_hand, out_view, err);
     if (status == CAIRN_OK) status = warm(space, at_hand, *out_view, err);
     /* What is written while following it gets less each time. */
-    for (int i = 0; status == CAIRN_OK && i < TRIES; i++) {
+    for (int i = 0; status == CAIRN_OK && (*out_view)->tail_count != 0 && i < TRIES; i++) {
         if (crn_store_sequence(space->collection->db->store) <= (*out_view)->sequence + CLOSE_BY) break;
         status = follow_aside(space, *out_view, err);
     }
     return status;
 }
 
-/* ---- putting it in place ---- */
+/* ---- putting it in place; apply_mutex held ---- */
+
+/* Gives a view the tails of the one at hand, and brings its segments to the sequence of that one. CONFLICT: it has other tails by now. */
+static cairn_status take_tails(struct crn_live_space *space, const struct crn_view *at_hand, struct crn_view *view, cairn_error *err)
+{
+    const uint32_t first = tails_since(at_hand, view->covered);
+    struct crn_reader *reader;
+
+    if (first == at_hand->tail_count || at_hand->sequence < view->sequence) return crn_error_set(err, CAIRN_CONFLICT, "the tail is another one");
+    CRN_TRY(crn_store_read_begin(space->collection->db->store, &reader, err));
+    cairn_status status = crn_space_kill_logged(space, view, reader, at_hand->sequence, err);
+    if (status == CAIRN_OK) {
+        for (uint32_t t = first; t < at_hand->tail_count; t++) {
+            view->tails[view->tail_count++] = at_hand->tails[t];
+            crn_tail_retain(at_hand->tails[t].tail);
+            crn_bits_retain(at_hand->tails[t].dead);
+        }
+        if (at_hand->switched > view->switched) view->switched = at_hand->switched;
+        status = crn_space_expire(space, view, reader, crn_clock_ms(), err);
+    }
+    crn_store_read_end(reader);
+    return status;
+}
 
 /* CONFLICT: the view at hand was given up meanwhile, or the log trimmed. */
+static cairn_status catch_up(struct crn_live_space *space, const struct crn_view *at_hand, struct crn_view *view, cairn_error *err)
+{
+    if (at_hand == NULL || space->distrust_segments) return crn_error_set(err, CAIRN_CONFLICT, "the view was given up meanwhile");
+    if (view->tail_count == 0) return take_tails(space, at_hand, view, err);
+    CRN_TRY(follow_aside(space, view, err));
+    /* A direct hand-over may have been faster than the snapshot: then what it brought is not in yet. */
+    return view->sequence >= at_hand->sequence ? CAIRN_OK : crn_error_set(err, CAIRN_CONFLICT, "it is older");
+}
+
 static cairn_status put_in_place(struct crn_live_space *space, struct crn_view *view, cairn_error *err)
 {
-    struct crn_view *old = NULL;
-    cairn_status status = CAIRN_CONFLICT;
-
     pthread_mutex_lock(&space->apply_mutex);
-    if (space->view == NULL || space->distrust_segments) {
-        crn_error_set(err, status, "the view was given up meanwhile");
-    } else {
-        old = space->view;
-        crn_view_retain(old);
-        status = follow_aside(space, view, err);
-        /* A direct hand-over may have been faster than the snapshot: then what it brought is not in yet. */
-        if (status == CAIRN_OK && view->sequence < old->sequence) status = crn_error_set(err, CAIRN_CONFLICT, "it is older");
-    }
+    struct crn_view *old = space->view;
+    if (old != NULL) crn_view_retain(old);
+    const cairn_status status = catch_up(space, old, view, err);
     if (status == CAIRN_OK) {
         crn_view_retain(view);
         crn_space_publish(space, view);
@@ -213,6 +256,26 @@ cairn_status crn_live_space_settle(struct crn_live_space *space, struct crn_view
     return status != CAIRN_OK
                ? status
                : crn_error_set(err, CAIRN_BUSY, "the list of segments is switched all the time");
+}
+
+void crn_live_space_seal(struct crn_live_space *space, struct crn_view **view)
+{
+    pthread_mutex_lock(&space->apply_mutex);
+    struct crn_view *sealed = space->view == NULL || crn_view_is_behind(space->view) ? NULL : crn_view_copy(space->view);
+    struct crn_view_tail *last = sealed == NULL ? NULL : &sealed->tails[sealed->tail_count - 1];
+    cairn_status status = CAIRN_OK;
+
+    if (last != NULL && last->count == 0) last->since = sealed->sequence;
+    if (last != NULL && last->count != 0) status = crn_view_add_tail(sealed, space->info->dim, NULL);
+    if (last != NULL && status == CAIRN_OK) {
+        crn_view_retain(sealed);
+        crn_space_publish(space, sealed);
+        crn_view_release(*view);
+        *view = sealed;
+        sealed = NULL;
+    }
+    crn_view_release(sealed);
+    pthread_mutex_unlock(&space->apply_mutex);
 }
 
 cairn_status crn_live_space_load(struct crn_live_space *space, struct crn_view **out_view, cairn_error *err)

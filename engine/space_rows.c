@@ -131,6 +131,7 @@ static cairn_status load_all_rows(struct crn_live_space *space, struct crn_view 
 struct log_walk {
     const struct crn_live_space *space;
     roaring_bitmap_t *changed;
+    uint64_t until;    /* later entries are left out */
     uint64_t switched; /* the newest switch of segments; 0: none */
 };
 
@@ -139,6 +140,7 @@ static cairn_status note_entry(void *ctx, const struct crn_log_entry *entry)
     struct log_walk *walk = ctx;
     const uint32_t owner = (uint32_t)(entry->key >> 32);
 
+    if (entry->sequence > walk->until) return CAIRN_OK;
     if (entry->op == CRN_LOG_SEGMENTS && owner == walk->space->info->id) walk->switched = entry->sequence;
     if ((entry->op == CRN_LOG_PUT || entry->op == CRN_LOG_DELETE) && owner == walk->space->collection->id) {
         roaring_bitmap_add(walk->changed, (uint32_t)entry->key);
@@ -150,7 +152,7 @@ cairn_status crn_space_follow_log(struct crn_live_space *space, struct crn_view 
                                   struct crn_reader *reader, const struct crn_catalog *catalog,
                                   uint64_t after, cairn_error *err)
 {
-    struct log_walk log = {.space = space, .changed = roaring_bitmap_create()};
+    struct log_walk log = {.space = space, .changed = roaring_bitmap_create(), .until = UINT64_MAX};
     roaring_uint32_iterator_t rows;
     struct row_walk walk;
 
@@ -165,6 +167,24 @@ cairn_status crn_space_follow_log(struct crn_live_space *space, struct crn_view 
         }
         row_walk_release(&walk);
     }
+    roaring_bitmap_free(log.changed);
+    return status;
+}
+
+cairn_status crn_space_kill_logged(struct crn_live_space *space, struct crn_view *view, struct crn_reader *reader, uint64_t until,
+                                   cairn_error *err)
+{
+    struct log_walk log = {.space = space, .changed = roaring_bitmap_create(), .until = until};
+    roaring_uint32_iterator_t rows;
+
+    if (log.changed == NULL) return crn_error_no_memory(err, sizeof *log.changed);
+    cairn_status status = crn_read_log(reader, view->sequence, note_entry, &log, err);
+    if (status == CAIRN_OK && log.switched > view->switched) view->switched = log.switched;
+    roaring_init_iterator(log.changed, &rows);
+    for (; status == CAIRN_OK && rows.has_value; roaring_advance_uint32_iterator(&rows)) {
+        status = crn_view_kill_local(view, rows.current_value, err);
+    }
+    if (status == CAIRN_OK) view->sequence = until;
     roaring_bitmap_free(log.changed);
     return status;
 }
@@ -208,27 +228,23 @@ void crn_space_forget_unopened(struct crn_view *view)
     view->part_count = opened;
 }
 
-cairn_status crn_space_load(struct crn_live_space *space, const struct crn_view *at_hand, struct crn_reader *reader,
-                            const struct crn_catalog *catalog, struct crn_view **out_view, cairn_error *err)
+cairn_status crn_space_load_parts(struct crn_live_space *space, const struct crn_view *at_hand, struct crn_reader *reader,
+                                  struct crn_view **out_view, cairn_error *err)
 {
     struct crn_segment_entry *entries = NULL;
     uint32_t count = 0;
-    uint64_t sequence;
+    uint64_t listed;
 
-    CRN_TRY(crn_read_sequence(reader, &sequence, err));
+    CRN_TRY(crn_read_sequence(reader, &listed, err));
     if (!space->distrust_segments) CRN_TRY(crn_read_segments(reader, space->info->id, &entries, &count, err));
     struct crn_view *view = crn_view_create(count);
     cairn_status status = view == NULL ? crn_error_no_memory(err, sizeof *view) : CAIRN_OK;
-    if (status == CAIRN_OK) status = crn_view_add_tail(view, space->info->dim, err);
     if (status == CAIRN_OK) {
-        view->sequence = view->listed = sequence;
+        view->listed = listed;
         status = open_parts(space, at_hand, view, entries, err);
+        view->sequence = view->covered;
     }
     crn_mem_free(entries);
-    if (status == CAIRN_OK) {
-        status = count == 0 ? load_all_rows(space, view, reader, catalog, err)
-                            : crn_space_follow_log(space, view, reader, catalog, view->covered, err);
-    }
     if (status != CAIRN_OK) {
         if (view != NULL) crn_space_forget_unopened(view);
         crn_view_release(view);
@@ -236,4 +252,24 @@ cairn_status crn_space_load(struct crn_live_space *space, const struct crn_view 
     }
     *out_view = view;
     return CAIRN_OK;
+}
+
+cairn_status crn_space_load_tail(struct crn_live_space *space, struct crn_view *view, struct crn_reader *reader,
+                                 const struct crn_catalog *catalog, cairn_error *err)
+{
+    CRN_TRY(crn_view_add_tail(view, space->info->dim, err));
+    view->sequence = view->listed;
+    return view->part_count == 0 ? load_all_rows(space, view, reader, catalog, err)
+                                 : crn_space_follow_log(space, view, reader, catalog, view->covered, err);
+}
+
+cairn_status crn_space_load(struct crn_live_space *space, const struct crn_view *at_hand, struct crn_reader *reader,
+                            const struct crn_catalog *catalog, struct crn_view **out_view, cairn_error *err)
+{
+    CRN_TRY(crn_space_load_parts(space, at_hand, reader, out_view, err));
+    const cairn_status status = crn_space_load_tail(space, *out_view, reader, catalog, err);
+    if (status == CAIRN_OK) return CAIRN_OK;
+    crn_view_release(*out_view);
+    *out_view = NULL;
+    return status;
 }

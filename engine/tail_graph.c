@@ -100,7 +100,7 @@ static cairn_status fit_frame(struct crn_tail_graph *graph, const struct crn_tai
         return crn_error_no_memory(err, count * row_bytes);
     }
     for (uint32_t i = 0; i < count; i++) memcpy(rows + (size_t)i * tail->dim, crn_tail_vector(tail, i), row_bytes);
-    crn_graph_frame_init(frame, plan->op, tail->dim, 1, graph->frame_memory);
+    crn_graph_frame_init(frame, plan->op, tail->dim, CRN_TAIL_GRAPH_SEED, graph->frame_memory);
     crn_graph_frame_fit(frame, rows, count);
     if (plan->op == CRN_OP_DOT && !plan->normalised) {
         /* Of one length or not: the next rows may be longer. */
@@ -293,4 +293,21 @@ size_t crn_tail_graph_bytes(const struct crn_tail *tail)
 {
     const struct crn_tail_graph *graph = atomic_load_explicit(&tail->graph, memory_order_acquire);
     return graph == NULL ? 0 : atomic_load_explicit(&graph->bytes, memory_order_relaxed);
+}
+
+bool crn_tail_graph_whole(const struct crn_tail *tail, struct crn_graph *out_graph)
+{
+    const struct crn_tail_graph *graph = atomic_load_explicit(&tail->graph, memory_order_acquire);
+
+    if (graph == NULL) return false;
+    *out_graph = graph->graph;
+    out_graph->count = atomic_load_explicit(&graph->inserted, memory_order_acquire);
+    return atomic_load_explicit(&graph->outside_count, memory_order_acquire) == 0;
+}
+
+bool crn_tail_graph_is_node(const struct crn_tail *tail, uint32_t row)
+{
+    const struct crn_tail_graph *graph = atomic_load_explicit(&tail->graph, memory_order_acquire);
+    /* Relaxed: set before `inserted` went past the row, and the bit stays. */
+    return (atomic_load_explicit(&graph->twins[row], memory_order_relaxed) & CRN_TAIL_GRAPH_TWIN) == 0;
 }

@@ -62,6 +62,14 @@ struct crn_tail_graph_ask {
  * one. */
 bool crn_tail_graph_search(const struct crn_tail *tail, const struct crn_tail_graph_ask *ask, struct crn_topk *top);
 
+/* The graph as it is by now, for one of the same rows to be made of (graph_carry.h): live, with the `inserted` rows as its nodes. It
+ * lives as long as the tail. False: there is none, or rows among them are no nodes because codes would mean nothing. */
+struct crn_graph;
+#define CRN_TAIL_GRAPH_SEED 1u /* of the frame */
+bool crn_tail_graph_whole(const struct crn_tail *tail, struct crn_graph *out_graph);
+/* Is a row below that graph's count a node of it? Else it equals one. */
+bool crn_tail_graph_is_node(const struct crn_tail *tail, uint32_t row);
+
 void crn_tail_graph_free(struct crn_tail_graph *graph); /* NULL accepted */
 
 #endif

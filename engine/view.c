@@ -101,7 +101,7 @@ cairn_status crn_view_add_tail(struct crn_view *view, uint32_t dim, cairn_error 
     }
     struct crn_tail *tail = crn_tail_create(dim);
     if (tail == NULL) return crn_error_no_memory(err, sizeof *tail);
-    view->tails[view->tail_count++] = (struct crn_view_tail){.tail = tail};
+    view->tails[view->tail_count++] = (struct crn_view_tail){.tail = tail, .since = view->sequence};
     return CAIRN_OK;
 }
 
@@ -188,12 +188,26 @@ static cairn_status mask_local(struct crn_view *view, uint32_t newer, uint32_t l
     return CAIRN_OK;
 }
 
+/* Those of the ascending locals that an older part may hold. */
+static cairn_status mask_locals(struct crn_view *view, uint32_t newer, const uint32_t *locals, uint32_t count, cairn_error *err)
+{
+    uint32_t last = 0, i = 0;
+
+    for (uint32_t p = 0; p < newer; p++) {
+        const struct crn_segment *part = view->parts[p].segment;
+        if (part->count != 0 && part->locals[part->count - 1] > last) last = part->locals[part->count - 1];
+    }
+    /* New rows mostly have numbers above all older ones. */
+    for (; i < count && locals[i] <= last; i++) CRN_TRY(mask_local(view, newer, locals[i], err));
+    return CAIRN_OK;
+}
+
 cairn_status crn_view_mask_parts(struct crn_view *view, cairn_error *err)
 {
     for (uint32_t i = 0; i < view->part_count; i++) {
         const struct crn_segment *newer = view->parts[i].segment;
-        for (uint32_t r = 0; r < newer->count; r++) CRN_TRY(mask_local(view, i, newer->locals[r], err));
-        for (uint32_t r = 0; r < newer->kill_count; r++) CRN_TRY(mask_local(view, i, newer->kills[r], err));
+        CRN_TRY(mask_locals(view, i, newer->locals, newer->count, err));
+        CRN_TRY(mask_locals(view, i, newer->kills, newer->kill_count, err));
     }
     return CAIRN_OK;
 }

@@ -26,12 +26,13 @@ struct crn_view_part {
 /* What a view sees of a tail: its rows begin..count-1. Those before stand in a segment by now. */
 struct crn_view_tail {
     struct crn_tail *tail;
+    uint64_t since; /* it holds every write after this sequence, up to the next tail's or the view's own */
     uint32_t begin, count;
     struct crn_bits *dead; /* bit i: row i does not count; NULL: all do. It may be shorter than the tail */
     uint32_t dead_count;   /* among begin..count-1 */
 };
 
-#define CRN_VIEW_TAILS_MAX 4u
+#define CRN_VIEW_TAILS_MAX 2u /* one that is being written to a segment, and the one that grows */
 
 struct crn_view {
     _Atomic uint32_t references;
@@ -64,8 +65,8 @@ static inline bool crn_view_is_behind(const struct crn_view *view)
     return view->switched > view->listed;
 }
 
-/* Adds an empty tail behind the others, in a view not yet published. NO_MEMORY; LIMIT: there are as many
- * as may be. */
+/* Adds an empty tail behind the others, in a view not yet published: for the writes after view->sequence. NO_MEMORY; LIMIT: there are
+ * as many as may be. */
 cairn_status crn_view_add_tail(struct crn_view *view, uint32_t dim, cairn_error *err);
 
 uint64_t crn_view_rows(const struct crn_view *view);      /* live ones */

@@ -25,7 +25,7 @@ static struct crn_view *settled(cairn_collection *collection)
 
 static void flush(cairn_collection *collection)
 {
-    ok(crn_compact_flush(space_of(collection), 1, err));
+    ok(crn_compact_flush(space_of(collection), 1, false, err));
 }
 
 static void put(cairn_collection *collection, struct crn_rng *rng, uint64_t id)
@@ -112,7 +112,7 @@ static void an_index_comes_to_an_open_segment(void **state)
     for (uint64_t id = 0; id < 300; id++) put(indexed, &fixture->rng, id);
     flush(indexed);
     delete_id(indexed, 7);
-    ok(crn_compact_merge(space_of(indexed), true, err));
+    ok(crn_compact_merge(space_of(indexed), true, NULL, err));
     struct crn_view *before = settled(indexed);
     char *right = describe(indexed);
     assert_int_equal(before->part_count, 1);
@@ -211,7 +211,7 @@ static void change_something(struct fixture *fixture, cairn_collection *notes)
     } else if (what < 17) {
         flush(notes);
     } else if (what < 19) {
-        ok(crn_compact_merge(space_of(notes), what == 17, err));
+        ok(crn_compact_merge(space_of(notes), what == 17, NULL, err));
     } else {
         ok(cairn_optimize(notes, NULL, NULL, err));
     }

@@ -1,0 +1,449 @@
+/* Making a graph of one that holds many of its rows already (graph_carry.h). */
+#include "engine/graph_carry.h"
+
+#include "base/error.h"
+#include "base/mem.h"
+#include "base/rng.h"
+#include "base/thread.h"
+#include "quant/flat_scan.h"
+#include "quant/vector.h"
+
+#include <math.h>
+
+#define INSERT_EFFORT 128u
+#define ALPHA 1.2f
+#define LEAST_SHARE 6u    /* one row in so many is carried over, or more: else building anew is as fast, and better */
+#define FAR2 1e12f        /* a squared distance from the mean, in units of the frame, that codes are not for */
+#define KEPT_LEAST 4u     /* who has lost more than one neighbour in so many searches for others */
+#define NAMED_LEAST 3u    /* and who is in fewer lists */
+#define SLICE 1024u       /* rows between two questions whether to stop */
+#define GRAIN 32u         /* rows a thread takes at a time */
+#define HELD_OUT 128u     /* rows to measure with */
+#define HELD_OUT_OF 4096u /* with fewer rows nothing is measured */
+#define MEASURED_K 10u
+#define ENTRY_SHARE 8u    /* one row in so many is an entry, until there are enough */
+
+static const uint32_t efforts[CRN_GRAPH_EFFORTS] = {12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512};
+
+struct job {
+    const struct crn_graph_carry *carry;
+    const struct crn_index_rows *rows;
+    struct crn_graph_build *build;
+    struct crn_graph_worker *workers; /* [threads] */
+    unsigned threads;
+    uint64_t *present; /* bitmap of the rows that are nodes by now */
+    uint64_t *weak;    /* bitmap of those that lost many neighbours */
+    uint32_t *others;  /* [other_count] rows to insert; the last held_out of them are measured with */
+    uint32_t other_count, held_out;
+    bool (*cancelled)(void *ctx);
+    void *ctx;
+    size_t begin; /* of the slice */
+};
+
+static const float *vector_of(const struct job *job, uint32_t row)
+{
+    return job->rows->vectors + (size_t)row * job->rows->dim;
+}
+
+static bool is_present(const struct job *job, uint32_t row)
+{
+    return (job->present[row / 64] >> (row % 64) & 1) != 0;
+}
+
+/* ---- what is carried over ---- */
+
+static cairn_status copy_frame(struct job *job, struct crn_graph_frame *out, cairn_error *err)
+{
+    const struct crn_graph_frame *frame = &job->carry->from->frame;
+
+    job->build->seed = job->carry->seed;
+    job->build->frame_memory = crn_mem_aligned(crn_graph_frame_bytes(frame->dim));
+    if (job->build->frame_memory == NULL) return crn_error_no_memory(err, crn_graph_frame_bytes(frame->dim));
+    crn_graph_frame_init(out, frame->op, frame->dim, job->carry->seed, job->build->frame_memory);
+    out->heights = frame->heights;
+    out->gain = frame->gain;
+    out->radius2 = frame->radius2;
+    memcpy((float *)(uintptr_t)out->mean, frame->mean, frame->dim * sizeof *frame->mean);
+    crn_graph_frame_finish(out);
+    return CAIRN_OK;
+}
+
+/* Chooses, among rows that could be carried over too, those to measure with; lists them behind the rows that have to be inserted. */
+static void choose_others(struct job *job)
+{
+    const uint32_t count = (uint32_t)job->rows->count;
+    struct crn_rng rng;
+
+    for (uint32_t row = 0; row < count; row++) {
+        if (!is_present(job, row)) job->others[job->other_count++] = row;
+    }
+    if (count < HELD_OUT_OF) return;
+    crn_rng_init(&rng, count);
+    while (job->held_out < HELD_OUT) {
+        const uint32_t row = (uint32_t)crn_rng_below(&rng, count);
+        if (!is_present(job, row)) continue;
+        job->present[row / 64] &= ~(UINT64_C(1) << (row % 64));
+        job->others[job->other_count++] = row;
+        job->held_out++;
+    }
+}
+
+static void copy_row(struct job *job, uint32_t node, uint32_t row)
+{
+    const struct crn_graph *from = job->carry->from;
+    const struct crn_graph *graph = &job->build->growing.graph;
+    const size_t bytes = graph->layout.head + CRN_GRAPH_HEAD_BYTES;
+    uint8_t *copy = crn_graph_row(graph, row);
+
+    if (from->live) crn_graph_lock_read(crn_graph_lock_of(from, node));
+    memcpy(copy, crn_graph_row(from, node), bytes);
+    if (from->live) crn_graph_unlock_read(crn_graph_lock_of(from, node));
+    memset(copy + bytes, 0, graph->layout.row_bytes - bytes); /* the lock too */
+}
+
+/* The new number of a neighbour that a copied row still names by the old one, or CRN_GRAPH_NO_NODE. */
+static uint32_t renumbered(const struct job *job, uint32_t node)
+{
+    const struct crn_graph_carry *carry = job->carry;
+    const uint32_t row = node < carry->from->count ? carry->numbers[node] : CRN_GRAPH_NO_NODE;
+
+    return row != CRN_GRAPH_NO_NODE && is_present(job, row) ? row : CRN_GRAPH_NO_NODE;
+}
+
+/* What dropped neighbours leave free is filled from behind. Who has lost many searches for others later. */
+static void renumber_row(struct job *job, uint32_t row)
+{
+    struct crn_graph_growing *growing = &job->build->growing;
+    const struct crn_graph_layout *layout = &growing->graph.layout;
+    uint8_t *bytes = crn_graph_row(&growing->graph, row);
+    uint32_t ids[CRN_GRAPH_DEGREE], used = 0;
+
+    while (used < CRN_GRAPH_DEGREE && crn_graph_id(layout, bytes, used) != CRN_GRAPH_NO_NODE) {
+        ids[used] = renumbered(job, crn_graph_id(layout, bytes, used));
+        used++;
+    }
+    const uint32_t before = used;
+    for (uint32_t v = 0; v < used; v++) {
+        if (ids[v] != CRN_GRAPH_NO_NODE) {
+            crn_graph_id_set(layout, bytes, v, ids[v]);
+            continue;
+        }
+        do crn_graph_slot_clear(layout, bytes, --used);
+        while (used > v && ids[used] == CRN_GRAPH_NO_NODE);
+        if (used <= v) break;
+        ids[v] = ids[used];
+        growing->kernels->row_set(layout, bytes, v, crn_graph_row(&growing->graph, ids[v]), ids[v]);
+    }
+    if (used < before - before / KEPT_LEAST) job->weak[row / 64] |= UINT64_C(1) << (row % 64);
+}
+
+/* What inserting has to know of a row beside its bytes. */
+static void measure_row(struct job *job, uint32_t row)
+{
+    struct crn_graph_growing *growing = &job->build->growing;
+    struct crn_graph_worker *worker = &job->workers[0];
+
+    crn_graph_frame_point(&growing->graph.frame, vector_of(job, row), worker->scratch.query.rotated, &worker->point);
+    growing->norms2[row] = worker->point.norm2;
+    if (growing->heights != NULL) growing->heights[row] = worker->point.height;
+}
+
+static void measure_links(struct job *job, uint32_t row)
+{
+    struct crn_graph_growing *growing = &job->build->growing;
+    const struct crn_graph *graph = &growing->graph;
+    const uint8_t *bytes = crn_graph_row(graph, row);
+
+    for (uint32_t v = 0; v < CRN_GRAPH_DEGREE; v++) {
+        const uint32_t id = crn_graph_id(&graph->layout, bytes, v);
+        if (id == CRN_GRAPH_NO_NODE) break;
+        const float rise = growing->heights == NULL ? 0 : growing->heights[row] - growing->heights[id];
+        growing->lengths[(size_t)row * CRN_GRAPH_DEGREE + v] =
+            growing->norms2[row] + growing->norms2[id] - 2 * growing->kernels->row_dot(&graph->layout, bytes, crn_graph_row(graph, id)) +
+            rise * rise;
+        /* Relaxed: one thread. */
+        atomic_fetch_add_explicit(&growing->in_degrees[id], 1, memory_order_relaxed);
+    }
+}
+
+static void add_entries(struct job *job)
+{
+    const uint32_t count = (uint32_t)job->rows->count, share = (count + ENTRY_SHARE - 1) / ENTRY_SHARE;
+    const uint32_t wanted = share < CRN_GRAPH_ENTRIES ? share : CRN_GRAPH_ENTRIES;
+
+    for (uint32_t i = 0; i < wanted; i++) {
+        const uint32_t row = (uint32_t)((uint64_t)i * count / wanted);
+        if (is_present(job, row)) crn_graph_add_entry(&job->build->growing, row);
+    }
+}
+
+static void carry_rows(struct job *job)
+{
+    const struct crn_graph_carry *carry = job->carry;
+    const uint32_t count = (uint32_t)job->rows->count;
+
+    for (uint32_t node = 0; node < carry->from->count; node++) {
+        const uint32_t row = carry->numbers[node];
+        if (row != CRN_GRAPH_NO_NODE && is_present(job, row)) copy_row(job, node, row);
+    }
+    for (uint32_t row = 0; row < count; row++) {
+        if (!is_present(job, row)) continue;
+        renumber_row(job, row);
+        measure_row(job, row);
+    }
+    for (uint32_t row = 0; row < count; row++) {
+        if (is_present(job, row)) measure_links(job, row);
+    }
+    add_entries(job);
+}
+
+/* ---- what is inserted ---- */
+
+/* Can the codes of all rows to be inserted mean something? */
+static bool all_fit(const struct job *job, const struct crn_graph_frame *frame)
+{
+    for (uint32_t i = 0; i < job->other_count; i++) {
+        const float *vector = vector_of(job, job->others[i]);
+        float norm2 = 0;
+        for (uint32_t j = 0; j < frame->dim; j++) {
+            const float z = (frame->heights ? vector[j] : vector[j] - frame->mean[j]) * frame->gain;
+            norm2 += z * z;
+        }
+        if (!(norm2 <= (frame->heights ? frame->radius2 : FAR2))) return false;
+    }
+    return true;
+}
+
+static void insert_some(void *ctx, size_t begin, size_t end, unsigned worker)
+{
+    struct job *job = ctx;
+
+    for (size_t i = job->begin + begin; i < job->begin + end; i++) {
+        crn_graph_insert(&job->build->growing, &job->workers[worker], job->others[i], vector_of(job, job->others[i]));
+    }
+}
+
+/* Rows that few lists name by now, or that have lost many neighbours. */
+static void repair_some(void *ctx, size_t begin, size_t end, unsigned worker)
+{
+    struct job *job = ctx;
+    struct crn_graph_growing *growing = &job->build->growing;
+
+    for (uint32_t row = (uint32_t)(job->begin + begin); row < job->begin + end; row++) {
+        const uint32_t named = atomic_load_explicit(&growing->in_degrees[row], memory_order_relaxed); /* a hint */
+        if (!is_present(job, row) || (named >= NAMED_LEAST && (job->weak[row / 64] >> (row % 64) & 1) == 0)) continue;
+        crn_graph_improve(growing, &job->workers[worker], row, vector_of(job, row));
+    }
+}
+
+static cairn_status run(struct job *job, void (*some)(void *ctx, size_t begin, size_t end, unsigned worker), size_t begin, size_t end,
+                        cairn_error *err)
+{
+    for (; begin < end; begin += SLICE) {
+        if (job->cancelled != NULL && job->cancelled(job->ctx)) {
+            return crn_error_set(err, CAIRN_CANCELLED, "the graph was not finished");
+        }
+        job->begin = begin;
+        crn_parallel_for(job->threads, end - begin < SLICE ? end - begin : SLICE, GRAIN, some, job);
+    }
+    return CAIRN_OK;
+}
+
+static cairn_status set_effort(struct job *job, uint32_t effort, cairn_error *err)
+{
+    cairn_status status = CAIRN_OK;
+
+    job->build->growing.effort = effort;
+    for (unsigned t = 0; t < job->threads; t++) crn_graph_worker_release(&job->workers[t]);
+    for (unsigned t = 0; status == CAIRN_OK && t < job->threads; t++) {
+        status = crn_graph_worker_init(&job->workers[t], &job->build->growing, err);
+    }
+    return status;
+}
+
+/* ---- measuring ---- */
+
+/* Of one row held out: how many of its neighbours each effort finds, and how far code distances are off. */
+struct found {
+    uint32_t hits[CRN_GRAPH_EFFORTS];
+    double errors2;
+    uint32_t error_count;
+};
+
+static void count_found(const struct job *job, const struct crn_graph_worker *worker, const float *query, float kth, uint32_t e,
+                        struct found *found)
+{
+    const struct crn_graph_frame *frame = &job->build->growing.graph.frame;
+    const float norm2 = (float)crn_vector_norm2(query, job->rows->dim);
+    uint32_t hits = 0;
+
+    for (uint32_t n = 0; n < worker->scratch.near_count; n++) {
+        const uint32_t row = (uint32_t)worker->scratch.near[n] & CRN_GRAPH_KEY_NODE;
+        float raw;
+        crn_kernels_get()->f32_gather[job->rows->op](query, job->rows->vectors, job->rows->dim, &row, 1, &raw);
+        hits += raw <= kth;
+        if (e != CRN_GRAPH_EFFORTS / 2 || n >= 2 * MEASURED_K) continue;
+        const double error = crn_graph_distance_of(frame, norm2, raw) - crn_graph_key_distance(worker->scratch.near[n]);
+        found->errors2 += error * error / fmax(worker->point.norm2, 1e-30);
+        found->error_count++;
+    }
+    found->hits[e] = hits < MEASURED_K ? hits : MEASURED_K;
+}
+
+struct measure {
+    struct job *job;
+    struct found found[HELD_OUT];
+};
+
+static void measure_some(void *ctx, size_t begin, size_t end, unsigned number)
+{
+    struct measure *measure = ctx;
+    struct job *job = measure->job;
+    struct crn_graph_worker *worker = &job->workers[number];
+    struct crn_hit hits[MEASURED_K];
+
+    for (size_t i = begin; i < end; i++) {
+        const float *query = vector_of(job, job->others[job->other_count - job->held_out + i]);
+        struct crn_topk top;
+        crn_topk_init(&top, hits, MEASURED_K);
+        crn_flat_scan_f32(job->rows->op, query, job->rows->vectors, job->rows->dim, job->rows->count, 0, job->present, &top);
+        crn_graph_frame_point(&job->build->growing.graph.frame, query, worker->scratch.query.rotated, &worker->point);
+        job->build->growing.kernels->query_prepare(&worker->scratch.query);
+        worker->scratch.query.constant = worker->point.constant;
+        for (uint32_t e = 0; e < CRN_GRAPH_EFFORTS; e++) {
+            const struct crn_graph_ask ask = {.effort = efforts[e], .keep = efforts[e]};
+            crn_graph_walk(&job->build->growing.graph, &worker->scratch, &ask);
+            count_found(job, worker, query, crn_topk_limit(&top), e, &measure->found[i]);
+        }
+    }
+}
+
+/* All rows but those held out are nodes. */
+static cairn_status calibrate(struct job *job, cairn_error *err)
+{
+    struct crn_graph_calibration *calibration = &job->build->calibration;
+    struct measure *measure = crn_mem_calloc(1, sizeof *measure);
+    double errors2 = 0, error_count = 0;
+
+    if (measure == NULL) return crn_error_no_memory(err, sizeof *measure);
+    measure->job = job;
+    cairn_status status = set_effort(job, efforts[CRN_GRAPH_EFFORTS - 1], err);
+    if (status == CAIRN_OK) {
+        crn_parallel_for(job->threads, job->held_out, 1, measure_some, measure);
+        for (uint32_t e = 0; e < CRN_GRAPH_EFFORTS; e++) {
+            uint32_t hits = 0;
+            for (uint32_t i = 0; i < job->held_out; i++) hits += measure->found[i].hits[e];
+            calibration->efforts[e] = efforts[e];
+            calibration->recalls[e] = (float)hits / (float)(job->held_out * MEASURED_K);
+        }
+        for (uint32_t i = 0; i < job->held_out; i++) {
+            errors2 += measure->found[i].errors2;
+            error_count += measure->found[i].error_count;
+        }
+        calibration->error = (float)sqrt(errors2 / fmax(error_count, 1));
+        calibration->queries = job->held_out;
+        status = set_effort(job, INSERT_EFFORT, err);
+    }
+    crn_mem_free(measure);
+    return status;
+}
+
+/* ---- order ---- */
+
+static void number_nodes(struct crn_graph_build *build, uint32_t count)
+{
+    const struct crn_graph *graph = &build->growing.graph;
+    uint32_t done = 0;
+
+    memset(build->numbers, 0xff, count * sizeof *build->numbers);
+    for (uint32_t start = 0; start < count; start++) {
+        if (build->numbers[start] != UINT32_MAX) continue;
+        uint32_t next = done;
+        build->numbers[start] = done;
+        build->positions[done++] = start;
+        for (; next < done; next++) {
+            const uint8_t *row = crn_graph_row(graph, build->positions[next]);
+            for (uint32_t v = 0; v < CRN_GRAPH_DEGREE; v++) {
+                const uint32_t id = crn_graph_id(&graph->layout, row, v);
+                if (id == CRN_GRAPH_NO_NODE || build->numbers[id] != UINT32_MAX) continue;
+                build->numbers[id] = done;
+                build->positions[done++] = id;
+            }
+        }
+    }
+}
+
+/* ---- all ---- */
+
+/* How many rows are carried over; their bits are set. */
+static uint32_t mark_present(struct job *job)
+{
+    uint32_t carried = 0;
+
+    for (uint32_t node = 0; node < job->carry->from->count; node++) {
+        const uint32_t row = job->carry->numbers[node];
+        if (row == CRN_GRAPH_NO_NODE) continue;
+        job->present[row / 64] |= UINT64_C(1) << (row % 64);
+        carried++;
+    }
+    return carried;
+}
+
+static cairn_status prepare(struct job *job, bool *out_fits, cairn_error *err)
+{
+    const uint32_t count = (uint32_t)job->rows->count;
+    struct crn_graph_build *build = job->build;
+    struct crn_graph_frame frame;
+
+    job->present = crn_mem_calloc((count + 63) / 64, sizeof *job->present);
+    job->weak = crn_mem_calloc((count + 63) / 64, sizeof *job->weak);
+    job->others = crn_mem_array((size_t)count + HELD_OUT, sizeof *job->others);
+    job->workers = crn_mem_calloc(job->threads, sizeof *job->workers);
+    build->positions = crn_mem_array(count, sizeof *build->positions);
+    build->numbers = crn_mem_array(count, sizeof *build->numbers);
+    if (job->present == NULL || job->weak == NULL || job->others == NULL || job->workers == NULL || build->positions == NULL || build->numbers == NULL) {
+        return crn_error_no_memory(err, count * sizeof *job->others);
+    }
+    *out_fits = mark_present(job) >= count / LEAST_SHARE + 2 * HELD_OUT;
+    if (!*out_fits) return CAIRN_OK;
+    choose_others(job);
+    CRN_TRY(copy_frame(job, &frame, err));
+    *out_fits = all_fit(job, &frame);
+    if (!*out_fits) return CAIRN_OK;
+    CRN_TRY(crn_graph_growing_init(&build->growing, &frame, count, INSERT_EFFORT, ALPHA, err));
+    return set_effort(job, INSERT_EFFORT, err);
+}
+
+static cairn_status carry_and_insert(struct job *job, cairn_error *err)
+{
+    const uint32_t measured = job->other_count - job->held_out;
+
+    carry_rows(job);
+    CRN_TRY(run(job, insert_some, 0, measured, err));
+    for (uint32_t i = 0; i < measured; i++) job->present[job->others[i] / 64] |= UINT64_C(1) << (job->others[i] % 64);
+    CRN_TRY(run(job, repair_some, 0, job->rows->count, err));
+    if (job->held_out != 0) {
+        CRN_TRY(calibrate(job, err));
+        CRN_TRY(run(job, insert_some, measured, job->other_count, err));
+    }
+    number_nodes(job->build, (uint32_t)job->rows->count);
+    return CAIRN_OK;
+}
+
+cairn_status crn_graph_carry_over(const struct crn_graph_carry *carry, const struct crn_index_rows *rows, unsigned threads,
+                                  bool (*cancelled)(void *ctx), void *ctx, struct crn_graph_build *out, bool *out_fits,
+                                  cairn_error *err)
+{
+    struct job job = {.carry = carry, .rows = rows, .build = out, .threads = threads == 0 ? 1 : threads, .cancelled = cancelled,
+                      .ctx = ctx};
+
+    *out = (struct crn_graph_build){0};
+    cairn_status status = prepare(&job, out_fits, err);
+    if (status == CAIRN_OK && *out_fits) status = carry_and_insert(&job, err);
+    for (unsigned t = 0; job.workers != NULL && t < job.threads; t++) crn_graph_worker_release(&job.workers[t]);
+    crn_mem_free(job.workers);
+    crn_mem_free(job.others);
+    crn_mem_free(job.weak);
+    crn_mem_free(job.present);
+    return status;
+}

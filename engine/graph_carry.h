@@ -1,0 +1,27 @@
+/*
+ * Making a graph of one that holds many of its rows already: those keep their codes and neighbours, and only the others are
+ * inserted. It costs a part of building it, and finds a little less for the same effort. So a tail's graph becomes that of the
+ * segment it is written to, and merged segments get one soon.
+ *
+ * Phases: copy the rows that are nodes there, under their locks, since it may be growing; name their neighbours by the new numbers,
+ * and drop those that are not carried over; insert the other rows, at first without some that are held out, with which is measured
+ * what recall each effort gives; insert those; number the nodes breadth-first.
+ */
+#ifndef CRN_ENGINE_GRAPH_CARRY_H
+#define CRN_ENGINE_GRAPH_CARRY_H
+
+#include "engine/graph_build.h"
+
+struct crn_graph_carry {
+    const struct crn_graph *from;
+    uint64_t seed;           /* of its frame */
+    const uint32_t *numbers; /* [from->count] the row of each node, or CRN_GRAPH_NO_NODE: it is not carried over. None twice */
+};
+
+/* *out_fits: the rows to be inserted are few enough, and such that the frame suits them; else nothing is built. CANCELLED, NO_MEMORY.
+ * Released by crn_graph_build_release, also after failing. */
+cairn_status crn_graph_carry_over(const struct crn_graph_carry *carry, const struct crn_index_rows *rows, unsigned threads,
+                                  bool (*cancelled)(void *ctx), void *ctx, struct crn_graph_build *out, bool *out_fits,
+                                  cairn_error *err);
+
+#endif
