@@ -18,7 +18,7 @@
 #define NAMED_LEAST 3u    /* and who is in fewer lists */
 #define SLICE 1024u       /* rows between two questions whether to stop */
 #define GRAIN 32u         /* rows a thread takes at a time */
-#define HELD_OUT 128u     /* rows to measure with */
+#define HELD_OUT 64u      /* rows to measure with */
 #define HELD_OUT_OF 4096u /* with fewer rows nothing is measured */
 #define MEASURED_K 10u
 #define ENTRY_SHARE 8u    /* one row in so many is an entry, until there are enough */

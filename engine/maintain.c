@@ -164,7 +164,9 @@ static bool has_long_tail(cairn_collection *collection)
 
 static cairn_status build_in_background(struct crn_maintenance *maintenance, cairn_collection *collection, cairn_error *err)
 {
-    const struct crn_build_control control = {.threads = collection->db->options.threads, .cancelled = asked_to_stop, .ctx = maintenance};
+    /* Searches and writers go on meanwhile, and shall not wait for a processor. */
+    const unsigned threads = collection->db->options.threads;
+    const struct crn_build_control control = {.threads = (threads + 1) / 2, .cancelled = asked_to_stop, .ctx = maintenance};
     struct crn_store *store = collection->db->store;
     bool got = false;
 
@@ -345,7 +347,8 @@ void crn_maintenance_notice(cairn_collection *collection, uint64_t changes)
         /* The thread may be busy for minutes with an index. Then the writer itself keeps the tail bounded. */
         if (unflushed < 3 * limit) return;
     }
-    cairn_status status = flush_tails(collection, (uint32_t)limit / 2, true, &err);
+    /* It waits for the thread, should that be at it, and goes on when what is left is no long tail any more. */
+    cairn_status status = flush_tails(collection, (uint32_t)(maintenance != NULL ? limit * 2 : limit / 2), true, &err);
     if (status == CAIRN_OK && maintenance == NULL) status = merge_alone(collection, &err);
     if (status != CAIRN_OK) crn_log(&collection->db->log, CAIRN_LOG_WARN, "the tail was not written out: %s", err.message);
 }

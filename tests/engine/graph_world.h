@@ -37,6 +37,7 @@ struct world {
     float *queries; /* [query_count][dim] */
     uint32_t query_count;
     void *frame_memory;
+    uint64_t seed; /* of the frame */
     struct crn_graph_frame frame;
     struct crn_graph_growing growing;
     struct crn_graph_worker workers[WORLD_WORKERS];
@@ -104,7 +105,8 @@ static inline void world_init(struct world *world, struct world_shape shape, uin
     world->frame_memory = crn_mem_aligned(crn_graph_frame_bytes(shape.dim));
     world_need(world->rows != NULL && world->queries != NULL && world->frame_memory != NULL, "memory");
     world_fill(world, rng);
-    crn_graph_frame_init(&world->frame, shape.op, shape.dim, crn_rng_u64(rng), world->frame_memory);
+    world->seed = crn_rng_u64(rng);
+    crn_graph_frame_init(&world->frame, shape.op, shape.dim, world->seed, world->frame_memory);
     crn_graph_frame_fit(&world->frame, world->rows, shape.count);
     world_need(crn_graph_growing_init(&world->growing, &world->frame, capacity, shape.effort, 1.1f, NULL) ==
                    CAIRN_OK,

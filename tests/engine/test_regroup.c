@@ -84,7 +84,7 @@ static void a_flush_opens_only_its_own_segment(void **state)
 
     insert_rows(fixture, 9, 0);
     flush(fixture->notes);
-    insert_rows(fixture, 9, 0);
+    insert_rows(fixture, 7, 0);
     delete_id(fixture->notes, 2);
     struct crn_view *before = settled(fixture->notes);
     flush(fixture->notes);
