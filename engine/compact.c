@@ -120,7 +120,7 @@ static void take_tail(struct plan *plan, uint32_t number)
 {
     const struct crn_view_tail *tail = &plan->view->tails[number];
 
-    for (uint32_t i = tail->begin; i < tail->count; i++) {
+    for (uint32_t i = 0; i < tail->count; i++) {
         if (!crn_view_tail_alive(tail, i)) continue;
         plan->rows[plan->row_count++] =
             (struct crn_segment_row){crn_tail_local(tail->tail, i), plan->view->part_count + number, i};

@@ -47,7 +47,7 @@ static void count_view(const struct crn_view *view, struct space_totals *totals)
     for (uint32_t t = 0; t < view->tail_count; t++) {
         const struct crn_view_tail *tail = &view->tails[t];
         const uint32_t inserted = crn_tail_graph_inserted(tail->tail), end = inserted < tail->count ? inserted : tail->count;
-        totals->tail_indexed += end > tail->begin ? end - tail->begin : 0;
+        totals->tail_indexed += end;
         totals->index_memory += crn_tail_graph_bytes(tail->tail);
     }
     totals->segments = view->part_count;

@@ -81,7 +81,7 @@ static cairn_status gather_live(struct checking *check)
     uint32_t n = 0;
     for (uint32_t t = 0; t < view->tail_count; t++) {
         const struct crn_view_tail *tail = &view->tails[t];
-        for (uint32_t i = tail->begin; i < tail->count; i++, n++) {
+        for (uint32_t i = 0; i < tail->count; i++, n++) {
             if (!crn_view_tail_alive(tail, i)) continue;
             const uint32_t local = crn_tail_local(tail->tail, i);
             if (!roaring_bitmap_add_checked(check->unseen, local)) report(check, "row %" PRIu32 " lives twice, once in the tail", local);
@@ -99,9 +99,9 @@ static bool locate(struct checking *check, uint32_t local, const float **out_vec
 
     if (crn_local_map_get(&check->tail, local, &n)) {
         const struct crn_view_tail *tail = view->tails;
-        for (; n >= tail->count - tail->begin; tail++) n -= tail->count - tail->begin;
-        *out_vector = crn_tail_vector(tail->tail, tail->begin + n);
-        *out_id = crn_tail_id(tail->tail, tail->begin + n);
+        for (; n >= tail->count; tail++) n -= tail->count;
+        *out_vector = crn_tail_vector(tail->tail, n);
+        *out_id = crn_tail_id(tail->tail, n);
         return true;
     }
     for (uint32_t p = view->part_count; p-- > 0;) {

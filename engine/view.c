@@ -109,7 +109,7 @@ uint32_t crn_view_tail_rows(const struct crn_view *view)
 {
     uint32_t rows = 0;
 
-    for (uint32_t t = 0; t < view->tail_count; t++) rows += view->tails[t].count - view->tails[t].begin;
+    for (uint32_t t = 0; t < view->tail_count; t++) rows += view->tails[t].count;
     return rows;
 }
 
@@ -118,7 +118,7 @@ uint64_t crn_view_rows(const struct crn_view *view)
     uint64_t rows = 0;
 
     for (uint32_t t = 0; t < view->tail_count; t++) {
-        rows += view->tails[t].count - view->tails[t].begin - view->tails[t].dead_count;
+        rows += view->tails[t].count - view->tails[t].dead_count;
     }
     for (uint32_t i = 0; i < view->part_count; i++) rows += view->parts[i].live_count;
     return rows;
@@ -172,8 +172,7 @@ cairn_status crn_view_kill_in_tails(struct crn_view *view, uint32_t local, cairn
 
     for (uint32_t t = 0; t < view->tail_count; t++) {
         const struct crn_view_tail *tail = &view->tails[t];
-        if (!crn_tail_find(tail->tail, local, &position) || position < tail->begin || position >= tail->count)
-            continue;
+        if (!crn_tail_find(tail->tail, local, &position) || position >= tail->count) continue;
         CRN_TRY(crn_view_kill_tail(view, t, position, err));
     }
     return CAIRN_OK;

@@ -23,13 +23,13 @@ struct crn_view_part {
     uint32_t live_count;
 };
 
-/* What a view sees of a tail: its rows begin..count-1. Those before stand in a segment by now. */
+/* What a view sees of a tail: its first `count` rows. */
 struct crn_view_tail {
     struct crn_tail *tail;
     uint64_t since; /* it holds every write after this sequence, up to the next tail's or the view's own */
-    uint32_t begin, count;
+    uint32_t count;
     struct crn_bits *dead; /* bit i: row i does not count; NULL: all do. It may be shorter than the tail */
-    uint32_t dead_count;   /* among begin..count-1 */
+    uint32_t dead_count;
 };
 
 #define CRN_VIEW_TAILS_MAX 2u /* one that is being written to a segment, and the one that grows */

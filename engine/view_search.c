@@ -288,13 +288,11 @@ static const uint64_t *allowed_of_tail(struct search *search, const struct crn_v
     uint64_t *allow = search->allow;
 
     *out_allowed = count;
-    if (tail->begin == 0 && tail->dead_count == 0 && search->query->filter == NULL) return NULL;
+    if (tail->dead_count == 0 && search->query->filter == NULL) return NULL;
     memset(allow, 0, words * sizeof *allow);
     crn_bits_fill(allow, count);
-    memset(allow, 0, tail->begin / 64 * sizeof *allow);
-    for (uint32_t i = tail->begin / 64 * 64; i < tail->begin; i++) crn_bits_clear(allow, i);
     for (size_t w = 0; dead != NULL && w < words && w < dead->word_count; w++) allow[w] &= ~dead->words[w];
-    for (uint32_t i = tail->begin; search->query->filter != NULL && i < count; i++) {
+    for (uint32_t i = 0; search->query->filter != NULL && i < count; i++) {
         if (!roaring_bitmap_contains(search->query->filter, crn_tail_local(tail->tail, i))) crn_bits_clear(allow, i);
     }
     *out_allowed = crn_bits_count(allow, words);
@@ -310,7 +308,7 @@ static bool walk_tail(struct search *search, uint32_t number, uint32_t *out_end)
     struct crn_tail_graph_ask ask = {.vector = search->query->vector, .k = search->query->k, .ef = search->query->ef,
                                      .nodes = nodes, .count = end, .label = (uint64_t)(search->view->part_count + number) << 32};
 
-    if (search->query->exact || end < CRN_TAIL_GRAPH_ROWS || end <= tail->begin) return false;
+    if (search->query->exact || end < CRN_TAIL_GRAPH_ROWS) return false;
     ask.allow = allowed_of_tail(search, tail, end, &ask.allowed);
     if (ask.allowed < CRN_TAIL_GRAPH_ROWS || !crn_tail_graph_search(tail->tail, &ask, &search->top)) return false;
     search->answer->rows_matched += ask.allowed;
@@ -321,7 +319,7 @@ static bool walk_tail(struct search *search, uint32_t number, uint32_t *out_end)
 
 static cairn_status search_tail(struct search *search, uint32_t number)
 {
-    uint32_t from = search->view->tails[number].begin;
+    uint32_t from = 0;
 
     CRN_TRY(check_deadline(search));
     (void)walk_tail(search, number, &from);
@@ -385,7 +383,7 @@ static size_t largest_bitmap(const struct crn_view *view, bool filtered)
 
     for (uint32_t t = 0; t < view->tail_count; t++) {
         const struct crn_view_tail *tail = &view->tails[t];
-        const bool all = !filtered && tail->begin == 0 && tail->dead_count == 0;
+        const bool all = !filtered && tail->dead_count == 0;
         if (!all && tail->count > largest) largest = tail->count;
     }
     for (uint32_t i = 0; filtered && i < view->part_count; i++) {
