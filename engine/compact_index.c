@@ -36,7 +36,7 @@ uint32_t crn_compact_rows_most(const struct crn_live_space *space)
     const char *spec;
 
     if (choose_index(space, UINT32_MAX, &spec) != &crn_index_graph) return UINT32_MAX;
-    return space->rows_most != 0 ? space->rows_most : CRN_GRAPH_NODES_MAX;
+    return space->rows_most != 0 ? space->rows_most : CRN_GRAPH_NODES_MAX - 1;
 }
 
 /* ---- from a graph at hand ---- */

@@ -141,13 +141,13 @@ static void test_beside_maintenance(void **state)
 static void test_graph_segments(void **state)
 {
     (void)state;
-    grow_together(&(struct kind){.background = true, .tail_rows_max = 1030, .rows_each = 3000, .index = "graph"});
+    grow_together(&(struct kind){.background = true, .tail_rows_max = 1030, .rows_each = 2300, .index = "graph"});
 }
 
 static void test_ivf_segments(void **state)
 {
     (void)state;
-    grow_together(&(struct kind){.background = true, .tail_rows_max = 400, .rows_each = 1600, .index = "ivf", .may_miss = true});
+    grow_together(&(struct kind){.background = true, .tail_rows_max = 400, .rows_each = 1200, .index = "ivf", .may_miss = true});
 }
 
 int main(void)
