@@ -7,10 +7,6 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "base/thread.h"
-#include "quant/flat_scan.h"
-#include "quant/vector.h"
-
-#include <math.h>
 
 #define SEED 0x636169726eu
 #define INSERT_EFFORT 64u
@@ -21,9 +17,6 @@
 #define GRAIN 64u         /* nodes a thread takes at a time */
 #define HELD_OUT 128u     /* rows to measure with */
 #define HELD_OUT_OF 4096u /* with fewer rows nothing is measured */
-#define MEASURED_K 10u
-
-static const uint32_t efforts[CRN_GRAPH_EFFORTS] = {16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768};
 
 struct job {
     struct crn_graph_build *build;
@@ -145,123 +138,23 @@ static cairn_status refine(struct job *job, size_t count, cairn_error *err)
 
 /* ---- measuring ---- */
 
-float crn_graph_distance_of(const struct crn_graph_frame *frame, float query_norm2, float raw)
-{
-    const float gain2 = frame->gain * frame->gain;
-
-    return frame->op == CRN_OP_L2 ? raw * gain2 : query_norm2 * gain2 + frame->radius2 + 2 * gain2 * raw;
-}
-
-struct measure {
-    const struct job *job;
-    const uint32_t *queries; /* [HELD_OUT] */
-    uint64_t *taken;         /* bitmap of the rows in the graph */
-    struct crn_hit truth[HELD_OUT][MEASURED_K];
-    uint32_t hits[HELD_OUT][CRN_GRAPH_EFFORTS];
-    double errors2[HELD_OUT];
-    uint32_t error_counts[HELD_OUT];
-};
-
-static void find_truth(void *ctx, size_t begin, size_t end, unsigned worker)
-{
-    struct measure *measure = ctx;
-    const struct crn_index_rows *rows = measure->job->rows;
-
-    (void)worker;
-    for (size_t i = begin; i < end; i++) {
-        struct crn_topk top;
-        crn_topk_init(&top, measure->truth[i], MEASURED_K);
-        crn_flat_scan_f32(rows->op, rows->vectors + (size_t)measure->queries[i] * rows->dim, rows->vectors, rows->dim, rows->count,
-                          0, measure->taken, &top);
-        crn_topk_sort(&top);
-    }
-}
-
-/* How many of the visited nodes are as near as the k-th; on the way, how far their code distances are off. */
-static uint32_t count_found(struct measure *measure, size_t i, const struct crn_graph_worker *worker, float norm2, bool errors)
-{
-    const struct crn_index_rows *rows = measure->job->rows;
-    const struct crn_graph_frame *frame = &measure->job->build->growing.graph.frame;
-    const float *query = rows->vectors + (size_t)measure->queries[i] * rows->dim;
-    uint32_t found = 0;
-
-    for (uint32_t n = 0; n < worker->scratch.near_count; n++) {
-        const uint32_t node = (uint32_t)worker->scratch.near[n] & CRN_GRAPH_KEY_NODE;
-        float raw;
-        crn_kernels_get()->f32_gather[rows->op](query, rows->vectors, rows->dim, &node, 1, &raw);
-        found += raw <= measure->truth[i][MEASURED_K - 1].distance;
-        if (!errors || n >= 2 * MEASURED_K) continue;
-        const double error = crn_graph_distance_of(frame, norm2, raw) - crn_graph_key_distance(worker->scratch.near[n]);
-        measure->errors2[i] += error * error / fmax(worker->point.norm2, 1e-30);
-        measure->error_counts[i]++;
-    }
-    return found < MEASURED_K ? found : MEASURED_K;
-}
-
-static void measure_queries(void *ctx, size_t begin, size_t end, unsigned number)
-{
-    struct measure *measure = ctx;
-    const struct job *job = measure->job;
-    struct crn_graph_worker *worker = &job->workers[number];
-
-    for (size_t i = begin; i < end; i++) {
-        const float *query = job->rows->vectors + (size_t)measure->queries[i] * job->rows->dim;
-        crn_graph_frame_point(&job->build->growing.graph.frame, query, worker->scratch.query.rotated, &worker->point);
-        job->build->growing.kernels->query_prepare(&worker->scratch.query);
-        worker->scratch.query.constant = worker->point.constant;
-        for (uint32_t e = 0; e < CRN_GRAPH_EFFORTS; e++) {
-            const struct crn_graph_ask ask = {.effort = efforts[e],
-                                              .keep = efforts[e],
-                                              .settled = MEASURED_K,
-                                              .patience = crn_graph_patience(efforts[e])};
-            crn_graph_walk(&job->build->growing.graph, &worker->scratch, &ask);
-            measure->hits[i][e] = count_found(measure, i, worker, (float)crn_vector_norm2(query, job->rows->dim),
-                                              e == CRN_GRAPH_EFFORTS / 2);
-        }
-    }
-}
-
-/* Measures with the nodes order[first..count), which are not in the graph yet. */
+/* Measures with the nodes order[first..unique), which are not in the graph yet. */
 static cairn_status calibrate(struct job *job, size_t first, cairn_error *err)
 {
-    struct crn_graph_calibration *calibration = &job->build->calibration;
     const size_t words = (job->rows->count + 63) / 64;
-    struct measure *measure = crn_mem_calloc(1, sizeof *measure);
-    double errors2 = 0, error_count = 0;
+    uint64_t *present = crn_mem_calloc(words, sizeof *present);
 
-    if (measure != NULL) measure->taken = crn_mem_calloc(words, sizeof *measure->taken);
-    if (measure == NULL || measure->taken == NULL) {
-        crn_mem_free(measure);
-        return crn_error_no_memory(err, words * sizeof *measure->taken);
-    }
-    measure->job = job;
-    measure->queries = job->order + first;
-    for (size_t i = 0; i < first; i++) measure->taken[job->order[i] / 64] |= UINT64_C(1) << (job->order[i] % 64);
-    cairn_status status = set_effort(job, efforts[CRN_GRAPH_EFFORTS - 1], err);
-    if (status == CAIRN_OK) {
-        crn_parallel_for(job->threads, HELD_OUT, 1, find_truth, measure);
-        crn_parallel_for(job->threads, HELD_OUT, 1, measure_queries, measure);
-        for (uint32_t e = 0; e < CRN_GRAPH_EFFORTS; e++) {
-            uint32_t hits = 0;
-            for (size_t i = 0; i < HELD_OUT; i++) hits += measure->hits[i][e];
-            calibration->efforts[e] = efforts[e];
-            calibration->recalls[e] = (float)hits / (HELD_OUT * MEASURED_K);
-        }
-        for (size_t i = 0; i < HELD_OUT; i++) {
-            errors2 += measure->errors2[i];
-            error_count += measure->error_counts[i];
-        }
-        calibration->error = (float)sqrt(errors2 / fmax(error_count, 1));
-        calibration->queries = HELD_OUT;
-    }
-    crn_mem_free(measure->taken);
-    crn_mem_free(measure);
+    if (present == NULL) return crn_error_no_memory(err, words * sizeof *present);
+    for (size_t i = 0; i < first; i++) present[job->order[i] / 64] |= UINT64_C(1) << (job->order[i] % 64);
+    const cairn_status status = crn_graph_calibrate(&job->build->growing, job->rows, present, job->order + first, HELD_OUT,
+                                                    job->threads, &job->build->calibration, err);
+    crn_mem_free(present);
     return status;
 }
 
 /* ---- order ---- */
 
-static void number_nodes(struct crn_graph_build *build, uint32_t count)
+void crn_graph_number_nodes(struct crn_graph_build *build, uint32_t count)
 {
     const struct crn_graph *graph = &build->growing.graph;
     uint32_t done = 0;
@@ -330,7 +223,6 @@ static cairn_status insert_all(struct job *job, cairn_error *err)
     for (unsigned pass = 0; pass < REFINE_PASSES; pass++) CRN_TRY(refine(job, most, err));
     if (most == count) return CAIRN_OK;
     CRN_TRY(calibrate(job, most, err));
-    CRN_TRY(set_effort(job, REFINE_EFFORT, err));
     return run(job, INSERT, most, count, err);
 }
 
@@ -343,7 +235,7 @@ cairn_status crn_graph_build(const struct crn_index_rows *rows, unsigned threads
     cairn_status status = prepare(&job, err);
     if (status == CAIRN_OK) status = insert_all(&job, err);
     if (status == CAIRN_OK) status = crn_graph_twins_place(&out->growing, job.first, (uint32_t)rows->count, err);
-    if (status == CAIRN_OK) number_nodes(out, (uint32_t)rows->count);
+    if (status == CAIRN_OK) crn_graph_number_nodes(out, (uint32_t)rows->count);
     for (unsigned t = 0; job.workers != NULL && t < job.threads; t++) crn_graph_worker_release(&job.workers[t]);
     crn_mem_free(job.workers);
     crn_mem_free(job.first);

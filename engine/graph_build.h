@@ -11,18 +11,7 @@
 #ifndef CRN_ENGINE_GRAPH_BUILD_H
 #define CRN_ENGINE_GRAPH_BUILD_H
 
-#include "engine/graph_insert.h"
-#include "engine/index.h"
-
-#define CRN_GRAPH_EFFORTS 12u
-
-/* What was measured on rows that were not in the graph yet: k = 10, distances compared, ties counting as found. */
-struct crn_graph_calibration {
-    uint32_t queries; /* 0: too few rows, nothing measured */
-    float error;      /* standard deviation of code distance minus distance, for a query with |z| = 1 */
-    uint32_t efforts[CRN_GRAPH_EFFORTS];
-    float recalls[CRN_GRAPH_EFFORTS];
-};
+#include "engine/graph_calibrate.h"
 
 struct crn_graph_build {
     struct crn_graph_growing growing;
@@ -38,7 +27,7 @@ cairn_status crn_graph_build(const struct crn_index_rows *rows, unsigned threads
                              struct crn_graph_build *out, cairn_error *err);
 void crn_graph_build_release(struct crn_graph_build *build);
 
-/* The distance of graph_row.h that a raw distance (kernels.h) of a vector stands for. */
-float crn_graph_distance_of(const struct crn_graph_frame *frame, float query_norm2, float raw);
+/* Fills positions and numbers: breadth-first from the first node. */
+void crn_graph_number_nodes(struct crn_graph_build *build, uint32_t count);
 
 #endif

@@ -5,10 +5,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "base/thread.h"
-#include "quant/flat_scan.h"
-#include "quant/vector.h"
-
-#include <math.h>
+#include "engine/graph_twins.h"
 
 #define INSERT_EFFORT 128u
 #define ALPHA 1.2f
@@ -20,10 +17,7 @@
 #define GRAIN 32u         /* rows a thread takes at a time */
 #define HELD_OUT 64u      /* rows to measure with */
 #define HELD_OUT_OF 4096u /* with fewer rows nothing is measured */
-#define MEASURED_K 10u
 #define ENTRY_SHARE 8u    /* one row in so many is an entry, until there are enough */
-
-static const uint32_t efforts[CRN_GRAPH_EFFORTS] = {12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512};
 
 struct job {
     const struct crn_graph_carry *carry;
@@ -31,6 +25,7 @@ struct job {
     struct crn_graph_build *build;
     struct crn_graph_worker *workers; /* [threads] */
     unsigned threads;
+    uint32_t *first;   /* [count] the row whose twin each is: graph_twins.h; a node that is carried over, if there is one */
     uint64_t *present; /* bitmap of the rows that are nodes by now */
     uint64_t *weak;    /* bitmap of those that lost many neighbours */
     uint32_t *others;  /* [other_count] rows to insert; the last held_out of them are measured with */
@@ -75,7 +70,7 @@ static void choose_others(struct job *job)
     struct crn_rng rng;
 
     for (uint32_t row = 0; row < count; row++) {
-        if (!is_present(job, row)) job->others[job->other_count++] = row;
+        if (!is_present(job, row) && job->first[row] == row) job->others[job->other_count++] = row;
     }
     if (count < HELD_OUT_OF) return;
     crn_rng_init(&rng, count);
@@ -144,7 +139,8 @@ static void measure_row(struct job *job, uint32_t row)
     struct crn_graph_worker *worker = &job->workers[0];
 
     crn_graph_frame_point(&growing->graph.frame, vector_of(job, row), worker->scratch.query.rotated, &worker->point);
-    growing->norms2[row] = worker->point.norm2;
+    growing->norms2[row] = growing->kernels->row_dot(&growing->graph.layout, crn_graph_row(&growing->graph, row),
+                                                      crn_graph_row(&growing->graph, row));
     if (growing->heights != NULL) growing->heights[row] = worker->point.height;
 }
 
@@ -249,142 +245,29 @@ static cairn_status run(struct job *job, void (*some)(void *ctx, size_t begin, s
     return CAIRN_OK;
 }
 
-static cairn_status set_effort(struct job *job, uint32_t effort, cairn_error *err)
-{
-    cairn_status status = CAIRN_OK;
-
-    job->build->growing.effort = effort;
-    for (unsigned t = 0; t < job->threads; t++) crn_graph_worker_release(&job->workers[t]);
-    for (unsigned t = 0; status == CAIRN_OK && t < job->threads; t++) {
-        status = crn_graph_worker_init(&job->workers[t], &job->build->growing, err);
-    }
-    return status;
-}
-
-/* ---- measuring ---- */
-
-/* Of one row held out: how many of its neighbours each effort finds, and how far code distances are off. */
-struct found {
-    uint32_t hits[CRN_GRAPH_EFFORTS];
-    double errors2;
-    uint32_t error_count;
-};
-
-static void count_found(const struct job *job, const struct crn_graph_worker *worker, const float *query, float kth, uint32_t e,
-                        struct found *found)
-{
-    const struct crn_graph_frame *frame = &job->build->growing.graph.frame;
-    const float norm2 = (float)crn_vector_norm2(query, job->rows->dim);
-    uint32_t hits = 0;
-
-    for (uint32_t n = 0; n < worker->scratch.near_count; n++) {
-        const uint32_t row = (uint32_t)worker->scratch.near[n] & CRN_GRAPH_KEY_NODE;
-        float raw;
-        crn_kernels_get()->f32_gather[job->rows->op](query, job->rows->vectors, job->rows->dim, &row, 1, &raw);
-        hits += raw <= kth;
-        if (e != CRN_GRAPH_EFFORTS / 2 || n >= 2 * MEASURED_K) continue;
-        const double error = crn_graph_distance_of(frame, norm2, raw) - crn_graph_key_distance(worker->scratch.near[n]);
-        found->errors2 += error * error / fmax(worker->point.norm2, 1e-30);
-        found->error_count++;
-    }
-    found->hits[e] = hits < MEASURED_K ? hits : MEASURED_K;
-}
-
-struct measure {
-    struct job *job;
-    struct found found[HELD_OUT];
-};
-
-static void measure_some(void *ctx, size_t begin, size_t end, unsigned number)
-{
-    struct measure *measure = ctx;
-    struct job *job = measure->job;
-    struct crn_graph_worker *worker = &job->workers[number];
-    struct crn_hit hits[MEASURED_K];
-
-    for (size_t i = begin; i < end; i++) {
-        const float *query = vector_of(job, job->others[job->other_count - job->held_out + i]);
-        struct crn_topk top;
-        crn_topk_init(&top, hits, MEASURED_K);
-        crn_flat_scan_f32(job->rows->op, query, job->rows->vectors, job->rows->dim, job->rows->count, 0, job->present, &top);
-        crn_graph_frame_point(&job->build->growing.graph.frame, query, worker->scratch.query.rotated, &worker->point);
-        job->build->growing.kernels->query_prepare(&worker->scratch.query);
-        worker->scratch.query.constant = worker->point.constant;
-        for (uint32_t e = 0; e < CRN_GRAPH_EFFORTS; e++) {
-            const struct crn_graph_ask ask = {.effort = efforts[e], .keep = efforts[e]};
-            crn_graph_walk(&job->build->growing.graph, &worker->scratch, &ask);
-            count_found(job, worker, query, crn_topk_limit(&top), e, &measure->found[i]);
-        }
-    }
-}
-
-/* All rows but those held out are nodes. */
-static cairn_status calibrate(struct job *job, cairn_error *err)
-{
-    struct crn_graph_calibration *calibration = &job->build->calibration;
-    struct measure *measure = crn_mem_calloc(1, sizeof *measure);
-    double errors2 = 0, error_count = 0;
-
-    if (measure == NULL) return crn_error_no_memory(err, sizeof *measure);
-    measure->job = job;
-    cairn_status status = set_effort(job, efforts[CRN_GRAPH_EFFORTS - 1], err);
-    if (status == CAIRN_OK) {
-        crn_parallel_for(job->threads, job->held_out, 1, measure_some, measure);
-        for (uint32_t e = 0; e < CRN_GRAPH_EFFORTS; e++) {
-            uint32_t hits = 0;
-            for (uint32_t i = 0; i < job->held_out; i++) hits += measure->found[i].hits[e];
-            calibration->efforts[e] = efforts[e];
-            calibration->recalls[e] = (float)hits / (float)(job->held_out * MEASURED_K);
-        }
-        for (uint32_t i = 0; i < job->held_out; i++) {
-            errors2 += measure->found[i].errors2;
-            error_count += measure->found[i].error_count;
-        }
-        calibration->error = (float)sqrt(errors2 / fmax(error_count, 1));
-        calibration->queries = job->held_out;
-        status = set_effort(job, INSERT_EFFORT, err);
-    }
-    crn_mem_free(measure);
-    return status;
-}
-
-/* ---- order ---- */
-
-static void number_nodes(struct crn_graph_build *build, uint32_t count)
-{
-    const struct crn_graph *graph = &build->growing.graph;
-    uint32_t done = 0;
-
-    memset(build->numbers, 0xff, count * sizeof *build->numbers);
-    for (uint32_t start = 0; start < count; start++) {
-        if (build->numbers[start] != UINT32_MAX) continue;
-        uint32_t next = done;
-        build->numbers[start] = done;
-        build->positions[done++] = start;
-        for (; next < done; next++) {
-            const uint8_t *row = crn_graph_row(graph, build->positions[next]);
-            for (uint32_t v = 0; v < CRN_GRAPH_DEGREE; v++) {
-                const uint32_t id = crn_graph_id(&graph->layout, row, v);
-                if (id == CRN_GRAPH_NO_NODE || build->numbers[id] != UINT32_MAX) continue;
-                build->numbers[id] = done;
-                build->positions[done++] = id;
-            }
-        }
-    }
-}
-
 /* ---- all ---- */
 
-/* How many rows are carried over; their bits are set. */
+/* How many rows are carried over; their bits are set. Of equal ones only one is: the others become its twins. */
 static uint32_t mark_present(struct job *job)
 {
+    const uint32_t count = (uint32_t)job->rows->count;
     uint32_t carried = 0;
 
     for (uint32_t node = 0; node < job->carry->from->count; node++) {
         const uint32_t row = job->carry->numbers[node];
         if (row == CRN_GRAPH_NO_NODE) continue;
+        const uint32_t first = job->first[row];
+        if (is_present(job, job->first[first])) continue;
+        job->first[first] = row; /* the first of all points to the one that is carried over */
         job->present[row / 64] |= UINT64_C(1) << (row % 64);
         carried++;
+    }
+    for (uint32_t row = 0; row < count; row++) {
+        const uint32_t first = job->first[row];
+        if (!is_present(job, row) && is_present(job, job->first[first])) job->first[row] = job->first[first];
+    }
+    for (uint32_t row = 0; row < count; row++) {
+        if (is_present(job, row)) job->first[row] = row;
     }
     return carried;
 }
@@ -395,15 +278,17 @@ static cairn_status prepare(struct job *job, bool *out_fits, cairn_error *err)
     struct crn_graph_build *build = job->build;
     struct crn_graph_frame frame;
 
+    job->first = crn_mem_array(count, sizeof *job->first);
     job->present = crn_mem_calloc((count + 63) / 64, sizeof *job->present);
     job->weak = crn_mem_calloc((count + 63) / 64, sizeof *job->weak);
     job->others = crn_mem_array((size_t)count + HELD_OUT, sizeof *job->others);
     job->workers = crn_mem_calloc(job->threads, sizeof *job->workers);
     build->positions = crn_mem_array(count, sizeof *build->positions);
     build->numbers = crn_mem_array(count, sizeof *build->numbers);
-    if (job->present == NULL || job->weak == NULL || job->others == NULL || job->workers == NULL || build->positions == NULL || build->numbers == NULL) {
+    if (job->first == NULL || job->present == NULL || job->weak == NULL || job->others == NULL || job->workers == NULL || build->positions == NULL || build->numbers == NULL) {
         return crn_error_no_memory(err, count * sizeof *job->others);
     }
+    CRN_TRY(crn_graph_twins_find(job->rows->vectors, job->rows->dim, count, job->first, err));
     *out_fits = mark_present(job) >= count / LEAST_SHARE + 2 * HELD_OUT;
     if (!*out_fits) return CAIRN_OK;
     choose_others(job);
@@ -411,7 +296,8 @@ static cairn_status prepare(struct job *job, bool *out_fits, cairn_error *err)
     *out_fits = all_fit(job, &frame);
     if (!*out_fits) return CAIRN_OK;
     CRN_TRY(crn_graph_growing_init(&build->growing, &frame, count, INSERT_EFFORT, ALPHA, err));
-    return set_effort(job, INSERT_EFFORT, err);
+    for (unsigned t = 0; t < job->threads; t++) CRN_TRY(crn_graph_worker_init(&job->workers[t], &build->growing, err));
+    return CAIRN_OK;
 }
 
 static cairn_status carry_and_insert(struct job *job, cairn_error *err)
@@ -423,10 +309,12 @@ static cairn_status carry_and_insert(struct job *job, cairn_error *err)
     for (uint32_t i = 0; i < measured; i++) job->present[job->others[i] / 64] |= UINT64_C(1) << (job->others[i] % 64);
     CRN_TRY(run(job, repair_some, 0, job->rows->count, err));
     if (job->held_out != 0) {
-        CRN_TRY(calibrate(job, err));
+        CRN_TRY(crn_graph_calibrate(&job->build->growing, job->rows, job->present, job->others + measured, job->held_out, job->threads,
+                                    &job->build->calibration, err));
         CRN_TRY(run(job, insert_some, measured, job->other_count, err));
     }
-    number_nodes(job->build, (uint32_t)job->rows->count);
+    CRN_TRY(crn_graph_twins_place(&job->build->growing, job->first, (uint32_t)job->rows->count, err));
+    crn_graph_number_nodes(job->build, (uint32_t)job->rows->count);
     return CAIRN_OK;
 }
 
@@ -445,5 +333,6 @@ cairn_status crn_graph_carry_over(const struct crn_graph_carry *carry, const str
     crn_mem_free(job.others);
     crn_mem_free(job.weak);
     crn_mem_free(job.present);
+    crn_mem_free(job.first);
     return status;
 }

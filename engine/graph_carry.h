@@ -5,7 +5,7 @@
  *
  * Phases: copy the rows that are nodes there, under their locks, since it may be growing; name their neighbours by the new numbers,
  * and drop those that are not carried over; insert the other rows, at first without some that are held out, with which is measured
- * what recall each effort gives; insert those; number the nodes breadth-first.
+ * what recall each effort gives; insert those; put equal rows beside theirs (graph_twins.h); number the nodes breadth-first.
  */
 #ifndef CRN_ENGINE_GRAPH_CARRY_H
 #define CRN_ENGINE_GRAPH_CARRY_H

@@ -323,6 +323,37 @@ void crn_graph_insert(struct crn_graph_growing *growing, struct crn_graph_worker
     (void)crn_graph_insert_unless(growing, worker, node, vector, NULL, NULL);
 }
 
+static int by_key(const void *a, const void *b)
+{
+    const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* Adds the present neighbours that the search did not come by. */
+static uint32_t add_present(struct crn_graph_growing *growing, struct crn_graph_worker *worker, uint32_t node, uint32_t count)
+{
+    const struct crn_graph *graph = &growing->graph;
+    const uint32_t found = count;
+
+    crn_graph_lock_read(crn_graph_lock_of(graph, node));
+    for (uint32_t v = 0; v < CRN_GRAPH_DEGREE; v++) {
+        const uint32_t id = crn_graph_id(&graph->layout, crn_graph_row(graph, node), v);
+        bool known = id == CRN_GRAPH_NO_NODE;
+        for (uint32_t i = 0; !known && i < found; i++) known = ((uint32_t)worker->candidates[i] & CRN_GRAPH_KEY_NODE) == id;
+        if (!known) worker->candidates[count++] = crn_graph_key(lengths_of(growing, node)[v], id);
+    }
+    crn_graph_unlock_read(crn_graph_lock_of(graph, node));
+    if (count != found) qsort(worker->candidates, count, sizeof *worker->candidates, by_key);
+    return count;
+}
+
+void crn_graph_improve(struct crn_graph_growing *growing, struct crn_graph_worker *worker, uint32_t node, const float *vector)
+{
+    crn_graph_frame_point(&growing->graph.frame, vector, worker->scratch.query.rotated, &worker->point);
+    const uint32_t found = find_candidates(growing, worker, node);
+    link_both(growing, worker, node, add_present(growing, worker, node, found));
+}
+
 void crn_graph_worker_search(struct crn_graph_growing *growing, struct crn_graph_worker *worker, const float *vector)
 {
     crn_graph_frame_point(&growing->graph.frame, vector, worker->scratch.query.rotated, &worker->point);
@@ -347,20 +378,11 @@ void crn_graph_relink(struct crn_graph_growing *growing, uint32_t node, const ui
 
 void crn_graph_rescue(struct crn_graph_growing *growing, struct crn_graph_worker *worker, uint32_t node, const float *vector)
 {
-    const struct crn_graph *graph = &growing->graph;
-    uint32_t count = 0;
-
     if (in_degree(growing, node) >= IN_DEGREE_LEAST) return;
-    crn_graph_frame_point(&graph->frame, vector, worker->scratch.query.rotated, &worker->point);
+    crn_graph_frame_point(&growing->graph.frame, vector, worker->scratch.query.rotated, &worker->point);
     growing->kernels->query_prepare(&worker->scratch.query);
     worker->scratch.query.constant = worker->point.constant + worker->point.height * worker->point.height;
-    crn_graph_lock_read(crn_graph_lock_of(graph, node));
-    for (uint32_t v = 0; v < CRN_GRAPH_DEGREE; v++) {
-        const uint32_t id = crn_graph_id(&graph->layout, crn_graph_row(graph, node), v);
-        if (id != CRN_GRAPH_NO_NODE) worker->candidates[count++] = crn_graph_key(lengths_of(growing, node)[v], id);
-    }
-    crn_graph_unlock_read(crn_graph_lock_of(graph, node));
-    force_links(growing, worker, node, count);
+    force_links(growing, worker, node, add_present(growing, worker, node, 0));
 }
 
 void crn_graph_copy_node(struct crn_graph_growing *growing, uint32_t node, uint32_t from)

@@ -54,6 +54,9 @@ uint32_t crn_graph_insert_unless(struct crn_graph_growing *growing, struct crn_g
  * and while nobody searches. */
 bool crn_graph_add_entry(struct crn_graph_growing *growing, uint32_t node);
 
+/* Searches for the neighbours of a node that is in the graph once more, and chooses among them and the present ones. */
+void crn_graph_improve(struct crn_graph_growing *growing, struct crn_graph_worker *worker, uint32_t node, const float *vector);
+
 /* For graph_refine.h: searches from a vector, and leaves what was visited in worker->scratch; */
 void crn_graph_worker_search(struct crn_graph_growing *growing, struct crn_graph_worker *worker, const float *vector);
 /* replaces a node's whole list, which nobody else reads or writes meanwhile (a CRN_GRAPH_NO_NODE ends it); */

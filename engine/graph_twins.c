@@ -48,8 +48,8 @@ cairn_status crn_graph_twins_place(struct crn_graph_growing *growing, const uint
     uint32_t *next = crn_mem_array(count, sizeof *next);
 
     if (next == NULL) return crn_error_no_memory(err, count * sizeof *next);
+    for (uint32_t i = 0; i < count; i++) next[i] = i;
     for (uint32_t i = 0; i < count; i++) {
-        next[i] = i;
         if (first[i] == i) continue;
         next[i] = next[first[i]];
         next[first[i]] = i;

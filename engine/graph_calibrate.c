@@ -1,0 +1,143 @@
+/* What a graph finds, measured (graph_calibrate.h). */
+#include "engine/graph_calibrate.h"
+
+#include "base/error.h"
+#include "base/mem.h"
+#include "base/thread.h"
+#include "quant/flat_scan.h"
+#include "quant/vector.h"
+
+#include <math.h>
+
+#define K 10u
+
+static const uint32_t efforts[CRN_GRAPH_EFFORTS] = {16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768};
+
+/* Of one row: how many of its neighbours each effort finds, and how far code distances are off. */
+struct found {
+    uint32_t hits[CRN_GRAPH_EFFORTS];
+    double errors2;
+    uint32_t error_count;
+};
+
+struct measure {
+    const struct crn_graph_growing *growing;
+    const struct crn_index_rows *rows;
+    const uint64_t *present;
+    const uint32_t *held_out;
+    struct crn_graph_scratch *scratches; /* [threads] */
+    struct found found[CRN_GRAPH_MEASURED_MOST];
+};
+
+float crn_graph_distance_of(const struct crn_graph_frame *frame, float query_norm2, float raw)
+{
+    const float gain2 = frame->gain * frame->gain;
+
+    return frame->op == CRN_OP_L2 ? raw * gain2 : query_norm2 * gain2 + frame->radius2 + 2 * gain2 * raw;
+}
+
+/* How many of the visited nodes are as near as the k-th. */
+static void count_found(const struct measure *measure, const struct crn_graph_scratch *scratch, const float *query, float kth, uint32_t e,
+                        struct found *found)
+{
+    const struct crn_index_rows *rows = measure->rows;
+    uint32_t hits = 0;
+
+    for (uint32_t n = 0; n < scratch->near_count; n++) {
+        const uint32_t row = (uint32_t)scratch->near[n] & CRN_GRAPH_KEY_NODE;
+        float raw;
+        crn_kernels_get()->f32_gather[rows->op](query, rows->vectors, rows->dim, &row, 1, &raw);
+        hits += raw <= kth;
+    }
+    found->hits[e] = hits < K ? hits : K;
+}
+
+static void sum_errors(const struct measure *measure, const struct crn_graph_scratch *scratch, const float *query, float norm2,
+                       struct found *found)
+{
+    const struct crn_graph_frame *frame = &measure->growing->graph.frame;
+    const struct crn_index_rows *rows = measure->rows;
+    const float query_norm2 = (float)crn_vector_norm2(query, rows->dim);
+
+    for (uint32_t n = 0; n < scratch->near_count && n < 2 * K; n++) {
+        const uint32_t row = (uint32_t)scratch->near[n] & CRN_GRAPH_KEY_NODE;
+        float raw;
+        crn_kernels_get()->f32_gather[rows->op](query, rows->vectors, rows->dim, &row, 1, &raw);
+        const double error = crn_graph_distance_of(frame, query_norm2, raw) - crn_graph_key_distance(scratch->near[n]);
+        found->errors2 += error * error / fmax(norm2, 1e-30);
+        found->error_count++;
+    }
+}
+
+static void measure_some(void *ctx, size_t begin, size_t end, unsigned worker)
+{
+    struct measure *measure = ctx;
+    const struct crn_graph *graph = &measure->growing->graph;
+    const struct crn_index_rows *rows = measure->rows;
+    struct crn_graph_scratch *scratch = &measure->scratches[worker];
+
+    for (size_t i = begin; i < end; i++) {
+        const float *query = rows->vectors + (size_t)measure->held_out[i] * rows->dim;
+        struct crn_graph_point point;
+        struct crn_hit hits[K];
+        struct crn_topk top;
+        crn_topk_init(&top, hits, K);
+        crn_flat_scan_f32(rows->op, query, rows->vectors, rows->dim, rows->count, 0, measure->present, &top);
+        crn_graph_frame_point(&graph->frame, query, scratch->query.rotated, &point);
+        measure->growing->kernels->query_prepare(&scratch->query);
+        scratch->query.constant = point.constant;
+        for (uint32_t e = 0; e < CRN_GRAPH_EFFORTS; e++) {
+            const struct crn_graph_ask ask = {
+                .effort = efforts[e], .keep = efforts[e], .settled = K, .patience = crn_graph_patience(efforts[e])};
+            crn_graph_walk(graph, scratch, &ask);
+            count_found(measure, scratch, query, crn_topk_limit(&top), e, &measure->found[i]);
+            if (e == CRN_GRAPH_EFFORTS / 2) sum_errors(measure, scratch, query, point.norm2, &measure->found[i]);
+        }
+    }
+}
+
+static void sum_up(const struct measure *measure, uint32_t count, struct crn_graph_calibration *out)
+{
+    double errors2 = 0, error_count = 0;
+
+    for (uint32_t e = 0; e < CRN_GRAPH_EFFORTS; e++) {
+        uint32_t hits = 0;
+        for (uint32_t i = 0; i < count; i++) hits += measure->found[i].hits[e];
+        out->efforts[e] = efforts[e];
+        out->recalls[e] = (float)hits / (float)(count * K);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        errors2 += measure->found[i].errors2;
+        error_count += measure->found[i].error_count;
+    }
+    out->error = (float)sqrt(errors2 / fmax(error_count, 1));
+    out->queries = count;
+}
+
+cairn_status crn_graph_calibrate(const struct crn_graph_growing *growing, const struct crn_index_rows *rows, const uint64_t *present,
+                                 const uint32_t *held_out, uint32_t count, unsigned threads, struct crn_graph_calibration *out,
+                                 cairn_error *err)
+{
+    const uint32_t most = efforts[CRN_GRAPH_EFFORTS - 1];
+    struct measure *measure = crn_mem_calloc(1, sizeof *measure);
+    cairn_status status = CAIRN_OK;
+
+    if (measure == NULL) return crn_error_no_memory(err, sizeof *measure);
+    measure->growing = growing;
+    measure->rows = rows;
+    measure->present = present;
+    measure->held_out = held_out;
+    measure->scratches = crn_mem_calloc(threads, sizeof *measure->scratches);
+    if (measure->scratches == NULL) status = crn_error_no_memory(err, threads * sizeof *measure->scratches);
+    for (unsigned t = 0; status == CAIRN_OK && t < threads; t++) {
+        status = crn_graph_scratch_reserve(&measure->scratches[t], growing->graph.layout.dims, growing->graph.count, most, most, err);
+    }
+    if (status == CAIRN_OK) {
+        crn_parallel_for(threads, count, 1, measure_some, measure);
+        sum_up(measure, count, out);
+    }
+    for (unsigned t = 0; measure->scratches != NULL && t < threads; t++) crn_graph_scratch_release(&measure->scratches[t]);
+    crn_mem_free(measure->scratches);
+    crn_mem_free(measure);
+    return status;
+}
