@@ -1,5 +1,5 @@
-/* Beside collections/NAME/points/... no path but a GET's is a reader's, so that a route forgotten here
- * refuses too much. */
+/* Beside collections/NAME/points/... and the like below cairn/v1 no path but a GET's is a reader's, so that a route
+ * forgotten here refuses too much. */
 #include "server/access.h"
 
 #include <string.h>
@@ -24,25 +24,44 @@ static bool asks(const struct crn_request *request)
     return false;
 }
 
+/* The same of Cairn's own interface: search, retrieve, patterns/get, patterns/scroll, patterns/count. */
+static bool asks_own(const struct crn_request *request, const struct crn_text *rest, size_t count)
+{
+    if (request->method != CRN_POST || count < 3) return false;
+    if (count == 3) return is(rest[2], "search") || is(rest[2], "retrieve");
+    return count == 4 && is(rest[2], "patterns") && (is(rest[3], "get") || is(rest[3], "scroll") || is(rest[3], "count"));
+}
+
+static bool is_own(const struct crn_request *request)
+{
+    return request->segment_count >= 2 && is(request->segments[0], "cairn") && is(request->segments[1], "v1");
+}
+
 enum crn_role crn_access_needs(const struct crn_request *request)
 {
     const enum crn_method method = request->method;
-    const bool in_collection = request->segment_count > 0 && is(request->segments[0], "collections");
+    const bool own = is_own(request);
+    const struct crn_text *rest = request->segments + (own ? 2 : 0);
+    const size_t count = request->segment_count - (own ? 2 : 0);
 
     if (method == CRN_GET || method == CRN_HEAD || method == CRN_OPTIONS) return CRN_ROLE_READ;
-    if (!in_collection || request->segment_count < 3) return CRN_ROLE_ADMIN;
-    return asks(request) ? CRN_ROLE_READ : CRN_ROLE_WRITE;
+    if (count < 3 || !is(rest[0], "collections")) return CRN_ROLE_ADMIN;
+    if (own && count == 3 && is(rest[2], "optimize")) return CRN_ROLE_ADMIN;
+    return (own ? asks_own(request, rest, count) : asks(request)) ? CRN_ROLE_READ : CRN_ROLE_WRITE;
 }
 
 bool crn_access_allowed(const struct crn_request *request)
 {
     const struct crn_principal *principal = &request->principal;
+    const size_t skip = is_own(request) ? 2 : 0;
 
     if (principal->role < crn_access_needs(request)) return false;
-    if (principal->collections == NULL || request->segment_count < 2 || !is(request->segments[0], "collections"))
+    if (principal->collections == NULL || request->segment_count < skip + 2 ||
+        !is(request->segments[skip], "collections")) {
         return true;
+    }
     for (size_t i = 0; i < principal->collection_count; i++) {
-        if (is(request->segments[1], principal->collections[i])) return true;
+        if (is(request->segments[skip + 1], principal->collections[i])) return true;
     }
     return false;
 }

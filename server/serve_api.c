@@ -1,19 +1,56 @@
-/* The interface to the data: Qdrant's dialect (qdrant.h). */
+/* The interfaces to the data: Cairn's own below /cairn/v1/ (v1.h), and Qdrant's dialect (qdrant.h) everywhere else. */
 #include "server/serve_api.h"
 
+#include "base/error.h"
+#include "base/mem.h"
 #include "server/qdrant.h"
+#include "server/v1.h"
 
-cairn_status crn_serve_api_open(struct cairn_db *db, void **out_ctx, cairn_error *err)
+#include <stdio.h>
+
+#define SLOW_MS 100.0 /* a search that takes as long is kept in the log of slow ones */
+
+struct api {
+    struct crn_qdrant *qdrant;
+    struct crn_v1 *v1;
+};
+
+cairn_status crn_serve_api_open(struct cairn_db *db, const char *data, void **out_ctx, cairn_error *err)
 {
-    return crn_qdrant_open(db, NULL, (struct crn_qdrant **)out_ctx, err);
+    struct api *api = crn_mem_calloc(1, sizeof *api);
+    char backups[4096];
+
+    *out_ctx = NULL;
+    if (api == NULL) return crn_error_no_memory(err, sizeof *api);
+    cairn_status status = CAIRN_OK;
+    if ((size_t)snprintf(backups, sizeof backups, "%s/backups", data) >= sizeof backups) {
+        status = crn_error_set(err, CAIRN_LIMIT, "the path '%s' is too long", data);
+    }
+    const struct crn_v1_options options = {.backups = backups, .slow_ms = SLOW_MS};
+    if (status == CAIRN_OK) status = crn_qdrant_open(db, NULL, &api->qdrant, err);
+    if (status == CAIRN_OK) status = crn_v1_open(db, &options, &api->v1, err);
+    if (status != CAIRN_OK) {
+        crn_serve_api_close(api);
+        return status;
+    }
+    *out_ctx = api;
+    return CAIRN_OK;
 }
 
 void crn_serve_api_close(void *ctx)
 {
-    crn_qdrant_close(ctx);
+    struct api *api = ctx;
+
+    if (api == NULL) return;
+    crn_v1_close(api->v1);
+    crn_qdrant_close(api->qdrant);
+    crn_mem_free(api);
 }
 
 void crn_serve_api_handle(void *ctx, const struct crn_request *request, struct crn_answer *answer)
 {
-    crn_qdrant_handle(ctx, request, answer);
+    const struct api *api = ctx;
+
+    if (crn_v1_owns(request)) crn_v1_handle(api->v1, request, answer);
+    else crn_qdrant_handle(api->qdrant, request, answer);
 }

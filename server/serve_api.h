@@ -7,8 +7,8 @@
 
 struct cairn_db;
 
-/* *out_ctx is what crn_serve_api_handle wants as its context. The database outlives it. */
-cairn_status crn_serve_api_open(struct cairn_db *db, void **out_ctx, cairn_error *err);
+/* *out_ctx is what crn_serve_api_handle wants as its context. The database outlives it; `data` is its folder, for backups. */
+cairn_status crn_serve_api_open(struct cairn_db *db, const char *data, void **out_ctx, cairn_error *err);
 void crn_serve_api_close(void *ctx);
 void crn_serve_api_handle(void *ctx, const struct crn_request *request, struct crn_answer *answer);
 

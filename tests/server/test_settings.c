@@ -234,6 +234,17 @@ static void requests_need_roles(void **state)
         {CRN_POST, "collections/aliases", CRN_ROLE_ADMIN},
         {CRN_POST, "", CRN_ROLE_ADMIN},
         {CRN_POST, "search", CRN_ROLE_ADMIN},
+        {CRN_GET, "cairn/v1/slow", CRN_ROLE_READ},
+        {CRN_POST, "cairn/v1/backup", CRN_ROLE_ADMIN},
+        {CRN_POST, "cairn/v1/collections", CRN_ROLE_ADMIN},
+        {CRN_DELETE, "cairn/v1/collections/a", CRN_ROLE_ADMIN},
+        {CRN_POST, "cairn/v1/collections/a/optimize", CRN_ROLE_ADMIN},
+        {CRN_PUT, "cairn/v1/collections/a/patterns", CRN_ROLE_WRITE},
+        {CRN_POST, "cairn/v1/collections/a/patterns/delete", CRN_ROLE_WRITE},
+        {CRN_POST, "cairn/v1/collections/a/patterns/scroll", CRN_ROLE_READ},
+        {CRN_POST, "cairn/v1/collections/a/search", CRN_ROLE_READ},
+        {CRN_POST, "cairn/v1/collections/a/retrieve", CRN_ROLE_READ},
+        {CRN_PUT, "cairn/v1/collections/a/search", CRN_ROLE_WRITE},
     };
     const char *const own[] = {"a"};
     struct crn_text segments[8];

@@ -1,0 +1,248 @@
+/* The root, collections and statistics. */
+#include "server/v1_internal.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#define NGRAM_MODEL "cairn-ngram-1"
+#define NGRAM_DIM 384u
+
+/* In the order of the enums. */
+static const char *const metrics[] = {"default", "cosine", "l2", "dot", "manhattan", NULL};
+static const char *const quantizations[] = {"default", "none", "scalar", "f16", "binary", "product", "scalar4", NULL};
+static const char *const kinds[] = {"dense", "sparse", "multi", NULL};
+
+bool crn_v1_root(struct crn_v1_call *call)
+{
+    crn_buf_printf(call->out, "{\"title\":\"Cairn\",\"version\":\"%s\",\"links\":{\"collections\":\"/cairn/v1/collections\","
+                              "\"stats\":\"/cairn/v1/stats\",\"slow\":\"/cairn/v1/slow\",\"openapi\":\"/cairn/v1/openapi.json\"}}",
+                   cairn_version());
+    return true;
+}
+
+/* ---- telling ---- */
+
+static void put_space(struct crn_buf *out, const cairn_space_options *space)
+{
+    crn_buf_puts(out, "{\"name\":");
+    crn_v1_put_text(out, space->name != NULL ? space->name : "");
+    crn_buf_printf(out, ",\"kind\":\"%s\"", kinds[space->kind]);
+    if (space->kind != CAIRN_SPACE_SPARSE) {
+        crn_buf_printf(out, ",\"dim\":%" PRIu32 ",\"metric\":\"%s\"", space->dim,
+                       metrics[space->metric == CAIRN_METRIC_DEFAULT ? CAIRN_METRIC_COSINE : space->metric]);
+    }
+    if (space->kind == CAIRN_SPACE_DENSE) {
+        const bool none = space->quantization == CAIRN_QUANTIZATION_DEFAULT;
+        crn_buf_printf(out, ",\"quantization\":\"%s\",\"index\":", quantizations[none ? CAIRN_QUANTIZATION_NONE : space->quantization]);
+        crn_v1_put_text(out, space->index != NULL ? space->index : "auto");
+    }
+    crn_buf_puts(out, ",\"model\":");
+    crn_v1_put_text(out, space->model);
+    crn_buf_putc(out, '}');
+}
+
+static bool put_collection(struct crn_v1_call *call, cairn_collection *collection)
+{
+    cairn_collection_options options = {.size = sizeof options};
+    struct crn_buf *out = call->out;
+    uint64_t count = 0;
+    char *metadata = NULL;
+    cairn_error err = {0};
+
+    if (!crn_v1_ok(call, cairn_count(collection, NULL, &count, &err), &err)) return false;
+    if (!crn_v1_ok(call, cairn_collection_get_metadata(collection, &metadata, &err), &err)) return false;
+    cairn_collection_get_options(collection, &options);
+    const cairn_space_options own = {.size = sizeof own, .dim = options.dim, .metric = options.metric,
+                                     .quantization = options.quantization, .index = options.index, .model = options.model};
+    crn_buf_puts(out, "{\"name\":");
+    crn_v1_put_text(out, cairn_collection_name(collection));
+    crn_buf_printf(out, ",\"patterns\":%" PRIu64 ",\"lexical\":%s,\"spaces\":[", count, options.lexical ? "true" : "false");
+    if (options.space_count == 0) put_space(out, &own);
+    for (uint32_t i = 0; i < options.space_count; i++) {
+        if (i > 0) crn_buf_putc(out, ',');
+        put_space(out, &options.spaces[i]);
+    }
+    crn_buf_puts(out, "],\"metadata\":");
+    crn_buf_puts(out, metadata != NULL ? metadata : "null");
+    crn_buf_putc(out, '}');
+    cairn_free(metadata);
+    return true;
+}
+
+bool crn_v1_collections_list(struct crn_v1_call *call)
+{
+    char **names = NULL;
+    size_t count = 0;
+    bool first = true;
+    cairn_error err = {0};
+
+    if (!crn_v1_ok(call, cairn_collection_list(call->v1->db, &names, &count, &err), &err)) return false;
+    crn_buf_puts(call->out, "{\"collections\":[");
+    for (size_t i = 0; i < count; i++) {
+        if (!crn_v1_may_use(&call->request->principal, names[i], strlen(names[i]))) continue;
+        if (!first) crn_buf_putc(call->out, ',');
+        first = false;
+        crn_v1_put_text(call->out, names[i]);
+    }
+    crn_buf_puts(call->out, "]}");
+    cairn_free(names);
+    return true;
+}
+
+bool crn_v1_collection_get(struct crn_v1_call *call)
+{
+    cairn_collection *collection = crn_v1_lease(call);
+
+    return collection != NULL && put_collection(call, collection);
+}
+
+/* ---- making and dropping ---- */
+
+static bool read_space(struct crn_v1_call *call, struct crn_json value, cairn_space_options *out)
+{
+    static const char *const names[] = {"name", "kind", "dim", "metric", "quantization", "index", "model", NULL};
+    unsigned kind = 0, metric = 0, quantization = 0;
+
+    *out = (cairn_space_options){.size = sizeof *out};
+    if (crn_json_type(value) != CRN_JSON_OBJECT) return crn_v1_wrong(call, "a space", "an object", value);
+    if (!crn_v1_only(call, value, names) || !crn_v1_get_text(call, value, "name", &out->name) ||
+        !crn_v1_get_choice(call, value, "kind", kinds, &kind) ||
+        !crn_v1_get_u32(call, value, "dim", 1, CAIRN_DIM_MAX, &out->dim) ||
+        !crn_v1_get_choice(call, value, "metric", metrics, &metric) ||
+        !crn_v1_get_choice(call, value, "quantization", quantizations, &quantization) ||
+        !crn_v1_get_text(call, value, "index", &out->index) || !crn_v1_get_text(call, value, "model", &out->model)) {
+        return false;
+    }
+    out->kind = (cairn_space_kind)kind;
+    out->metric = (cairn_metric)metric;
+    out->quantization = (cairn_quantization)quantization;
+    return true;
+}
+
+static bool read_spaces(struct crn_v1_call *call, struct crn_json array, cairn_collection_options *options)
+{
+    struct crn_json_iter it;
+    struct crn_json value;
+    const char *key;
+    size_t length;
+
+    if (crn_json_type(array) != CRN_JSON_ARRAY) return crn_v1_wrong(call, "spaces", "an array", array);
+    const size_t count = crn_json_size(array);
+    if (count == 0 || count > CAIRN_SPACES_MAX) {
+        return crn_v1_refuse(call, CAIRN_LIMIT, "spaces has %zu entries; 1 to %u are possible", count, CAIRN_SPACES_MAX);
+    }
+    cairn_space_options *spaces = crn_v1_take(call, count, sizeof *spaces);
+    if (spaces == NULL) return false;
+    for (crn_json_iter_init(&it, array); crn_json_iter_next(&it, &value, &key, &length);) {
+        if (!read_space(call, value, &spaces[options->space_count++])) return false;
+    }
+    options->spaces = spaces;
+    return true;
+}
+
+static bool read_single_space(struct crn_v1_call *call, cairn_collection_options *options)
+{
+    unsigned metric = 0, quantization = 0;
+
+    if (!crn_v1_get_u32(call, call->body, "dim", 1, CAIRN_DIM_MAX, &options->dim) ||
+        !crn_v1_get_choice(call, call->body, "metric", metrics, &metric) ||
+        !crn_v1_get_choice(call, call->body, "quantization", quantizations, &quantization) ||
+        !crn_v1_get_text(call, call->body, "index", &options->index) ||
+        !crn_v1_get_text(call, call->body, "model", &options->model)) {
+        return false;
+    }
+    options->metric = (cairn_metric)metric;
+    options->quantization = (cairn_quantization)quantization;
+    /* without a dim and a model vectors are made from texts, by the built-in embedder */
+    if (options->dim == 0 && options->model == NULL) options->model = NGRAM_MODEL;
+    if (options->dim == 0 && strcmp(options->model, NGRAM_MODEL) == 0) options->dim = NGRAM_DIM;
+    if (options->dim == 0) return crn_v1_refuse(call, CAIRN_INVALID_ARGUMENT, "dim is missing: that of '%.60s' is not known", options->model);
+    return true;
+}
+
+static bool check_not_both(struct crn_v1_call *call)
+{
+    static const char *const single[] = {"dim", "metric", "quantization", "index", "model"};
+    struct crn_json value;
+
+    for (size_t i = 0; i < sizeof single / sizeof single[0]; i++) {
+        if (crn_v1_member(call->body, single[i], &value)) {
+            return crn_v1_refuse(call, CAIRN_INVALID_ARGUMENT, "%s belongs into an entry of spaces", single[i]);
+        }
+    }
+    return true;
+}
+
+bool crn_v1_collection_create(struct crn_v1_call *call)
+{
+    static const char *const names[] = {"name", "dim", "metric", "quantization", "index", "model", "spaces", "lexical", "metadata", NULL};
+    cairn_collection_options options = {.size = sizeof options};
+    struct crn_json spaces;
+    const char *name = NULL;
+    cairn_error err = {0};
+
+    if (!crn_v1_only(call, call->body, names) || !crn_v1_get_text(call, call->body, "name", &name) ||
+        !crn_v1_get_bool(call, call->body, "lexical", &options.lexical) ||
+        !crn_v1_get_object(call, call->body, "metadata", &options.metadata)) {
+        return false;
+    }
+    if (name == NULL) return crn_v1_refuse(call, CAIRN_INVALID_ARGUMENT, "name is missing");
+    if (!crn_v1_may_use(&call->request->principal, name, strlen(name))) {
+        return crn_v1_fail(call, 403, "FORBIDDEN", "the key does not allow this");
+    }
+    if (crn_v1_member(call->body, "spaces", &spaces)) {
+        if (!check_not_both(call) || !read_spaces(call, spaces, &options)) return false;
+    } else if (!read_single_space(call, &options)) {
+        return false;
+    }
+    if (!crn_v1_ok(call, cairn_collection_create(call->v1->db, name, &options, &err), &err)) return false;
+    call->answer->status = 201;
+    crn_buf_puts(call->out, "{\"name\":");
+    crn_v1_put_text(call->out, name);
+    crn_buf_putc(call->out, '}');
+    return true;
+}
+
+bool crn_v1_collection_delete(struct crn_v1_call *call)
+{
+    const char *name = crn_v1_path_text(call, 1);
+    cairn_error err = {0};
+
+    if (name == NULL || !crn_v1_ok(call, cairn_collection_drop(call->v1->db, name, &err), &err)) return false;
+    crn_v1_forget(call->v1, name);
+    crn_buf_puts(call->out, "{\"deleted\":true}");
+    return true;
+}
+
+/* ---- statistics ---- */
+
+static bool put_stats(struct crn_v1_call *call, cairn_status status, char *text, const cairn_error *err)
+{
+    if (!crn_v1_ok(call, status, err)) return false;
+    crn_buf_puts(call->out, text);
+    cairn_free(text);
+    return true;
+}
+
+bool crn_v1_stats(struct crn_v1_call *call)
+{
+    char *text = NULL;
+    cairn_error err = {0};
+
+    if (call->request->principal.collections != NULL) {
+        return crn_v1_fail(call, 403, "FORBIDDEN", "the key is for some collections, these are figures of all");
+    }
+    const cairn_status status = cairn_stats(call->v1->db, &text, &err);
+    return put_stats(call, status, text, &err);
+}
+
+bool crn_v1_collection_stats(struct crn_v1_call *call)
+{
+    cairn_collection *collection = crn_v1_lease(call);
+    char *text = NULL;
+    cairn_error err = {0};
+
+    if (collection == NULL) return false;
+    const cairn_status status = cairn_collection_stats(collection, &text, &err);
+    return put_stats(call, status, text, &err);
+}

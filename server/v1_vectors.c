@@ -1,0 +1,268 @@
+/* Vectors coming in: JSON numbers, base64, bare little-endian f32, .npy. */
+#include "server/v1_internal.h"
+
+#include "base/mem.h"
+
+#include <endian.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void copy_floats(float *out, const char *bytes, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        uint32_t bits;
+        memcpy(&bits, bytes + i * sizeof bits, sizeof bits);
+        bits = le32toh(bits);
+        memcpy(&out[i], &bits, sizeof bits);
+    }
+}
+
+/* ---- base64 (RFC 4648, with padding) ---- */
+
+static int base64_value(char c)
+{
+    if (c >= 'A' && c <= 'Z') return c - 'A';
+    if (c >= 'a' && c <= 'z') return c - 'a' + 26;
+    if (c >= '0' && c <= '9') return c - '0' + 52;
+    if (c == '+') return 62;
+    return c == '/' ? 63 : -1;
+}
+
+/* The number of bytes, at most length / 4 * 3; SIZE_MAX for a text that is no base64. */
+static size_t base64_read(const char *text, size_t length, char *out)
+{
+    size_t count = 0;
+
+    if (length % 4 != 0) return SIZE_MAX;
+    for (size_t at = 0; at < length; at += 4) {
+        size_t digits = 4;
+        if (at + 4 == length && text[at + 3] == '=') digits = text[at + 2] == '=' ? 2 : 3;
+        uint32_t bits = 0;
+        for (size_t i = 0; i < 4; i++) {
+            const int value = i < digits ? base64_value(text[at + i]) : 0;
+            if (value < 0) return SIZE_MAX;
+            bits = bits << 6 | (uint32_t)value;
+        }
+        for (size_t i = 0; i + 1 < digits; i++) out[count++] = (char)(bits >> (16 - 8 * i) & 0xff);
+    }
+    return count;
+}
+
+static bool read_base64(struct crn_v1_call *call, const char *name, struct crn_json value, float **out, uint32_t *out_count)
+{
+    size_t length;
+
+    if (crn_json_type(value) != CRN_JSON_STRING) return crn_v1_wrong(call, name, "a string of base64", value);
+    const char *text = crn_json_string(value, &length);
+    char *bytes = crn_v1_take(call, length / 4 * 3 + 3, 1);
+    if (bytes == NULL) return false;
+    const size_t size = base64_read(text, length, bytes);
+    if (size == SIZE_MAX) return crn_v1_refuse(call, CAIRN_INVALID_ARGUMENT, "%s is no base64 (RFC 4648, with padding)", name);
+    if (size == 0 || size % sizeof(float) != 0 || size / sizeof(float) > UINT32_MAX) {
+        return crn_v1_refuse(call, CAIRN_INVALID_VECTOR, "%s holds %zu bytes, which are no whole f32 numbers", name, size);
+    }
+    *out_count = (uint32_t)(size / sizeof(float));
+    *out = crn_v1_take(call, *out_count, sizeof **out);
+    if (*out != NULL) copy_floats(*out, bytes, *out_count);
+    return *out != NULL;
+}
+
+/* ---- JSON ---- */
+
+bool crn_v1_read_floats(struct crn_v1_call *call, const char *name, struct crn_json array, float **out, uint32_t *out_count)
+{
+    if (crn_json_type(array) != CRN_JSON_ARRAY) return crn_v1_wrong(call, name, "an array of numbers", array);
+    size_t count = crn_json_size(array);
+    if (count == 0 || count > UINT32_MAX) return crn_v1_refuse(call, CAIRN_INVALID_VECTOR, "%s has %zu numbers", name, count);
+    *out = crn_v1_take(call, count, sizeof **out);
+    if (*out == NULL) return false;
+    if (!crn_json_floats(array, *out, count, &count)) {
+        return crn_v1_refuse(call, CAIRN_INVALID_VECTOR, "%s[%zu] is no number", name, count);
+    }
+    *out_count = (uint32_t)count;
+    return true;
+}
+
+bool crn_v1_get_vector(struct crn_v1_call *call, struct crn_json object, const float **out, uint32_t *out_dim)
+{
+    struct crn_json value, base64;
+    float *values = NULL;
+
+    const bool given = crn_v1_member(object, "vector", &value), given_base64 = crn_v1_member(object, "vector_b64", &base64);
+    if (given && given_base64) {
+        return crn_v1_refuse(call, CAIRN_INVALID_ARGUMENT, "both vector and vector_b64 are given");
+    }
+    if (given && !crn_v1_read_floats(call, "vector", value, &values, out_dim)) return false;
+    if (given_base64 && !read_base64(call, "vector_b64", base64, &values, out_dim)) return false;
+    *out = values;
+    return true;
+}
+
+static bool read_multi(struct crn_v1_call *call, const char *name, struct crn_json value, cairn_vector *out)
+{
+    struct crn_json_iter it;
+    struct crn_json row;
+    const char *key;
+    size_t length, done = 0;
+    float *values = NULL, *numbers;
+    uint32_t count;
+
+    const size_t rows = crn_json_size(value);
+    for (crn_json_iter_init(&it, value); crn_json_iter_next(&it, &row, &key, &length); done++) {
+        if (!crn_v1_read_floats(call, name, row, &numbers, &count)) return false;
+        if (done == 0) {
+            out->dim = count;
+            values = crn_v1_take(call, rows, count * sizeof *values);
+            if (values == NULL) return false;
+        }
+        if (count != out->dim) {
+            return crn_v1_refuse(call, CAIRN_DIM_MISMATCH, "%s[%zu] has %u numbers, those before it %u", name, done, count, out->dim);
+        }
+        memcpy(values + done * count, numbers, count * sizeof *values);
+    }
+    out->values = values;
+    out->rows = (uint32_t)rows;
+    return true;
+}
+
+static bool read_sparse(struct crn_v1_call *call, const char *name, struct crn_json value, struct crn_json indices, cairn_vector *out)
+{
+    static const char *const names[] = {"indices", "values", NULL};
+    struct crn_json_iter it;
+    struct crn_json values, index;
+    const char *key;
+    size_t length, done = 0;
+    float *numbers = NULL;
+
+    if (!crn_v1_only(call, value, names)) return false;
+    if (crn_json_type(indices) != CRN_JSON_ARRAY) return crn_v1_wrong(call, "indices", "an array of integers", indices);
+    if (!crn_json_get(value, "values", &values)) {
+        return crn_v1_refuse(call, CAIRN_INVALID_VECTOR, "%s has indices, but no values", name);
+    }
+    if (!crn_v1_read_floats(call, "values", values, &numbers, &out->count)) return false;
+    if (crn_json_size(indices) != out->count) {
+        return crn_v1_refuse(call, CAIRN_INVALID_VECTOR, "%s has %zu indices and %u values", name, crn_json_size(indices), out->count);
+    }
+    uint32_t *places = crn_v1_take(call, out->count, sizeof *places);
+    if (places == NULL) return false;
+    for (crn_json_iter_init(&it, indices); crn_json_iter_next(&it, &index, &key, &length);) {
+        if (crn_json_type(index) != CRN_JSON_I64 || crn_json_i64(index) < 0 || crn_json_i64(index) > UINT32_MAX) {
+            return crn_v1_refuse(call, CAIRN_INVALID_VECTOR, "indices[%zu] is no integer of 32 bits", done);
+        }
+        places[done++] = (uint32_t)crn_json_i64(index);
+    }
+    out->values = numbers;
+    out->indices = places;
+    return true;
+}
+
+bool crn_v1_read_vector(struct crn_v1_call *call, const char *name, struct crn_json value, cairn_vector *out)
+{
+    static const char *const base64_names[] = {"b64", NULL};
+    struct crn_json_iter it;
+    struct crn_json first;
+    const char *key;
+    size_t length;
+    float *values = NULL;
+
+    if (crn_json_get(value, "indices", &first)) return read_sparse(call, name, value, first, out);
+    if (crn_json_get(value, "b64", &first)) {
+        if (!crn_v1_only(call, value, base64_names) || !read_base64(call, name, first, &values, &out->dim)) return false;
+    } else {
+        crn_json_iter_init(&it, value);
+        if (crn_json_iter_next(&it, &first, &key, &length) && crn_json_type(first) == CRN_JSON_ARRAY) {
+            return read_multi(call, name, value, out);
+        }
+        if (!crn_v1_read_floats(call, name, value, &values, &out->dim)) return false;
+    }
+    out->values = values;
+    return true;
+}
+
+/* ---- binary bodies ---- */
+
+#define NPY_TYPE "application/x-npy"
+
+bool crn_v1_body_is_binary(const struct crn_request *request)
+{
+    return crn_v1_header_is(request, "content-type", "application/octet-stream") ||
+           crn_v1_header_is(request, "content-type", NPY_TYPE);
+}
+
+/* What stands behind 'key': in the dictionary that NumPy writes with repr(); NULL when there is none. */
+static const char *npy_value(const char *header, const char *key)
+{
+    const char *at = strstr(header, key);
+
+    return at == NULL ? NULL : at + strlen(key) + strspn(at + strlen(key), " :");
+}
+
+static bool npy_shape(const char *text, uint64_t *out_rows, uint64_t *out_dim)
+{
+    char *end;
+
+    if (text == NULL || text[0] != '(' || text[1] < '0' || text[1] > '9') return false;
+    *out_rows = strtoull(text + 1, &end, 10);
+    end += strspn(end, ", ");
+    if (*end < '0' || *end > '9') return false;
+    *out_dim = strtoull(end, &end, 10);
+    return end[strspn(end, ", ")] == ')';
+}
+
+/* Moves *bytes behind the header (numpy.lib.format, versions 1.0 to 3.0). */
+static bool read_npy_header(struct crn_v1_call *call, struct crn_text *bytes, uint64_t *out_rows, uint64_t *out_dim)
+{
+    const unsigned char *head = (const unsigned char *)bytes->data;
+    const bool whole = bytes->length >= 12 && memcmp(head, "\x93NUMPY", 6) == 0;
+    const size_t prefix = whole && head[6] >= 2 ? 12 : 10;
+    size_t length = 0;
+
+    for (size_t i = 8; whole && i < prefix; i++) length |= (size_t)head[i] << 8 * (i - 8);
+    if (!whole || length > bytes->length - prefix) return crn_v1_refuse(call, CAIRN_UNSUPPORTED, "the body is no .npy file");
+    const char *header = crn_v1_take_text(call, bytes->data + prefix, length);
+    if (header == NULL) return false;
+    const char *descr = npy_value(header, "'descr'"), *order = npy_value(header, "'fortran_order'");
+    if (descr == NULL || strncmp(descr, "'<f4'", 5) != 0 || order == NULL || strncmp(order, "False", 5) != 0 ||
+        !npy_shape(npy_value(header, "'shape'"), out_rows, out_dim)) {
+        return crn_v1_refuse(call, CAIRN_UNSUPPORTED, "the .npy file is no 2-dimensional array of <f4 in C order");
+    }
+    bytes->data += prefix + length;
+    bytes->length -= prefix + length;
+    return true;
+}
+
+bool crn_v1_read_rows(struct crn_v1_call *call, uint32_t dim, const float **out, size_t *out_rows)
+{
+    const size_t row_bytes = (size_t)dim * sizeof(float);
+    struct crn_text bytes = call->request->body;
+    uint64_t rows = bytes.length / row_bytes, own_dim = dim;
+
+    if (crn_v1_header_is(call->request, "content-type", NPY_TYPE) && !read_npy_header(call, &bytes, &rows, &own_dim)) return false;
+    if (own_dim != dim) {
+        return crn_v1_refuse(call, CAIRN_DIM_MISMATCH, "the rows have %llu components, the space has %u", (unsigned long long)own_dim, dim);
+    }
+    if (bytes.length == 0 || bytes.length % row_bytes != 0 || rows != bytes.length / row_bytes) {
+        return crn_v1_refuse(call, CAIRN_INVALID_VECTOR, "%zu bytes are no whole rows of %u f32 numbers", bytes.length, dim);
+    }
+    float *values = crn_v1_take(call, (size_t)rows, row_bytes);
+    if (values == NULL) return false;
+    copy_floats(values, bytes.data, (size_t)rows * dim);
+    *out = values;
+    *out_rows = (size_t)rows;
+    return true;
+}
+
+uint32_t crn_v1_dense_dim(struct crn_v1_call *call, const char *space)
+{
+    cairn_collection_options options = {.size = sizeof options};
+    const char *wanted = space != NULL ? space : "";
+
+    cairn_collection_get_options(call->lease->handle, &options);
+    if (options.space_count == 0 && wanted[0] == '\0') return options.dim;
+    for (uint32_t i = 0; i < options.space_count; i++) {
+        const cairn_space_options *own = &options.spaces[i];
+        if (strcmp(own->name != NULL ? own->name : "", wanted) == 0 && own->kind == CAIRN_SPACE_DENSE) return own->dim;
+    }
+    crn_v1_refuse(call, CAIRN_INVALID_ARGUMENT, "the collection has no dense space '%.60s'", wanted);
+    return 0;
+}
