@@ -45,13 +45,11 @@ static cairn_status attach_embedder(struct crn_v1 *v1, cairn_collection *handle,
     cairn_collection_options options = {.size = sizeof options};
     const cairn_embedder *embedder = NULL;
 
-    cairn_collection_get_options(handle, &options);
-    const cairn_space_options *first = options.space_count > 0 ? &options.spaces[0] : NULL;
-    const char *model = first != NULL ? first->model : options.model;
-    const uint32_t dim = first != NULL ? first->dim : options.dim;
-    if (model == NULL || strcmp(model, NGRAM_MODEL) != 0 || dim == 0) return CAIRN_OK;
-    CRN_TRY(find_embedder(v1, dim, &embedder, err));
-    return cairn_collection_attach(handle, embedder, err);
+    cairn_collection_get_options(handle, &options); /* of the default space */
+    if (options.model == NULL || strcmp(options.model, NGRAM_MODEL) != 0 || options.dim == 0) return CAIRN_OK;
+    CRN_TRY(find_embedder(v1, options.dim, &embedder, err));
+    const cairn_status status = cairn_collection_attach(handle, embedder, err);
+    return status == CAIRN_DIM_MISMATCH ? CAIRN_OK : status; /* a space of several vectors a pattern takes no texts */
 }
 
 static cairn_status open_entry(struct crn_v1 *v1, const char *name, struct crn_v1_collection **out, cairn_error *err)

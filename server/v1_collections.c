@@ -1,7 +1,6 @@
 /* The root, collections and statistics. */
 #include "server/v1_internal.h"
 
-#include <inttypes.h>
 #include <string.h>
 
 #define NGRAM_MODEL "cairn-ngram-1"
@@ -22,50 +21,53 @@ bool crn_v1_root(struct crn_v1_call *call)
 
 /* ---- telling ---- */
 
-static void put_space(struct crn_buf *out, const cairn_space_options *space)
+static void put_members(struct crn_buf *out, struct crn_json object, const char *const *names)
 {
-    crn_buf_puts(out, "{\"name\":");
-    crn_v1_put_text(out, space->name != NULL ? space->name : "");
-    crn_buf_printf(out, ",\"kind\":\"%s\"", kinds[space->kind]);
-    if (space->kind != CAIRN_SPACE_SPARSE) {
-        crn_buf_printf(out, ",\"dim\":%" PRIu32 ",\"metric\":\"%s\"", space->dim,
-                       metrics[space->metric == CAIRN_METRIC_DEFAULT ? CAIRN_METRIC_COSINE : space->metric]);
+    struct crn_json value;
+    bool first = true;
+
+    crn_buf_putc(out, '{');
+    for (; *names != NULL; names++) {
+        if (!crn_json_get(object, *names, &value)) continue;
+        crn_buf_printf(out, first ? "\"%s\":" : ",\"%s\":", *names);
+        first = false;
+        crn_json_write(value, out);
     }
-    if (space->kind == CAIRN_SPACE_DENSE) {
-        const bool none = space->quantization == CAIRN_QUANTIZATION_DEFAULT;
-        crn_buf_printf(out, ",\"quantization\":\"%s\",\"index\":", quantizations[none ? CAIRN_QUANTIZATION_NONE : space->quantization]);
-        crn_v1_put_text(out, space->index != NULL ? space->index : "auto");
-    }
-    crn_buf_puts(out, ",\"model\":");
-    crn_v1_put_text(out, space->model);
     crn_buf_putc(out, '}');
 }
 
+/* Only the statistics tell all spaces. The call has no body, so its parser is free for them. */
 static bool put_collection(struct crn_v1_call *call, cairn_collection *collection)
 {
-    cairn_collection_options options = {.size = sizeof options};
+    static const char *const space_names[] = {"name", "kind", "dim", "metric", "quantization", "index", "model", NULL};
     struct crn_buf *out = call->out;
-    uint64_t count = 0;
-    char *metadata = NULL;
+    struct crn_json value, spaces;
+    struct crn_json_iter it;
+    const char *key;
+    size_t length;
+    char *text = NULL;
+    bool first = true;
     cairn_error err = {0};
 
-    if (!crn_v1_ok(call, cairn_count(collection, NULL, &count, &err), &err)) return false;
-    if (!crn_v1_ok(call, cairn_collection_get_metadata(collection, &metadata, &err), &err)) return false;
-    cairn_collection_get_options(collection, &options);
-    const cairn_space_options own = {.size = sizeof own, .dim = options.dim, .metric = options.metric,
-                                     .quantization = options.quantization, .index = options.index, .model = options.model};
+    if (!crn_v1_ok(call, cairn_collection_stats(collection, &text, &err), &err)) return false;
+    const bool parsed = crn_v1_parse(call, text, strlen(text));
+    cairn_free(text);
+    if (!parsed) return false;
     crn_buf_puts(out, "{\"name\":");
-    crn_v1_put_text(out, cairn_collection_name(collection));
-    crn_buf_printf(out, ",\"patterns\":%" PRIu64 ",\"lexical\":%s,\"spaces\":[", count, options.lexical ? "true" : "false");
-    if (options.space_count == 0) put_space(out, &own);
-    for (uint32_t i = 0; i < options.space_count; i++) {
-        if (i > 0) crn_buf_putc(out, ',');
-        put_space(out, &options.spaces[i]);
+    if (crn_json_get(call->body, "name", &value)) crn_json_write(value, out);
+    crn_buf_puts(out, ",\"patterns\":");
+    if (crn_json_get(call->body, "totalPatterns", &value)) crn_json_write(value, out);
+    crn_buf_puts(out, ",\"lexical\":");
+    if (crn_json_get(call->body, "lexical", &value)) crn_json_write(value, out);
+    crn_buf_puts(out, ",\"spaces\":[");
+    if (!crn_json_get(call->body, "spaces", &spaces)) return crn_v1_refuse(call, CAIRN_INTERNAL, "the statistics have no spaces");
+    for (crn_json_iter_init(&it, spaces); crn_json_iter_next(&it, &value, &key, &length); first = false) {
+        if (!first) crn_buf_putc(out, ',');
+        put_members(out, value, space_names);
     }
     crn_buf_puts(out, "],\"metadata\":");
-    crn_buf_puts(out, metadata != NULL ? metadata : "null");
+    if (crn_json_get(call->body, "metadata", &value)) crn_json_write(value, out);
     crn_buf_putc(out, '}');
-    cairn_free(metadata);
     return true;
 }
 
@@ -216,12 +218,25 @@ bool crn_v1_collection_delete(struct crn_v1_call *call)
 
 /* ---- statistics ---- */
 
-static bool put_stats(struct crn_v1_call *call, cairn_status status, char *text, const cairn_error *err)
+/* Where the database lies is for those who run the server. */
+static void put_without_path(struct crn_buf *out, struct crn_json stats)
 {
-    if (!crn_v1_ok(call, status, err)) return false;
-    crn_buf_puts(call->out, text);
-    cairn_free(text);
-    return true;
+    struct crn_json_iter it;
+    struct crn_json value;
+    const char *key;
+    size_t length;
+    bool first = true;
+
+    crn_buf_putc(out, '{');
+    for (crn_json_iter_init(&it, stats); crn_json_iter_next(&it, &value, &key, &length);) {
+        if (strcmp(key, "path") == 0) continue;
+        if (!first) crn_buf_putc(out, ',');
+        first = false;
+        crn_v1_put_text(out, key);
+        crn_buf_putc(out, ':');
+        crn_json_write(value, out);
+    }
+    crn_buf_putc(out, '}');
 }
 
 bool crn_v1_stats(struct crn_v1_call *call)
@@ -232,8 +247,11 @@ bool crn_v1_stats(struct crn_v1_call *call)
     if (call->request->principal.collections != NULL) {
         return crn_v1_fail(call, 403, "FORBIDDEN", "the key is for some collections, these are figures of all");
     }
-    const cairn_status status = cairn_stats(call->v1->db, &text, &err);
-    return put_stats(call, status, text, &err);
+    if (!crn_v1_ok(call, cairn_stats(call->v1->db, &text, &err), &err)) return false;
+    const bool parsed = crn_v1_parse(call, text, strlen(text));
+    cairn_free(text);
+    if (parsed) put_without_path(call->out, call->body);
+    return parsed;
 }
 
 bool crn_v1_collection_stats(struct crn_v1_call *call)
@@ -243,6 +261,8 @@ bool crn_v1_collection_stats(struct crn_v1_call *call)
     cairn_error err = {0};
 
     if (collection == NULL) return false;
-    const cairn_status status = cairn_collection_stats(collection, &text, &err);
-    return put_stats(call, status, text, &err);
+    if (!crn_v1_ok(call, cairn_collection_stats(collection, &text, &err), &err)) return false;
+    crn_buf_puts(call->out, text);
+    cairn_free(text);
+    return true;
 }

@@ -135,11 +135,9 @@ bool crn_v1_read_floats(struct crn_v1_call *call, const char *name, struct crn_j
 bool crn_v1_get_vector(struct crn_v1_call *call, struct crn_json object, const float **out, uint32_t *out_dim);
 /* Any kind of vector: an array of numbers, of such arrays, {"indices", "values"} or {"b64"}. */
 bool crn_v1_read_vector(struct crn_v1_call *call, const char *name, struct crn_json value, cairn_vector *out);
-/* Rows of a binary body: bare f32 of `dim` a row, or a .npy file when its content type says so. */
-bool crn_v1_read_rows(struct crn_v1_call *call, uint32_t dim, const float **out, size_t *out_rows);
+/* Rows of a binary body: bare f32 of `dim` a row, or a .npy file when its content type says so; dim 0 is not known. */
+bool crn_v1_read_rows(struct crn_v1_call *call, uint32_t dim, const float **out, size_t *out_rows, uint32_t *out_dim);
 bool crn_v1_body_is_binary(const struct crn_request *request);
-/* Whether a vector can be told in this collection: its dense dim, by space. 0 after noting the failure. */
-uint32_t crn_v1_dense_dim(struct crn_v1_call *call, const char *space);
 
 /* ---- v1_show.c ---- */
 

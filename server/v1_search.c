@@ -75,9 +75,11 @@ static bool read_binary_vector(struct crn_v1_call *call, cairn_query *out)
     size_t rows;
 
     if (out->vector != NULL) return crn_v1_refuse(call, CAIRN_INVALID_ARGUMENT, "the vector is given twice");
-    out->dim = crn_v1_dense_dim(call, out->space);
-    if (out->dim == 0 || !crn_v1_read_rows(call, out->dim, &out->vector, &rows)) return false;
-    return rows == 1 || crn_v1_refuse(call, CAIRN_DIM_MISMATCH, "the body has %zu vectors of %u numbers; a search takes one", rows, out->dim);
+    const size_t numbers = call->request->body.length / sizeof(float); /* all of them are the vector; the engine checks its dim */
+    const bool npy = crn_v1_header_is(call->request, "content-type", "application/x-npy");
+    const uint32_t dim = npy ? 0 : numbers > CAIRN_DIM_MAX ? CAIRN_DIM_MAX + 1 : numbers == 0 ? 1 : (uint32_t)numbers;
+    if (!crn_v1_read_rows(call, dim, &out->vector, &rows, &out->dim)) return false;
+    return rows == 1 || crn_v1_refuse(call, CAIRN_DIM_MISMATCH, "the body has %zu vectors; a search takes one", rows);
 }
 
 /* ---- answering ---- */

@@ -155,13 +155,8 @@ static bool name_rows(struct crn_v1_call *call, cairn_pattern *patterns, size_t 
 
     if ((ids == NULL) == (first == NULL)) return crn_v1_refuse(call, CAIRN_INVALID_ARGUMENT, "one of first_id and ids must be given");
     if (first != NULL) {
-        struct crn_json number;
         uint64_t from = 0;
-        if (!crn_v1_parameters_as_body(call)) return false;
-        if (crn_json_get(call->body, "first_id", &number) &&
-            !crn_v1_get_u64(call, call->body, "first_id", 0, UINT64_MAX - count, &from)) {
-            return false;
-        }
+        if (!crn_v1_get_u64(call, call->body, "first_id", 0, UINT64_MAX - count, &from)) return false;
         for (size_t i = 0; i < count; i++) {
             patterns[i].id_type = CAIRN_ID_U64;
             patterns[i].id_u64 = from + i;
@@ -183,30 +178,24 @@ static bool name_rows(struct crn_v1_call *call, cairn_pattern *patterns, size_t 
     return crn_v1_refuse(call, CAIRN_INVALID_ARGUMENT, "ids names %zu patterns, the body has %zu vectors", named, count);
 }
 
-static bool text_parameter(struct crn_v1_call *call, const char *name, const char **out)
-{
-    const struct crn_text *text = crn_v1_parameter(call->request, name);
-
-    *out = NULL;
-    if (text == NULL) return true;
-    *out = crn_v1_take_text(call, text->data, text->length);
-    if (*out == NULL || strlen(*out) == text->length) return *out != NULL;
-    return crn_v1_refuse(call, CAIRN_INVALID_ARGUMENT, "%s holds a NUL character", name);
-}
-
 static bool read_binary(struct crn_v1_call *call, cairn_pattern **out, size_t *out_count)
 {
-    static const char *const names[] = {"ids", "id_type", "first_id", "space", "domain", "agent", "type", "mode", NULL};
-    const char *space, *domain, *agent, *type;
+    static const char *const names[] = {"ids", "id_type", "first_id", "space", "dim", "domain", "agent", "type", "mode", NULL};
+    cairn_collection_options options = {.size = sizeof options};
+    const char *space = NULL, *domain = NULL, *agent = NULL, *type = NULL;
     const float *values = NULL;
+    uint32_t dim = 0;
     size_t count = 0;
 
-    if (!crn_v1_only_parameters(call, names) || !text_parameter(call, "space", &space) || !text_parameter(call, "domain", &domain) ||
-        !text_parameter(call, "agent", &agent) || !text_parameter(call, "type", &type)) {
+    if (!crn_v1_only_parameters(call, names) || !crn_v1_parameters_as_body(call) ||
+        !crn_v1_get_u32(call, call->body, "dim", 1, CAIRN_DIM_MAX, &dim) || !crn_v1_get_text(call, call->body, "space", &space) ||
+        !crn_v1_get_text(call, call->body, "domain", &domain) || !crn_v1_get_text(call, call->body, "agent", &agent) ||
+        !crn_v1_get_text(call, call->body, "type", &type)) {
         return false;
     }
-    const uint32_t dim = crn_v1_dense_dim(call, space);
-    if (dim == 0 || !crn_v1_read_rows(call, dim, &values, &count)) return false;
+    cairn_collection_get_options(call->lease->handle, &options);
+    if (dim == 0 && space == NULL) dim = options.dim; /* the default space's; others are checked when they are written */
+    if (!crn_v1_read_rows(call, dim, &values, &count, &dim)) return false;
     cairn_pattern *patterns = crn_v1_take(call, count, sizeof *patterns);
     cairn_vector *vectors = crn_v1_take(call, count, sizeof *vectors);
     if (patterns == NULL || vectors == NULL) return false;

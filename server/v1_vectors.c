@@ -231,38 +231,28 @@ static bool read_npy_header(struct crn_v1_call *call, struct crn_text *bytes, ui
     return true;
 }
 
-bool crn_v1_read_rows(struct crn_v1_call *call, uint32_t dim, const float **out, size_t *out_rows)
+bool crn_v1_read_rows(struct crn_v1_call *call, uint32_t dim, const float **out, size_t *out_rows, uint32_t *out_dim)
 {
-    const size_t row_bytes = (size_t)dim * sizeof(float);
     struct crn_text bytes = call->request->body;
-    uint64_t rows = bytes.length / row_bytes, own_dim = dim;
+    const bool npy = crn_v1_header_is(call->request, "content-type", NPY_TYPE);
+    uint64_t rows = 0, own_dim = dim;
 
-    if (crn_v1_header_is(call->request, "content-type", NPY_TYPE) && !read_npy_header(call, &bytes, &rows, &own_dim)) return false;
-    if (own_dim != dim) {
-        return crn_v1_refuse(call, CAIRN_DIM_MISMATCH, "the rows have %llu components, the space has %u", (unsigned long long)own_dim, dim);
+    if (npy && !read_npy_header(call, &bytes, &rows, &own_dim)) return false;
+    if (own_dim == 0) return crn_v1_refuse(call, CAIRN_INVALID_ARGUMENT, "dim is missing: how many numbers a row has");
+    if (own_dim > CAIRN_DIM_MAX || (dim != 0 && own_dim != dim)) {
+        return crn_v1_refuse(call, CAIRN_DIM_MISMATCH, "the rows have %llu numbers, not %u", (unsigned long long)own_dim, dim);
     }
+    const size_t row_bytes = (size_t)own_dim * sizeof(float);
+    if (!npy) rows = bytes.length / row_bytes;
     if (bytes.length == 0 || bytes.length % row_bytes != 0 || rows != bytes.length / row_bytes) {
-        return crn_v1_refuse(call, CAIRN_INVALID_VECTOR, "%zu bytes are no whole rows of %u f32 numbers", bytes.length, dim);
+        return crn_v1_refuse(call, CAIRN_INVALID_VECTOR, "%zu bytes are no whole rows of %llu f32 numbers", bytes.length,
+                             (unsigned long long)own_dim);
     }
     float *values = crn_v1_take(call, (size_t)rows, row_bytes);
     if (values == NULL) return false;
-    copy_floats(values, bytes.data, (size_t)rows * dim);
+    copy_floats(values, bytes.data, bytes.length / sizeof(float));
     *out = values;
     *out_rows = (size_t)rows;
+    *out_dim = (uint32_t)own_dim;
     return true;
-}
-
-uint32_t crn_v1_dense_dim(struct crn_v1_call *call, const char *space)
-{
-    cairn_collection_options options = {.size = sizeof options};
-    const char *wanted = space != NULL ? space : "";
-
-    cairn_collection_get_options(call->lease->handle, &options);
-    if (options.space_count == 0 && wanted[0] == '\0') return options.dim;
-    for (uint32_t i = 0; i < options.space_count; i++) {
-        const cairn_space_options *own = &options.spaces[i];
-        if (strcmp(own->name != NULL ? own->name : "", wanted) == 0 && own->kind == CAIRN_SPACE_DENSE) return own->dim;
-    }
-    crn_v1_refuse(call, CAIRN_INVALID_ARGUMENT, "the collection has no dense space '%.60s'", wanted);
-    return 0;
 }

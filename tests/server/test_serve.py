@@ -10,6 +10,7 @@ import pathlib
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -161,6 +162,37 @@ class ServeTest(unittest.TestCase):
         server = self.start()
         self.assertRegex(server.ask("GET", "/metrics").text, r"\ncairn_rows 2\n")
         server.end()
+
+    def test_own_interface(self):
+        admin, read = self.new_key("admin"), self.new_key("read", "--key-collections", "notes")
+        server = self.start("--keys", str(self.folder / "keys"))
+
+        def ask(method, path, body=None, key=admin, kind="application/json"):
+            answer = server.ask(method, "/cairn/v1/" + path, body if body is None or isinstance(body, bytes) else json.dumps(body),
+                                {**key, "Content-Type": kind})
+            return answer.status, json.loads(answer.text) if answer.getheader("content-type") == "application/json" else answer.text
+
+        self.assertEqual(server.ask("GET", "/cairn/v1/").status, 401)
+        self.assertEqual(ask("POST", "collections", {"name": "notes"})[0], 201)
+        self.assertEqual(ask("POST", "collections", {"name": "raw", "dim": 2, "metric": "l2"})[0], 201)
+        note = {"id": "ci", "text": "the build cache is cold", "payload": {"n": 1}}
+        self.assertEqual(ask("PUT", "collections/notes/patterns", note), (200, {"count": 1, "created": 1, "written": [{"id": "ci", "version": 1, "created": True}]}))
+        self.assertEqual(ask("PUT", "collections/notes/patterns", {**note, "if_version": 7})[1]["error"]["version"], 1)
+        status, found = ask("POST", "collections/notes/search", {"text": "cache", "with_pattern": True}, read)
+        self.assertEqual((status, found["hits"][0]["pattern"]["payload"]), (200, {"n": 1}))
+        self.assertEqual(ask("PUT", "collections/raw/patterns?first_id=5", struct.pack("<4f", 1, 2, 3, 4), kind="application/octet-stream"), (200, {"count": 2, "created": 2}))
+        self.assertEqual(ask("POST", "collections/raw/search?k=1", struct.pack("<2f", 3, 4), kind="application/octet-stream")[1], {"hits": [{"id": 6, "score": 1.0, "distance": 0.0}]})
+        self.assertEqual([ask("GET", "collections/raw", None, read)[0], ask("DELETE", "collections/notes", None, read)[0], ask("POST", "backup", {"name": "x"}, read)[0]], [403] * 3)
+        self.assertEqual(ask("POST", "backup", {"name": "one"})[0], 201)
+        self.assertTrue((self.folder / "data" / "backups" / "one.cairn").exists())
+        self.assertEqual(ask("POST", "verify"), (200, {"clean": True, "findings": 0, "messages": []}))
+        self.assertEqual(ask("GET", "openapi.json")[1]["openapi"], "3.1.0")
+        # the same collection through Qdrant's dialect, dropped there, and made anew here
+        self.assertEqual(server.ask("DELETE", "/collections/raw", headers=admin).status, 200)
+        self.assertEqual(ask("GET", "collections/raw")[0], 404)
+        self.assertEqual(ask("POST", "collections", {"name": "raw", "dim": 3})[0], 201)
+        self.assertEqual(ask("POST", "collections/raw/patterns/count", {}), (200, {"count": 0}))
+        self.assertEqual(server.end(), 0)
 
     def test_cors_is_for_one_origin(self):
         server = self.start("--cors", "https://a.example")

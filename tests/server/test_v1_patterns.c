@@ -182,7 +182,9 @@ static void binary_rows(void **state)
     holds(world, 400, ask_binary(world, CRN_PUT, P "?first_id=x", raw, rows, sizeof rows), "first_id must be");
     holds(world, 400, ask_binary(world, CRN_PUT, P "?first_id=18446744073709551615", raw, rows, sizeof rows), "first_id must be");
     holds(world, 400, ask_binary(world, CRN_PUT, P "?first_id=1&k=1", raw, rows, sizeof rows), "'k'");
-    holds(world, 400, ask_binary(world, CRN_PUT, P "?first_id=1&space=s", raw, rows, sizeof rows), "'s'");
+    holds(world, 400, ask_binary(world, CRN_PUT, P "?first_id=1&space=s", raw, rows, sizeof rows), "dim is missing");
+    holds(world, 400, ask_binary(world, CRN_PUT, P "?first_id=1&space=s&dim=2", raw, rows, sizeof rows), "'s'");
+    holds(world, 400, ask_binary(world, CRN_PUT, P "?first_id=1&dim=3", raw, rows, sizeof rows), "DIM_MISMATCH");
     holds(world, 400, ask_binary(world, CRN_PUT, P "?first_id=1", raw, rows, 7), "7 bytes are no whole rows");
     holds(world, 400, ask_binary(world, CRN_PUT, P "?first_id=1", raw, rows, 0), "0 bytes are no whole rows");
     for (size_t size = 0; size < header + sizeof rows; size++) {
