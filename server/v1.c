@@ -111,6 +111,16 @@ static bool check_access(struct crn_v1_call *call, const struct route *route)
     return crn_v1_fail(call, 403, "FORBIDDEN", "the key does not allow this");
 }
 
+/* Patterns' endpoints and those that read binary bodies say themselves which parameters they take; the others take none. */
+static bool check_parameters(struct crn_v1_call *call, const struct route *route)
+{
+    static const char *const none[] = {NULL};
+    const bool by_itself = strstr(route->path, "{id}") != NULL || route->method == CRN_PUT ||
+                           (route->body == ANY && crn_v1_body_is_binary(call->request));
+
+    return by_itself || crn_v1_only_parameters(call, none);
+}
+
 static bool read_body(struct crn_v1_call *call, enum body body)
 {
     const struct crn_text *text = &call->request->body;
@@ -127,7 +137,8 @@ static bool answer_request(struct crn_v1_call *call)
     const struct route *route = find_route(call->request, &path_known);
     if (route == NULL && path_known) return crn_v1_fail(call, 405, "UNSUPPORTED", "the path has no such method");
     if (route == NULL) return crn_v1_fail(call, 404, "NOT_FOUND", "there is no such path");
-    return check_access(call, route) && read_body(call, route->body) && route->answer(call);
+    return check_access(call, route) && check_parameters(call, route) && read_body(call, route->body) &&
+           route->answer(call);
 }
 
 static void write_failure(struct crn_v1_call *call)

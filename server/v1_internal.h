@@ -144,7 +144,7 @@ bool crn_v1_body_is_binary(const struct crn_request *request);
 void crn_v1_put_text(struct crn_buf *out, const char *text);
 void crn_v1_put_id(struct crn_buf *out, const cairn_id *id);
 cairn_id crn_v1_id_of(const cairn_pattern *pattern);
-void crn_v1_put_pattern(struct crn_buf *out, const cairn_pattern *pattern);
+void crn_v1_put_pattern(struct crn_buf *out, const cairn_pattern *pattern, bool with_vectors);
 void crn_v1_put_report(struct crn_buf *out, const cairn_memory_report *report);
 
 /* ---- v1_catalog.c: collections kept open ---- */

@@ -29,7 +29,7 @@ static void put_patterns(struct crn_v1_call *call, const cairn_patterns *pattern
         if (pattern->id == NULL) continue;
         if (!first) crn_buf_putc(call->out, ',');
         first = false;
-        crn_v1_put_pattern(call->out, pattern);
+        crn_v1_put_pattern(call->out, pattern, true);
     }
 }
 
@@ -51,7 +51,7 @@ bool crn_v1_pattern_get(struct crn_v1_call *call)
     }
     const cairn_pattern *pattern = cairn_patterns_at(patterns, 0);
     const bool found = pattern != NULL && pattern->id != NULL;
-    if (found) crn_v1_put_pattern(call->out, pattern);
+    if (found) crn_v1_put_pattern(call->out, pattern, true);
     cairn_patterns_free(patterns);
     return found || not_found(call, &id);
 }

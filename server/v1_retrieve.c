@@ -38,17 +38,17 @@ static bool read_effects(struct crn_v1_call *call, cairn_retrieve_options *out)
     return crn_v1_fail(call, 403, "FORBIDDEN", "the key may not write, and touch and optimize_memory do");
 }
 
-static bool read_options(struct crn_v1_call *call, cairn_retrieve_options *out)
+static bool read_options(struct crn_v1_call *call, cairn_retrieve_options *out, bool *out_with_vectors)
 {
     static const char *const names[] = {"vector", "vector_b64", "text", "k", "domain", "agent", "filter", "min_confidence", "metric",
                                         "vector_weight", "metadata_weight", "use_mmr", "mmr_lambda", "synthesize_context",
-                                        "optimize_memory", "touch", NULL};
+                                        "optimize_memory", "touch", "with_vectors", NULL};
     cairn_scope scope;
 
     *out = (cairn_retrieve_options){.size = sizeof *out};
     if (!crn_v1_only(call, call->body, names) || !crn_v1_get_vector(call, call->body, &out->vector, &out->dim) ||
         !crn_v1_get_text(call, call->body, "text", &out->text) || !crn_v1_get_u32(call, call->body, "k", 1, CAIRN_K_MAX, &out->k) ||
-        !crn_v1_get_scope(call, call->body, &scope)) {
+        !crn_v1_get_bool(call, call->body, "with_vectors", out_with_vectors) || !crn_v1_get_scope(call, call->body, &scope)) {
         return false;
     }
     out->domain = scope.domain;
@@ -58,14 +58,14 @@ static bool read_options(struct crn_v1_call *call, cairn_retrieve_options *out)
     return read_ranking(call, out) && read_effects(call, out);
 }
 
-static void put_memory(struct crn_buf *out, const cairn_memory *memory)
+static void put_memory(struct crn_buf *out, const cairn_memory *memory, bool with_vectors)
 {
     crn_buf_puts(out, "{\"similarity\":");
     crn_buf_json_double(out, memory->similarity);
     crn_buf_puts(out, ",\"score\":");
     crn_buf_json_double(out, memory->score);
     crn_buf_puts(out, ",\"pattern\":");
-    crn_v1_put_pattern(out, memory->pattern);
+    crn_v1_put_pattern(out, memory->pattern, with_vectors);
     crn_buf_putc(out, '}');
 }
 
@@ -74,16 +74,17 @@ bool crn_v1_retrieve(struct crn_v1_call *call)
     cairn_collection *collection = crn_v1_lease(call);
     cairn_retrieve_options options;
     cairn_reasoning *reasoning = NULL;
+    bool with_vectors = false;
     cairn_error err = {0};
 
-    if (collection == NULL || !read_options(call, &options)) return false;
+    if (collection == NULL || !read_options(call, &options, &with_vectors)) return false;
     const uint64_t begin_ns = crn_clock_ns();
     if (!crn_v1_ok(call, cairn_retrieve(collection, &options, &reasoning, &err), &err)) return false;
     crn_v1_note_slow(call, "retrieve", NULL, options.k != 0 ? options.k : 10, 0, (double)(crn_clock_ns() - begin_ns) / 1e6);
     crn_buf_puts(call->out, "{\"memories\":[");
     for (size_t i = 0; i < cairn_reasoning_count(reasoning); i++) {
         if (i > 0) crn_buf_putc(call->out, ',');
-        put_memory(call->out, cairn_reasoning_at(reasoning, i));
+        put_memory(call->out, cairn_reasoning_at(reasoning, i), with_vectors);
     }
     crn_buf_putc(call->out, ']');
     if (cairn_reasoning_context(reasoning) != NULL) {

@@ -94,7 +94,7 @@ static void put_hit(struct crn_buf *out, const cairn_hit *hit)
     crn_buf_json_float(out, hit->distance);
     if (hit->pattern != NULL) {
         crn_buf_puts(out, ",\"pattern\":");
-        crn_v1_put_pattern(out, hit->pattern);
+        crn_v1_put_pattern(out, hit->pattern, true); /* what was not asked for was not read */
     }
     crn_buf_putc(out, '}');
 }

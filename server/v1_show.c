@@ -86,7 +86,7 @@ static void put_vectors(struct crn_buf *out, const cairn_pattern *pattern)
     if (open) crn_buf_putc(out, '}');
 }
 
-void crn_v1_put_pattern(struct crn_buf *out, const cairn_pattern *pattern)
+void crn_v1_put_pattern(struct crn_buf *out, const cairn_pattern *pattern, bool with_vectors)
 {
     const cairn_id id = crn_v1_id_of(pattern);
 
@@ -109,11 +109,11 @@ void crn_v1_put_pattern(struct crn_buf *out, const cairn_pattern *pattern)
     put_integer(out, "created_at", pattern->created_at_ms);
     if (pattern->last_used_ms != 0) put_integer(out, "last_used", pattern->last_used_ms);
     if (pattern->expires_at_ms != 0) put_integer(out, "expires_at", pattern->expires_at_ms);
-    if (pattern->vector != NULL) {
+    if (with_vectors && pattern->vector != NULL) {
         crn_buf_puts(out, ",\"vector\":");
         put_floats(out, pattern->vector, pattern->dim);
     }
-    put_vectors(out, pattern);
+    if (with_vectors) put_vectors(out, pattern);
     crn_buf_putc(out, '}');
 }
 

@@ -88,6 +88,7 @@ static void wrong_queries_are_named(void **state)
 
     fill(world);
     fails(world, CRN_POST, S, "{\"vector\":[2,0],\"limit\":3}", 400, "INVALID_ARGUMENT", "'limit'");
+    fails(world, CRN_POST, S "?k=3", "{\"vector\":[2,0]}", 400, "INVALID_ARGUMENT", "'k'");
     fails(world, CRN_POST, S, "{\"vector\":[2,0],\"k\":0}", 400, "INVALID_ARGUMENT", "k must be from 1");
     fails(world, CRN_POST, S, "{\"vector\":[2,0,0]}", 400, "DIM_MISMATCH", "3");
     fails(world, CRN_POST, S, "{\"vector\":[2,0],\"space\":\"x\"}", 400, "INVALID_ARGUMENT", "x");
@@ -105,11 +106,13 @@ static void memories_with_reasoning(void **state)
     holds(world, 200, ask(world, CRN_POST, R, "{\"vector\":[1,0],\"k\":2}"), "{\"memories\":[{\"similarity\":1.0,\"score\":");
     holds(world, 200, world->answer.body.data, "\"pattern\":{\"id\":\"one\",");
     assert_null(strstr(world->answer.body.data, "\"context\""));
+    assert_null(strstr(world->answer.body.data, "\"vector\""));
     assert_null(strstr(world->answer.body.data, "000000000003"));
-    holds(world, 200, ask(world, CRN_POST, R, "{\"vector\":[1,0],\"k\":3,\"use_mmr\":true,\"mmr_lambda\":0.3,\"synthesize_context\":true,\"touch\":false}"),
+    holds(world, 200, ask(world, CRN_POST, R, "{\"vector\":[1,0],\"k\":3,\"use_mmr\":true,\"mmr_lambda\":0.3,\"synthesize_context\":true,\"touch\":false,\"with_vectors\":true}"),
           "\"context\":{");
     holds(world, 200, world->answer.body.data, "\"synthesizedContext\"");
     holds(world, 200, world->answer.body.data, "\"narrative\":\"");
+    holds(world, 200, world->answer.body.data, "\"vector\":[1.0,0.0]");
     holds(world, 200, ask(world, CRN_POST, R, "{\"vector\":[1,0],\"k\":1,\"optimize_memory\":true}"), "\"optimizations\":{\"patterns_before\":3,");
     fails(world, CRN_POST, R, "{\"vector\":[1,0],\"mmr_lambda\":0.3}", 400, "INVALID_ARGUMENT", "use_mmr");
     fails(world, CRN_POST, R, "{\"vector\":[1,0],\"type\":\"x\"}", 400, "INVALID_ARGUMENT", "'type'");
