@@ -22,6 +22,7 @@ static struct {
     {"queue", NULL},        {"connections", NULL},  {"body_max_mb", NULL},   {"head_timeout",
                                                                               NULL}, {"body_timeout", NULL},
     {"idle_timeout", NULL}, {"write_timeout", NULL}, {"request_timeout", NULL}, {"shutdown_timeout", NULL},
+    {"slow_ms", NULL},
 };
 
 static const struct crn_cli_option options[] = {
@@ -30,6 +31,8 @@ static const struct crn_cli_option options[] = {
     CRN_CLI_OPTION_TEXT("port", "N", given[2].value, "port; 0 for any that is free (default: 6333)"),
     CRN_CLI_OPTION_TEXT("config", "FILE", config_path,
                         "settings, a line name = value each; environment and options win"),
+    CRN_CLI_OPTION_TEXT("slow-ms", "MS", given[19].value,
+                        "searches that take as long are kept for /cairn/v1/slow (default: 100)"),
     CRN_CLI_OPTION_FLAG("no-access-log", no_access_log, "do not log each request; writes are logged still"),
     {0},
 };

@@ -38,6 +38,7 @@ static const struct setting settings[] = {
     {"queue", KIND_COUNT, AT(queue), 1, 1000000, "1024"},
     {"connections", KIND_COUNT, AT(connections), 1, 1000000, "10000"},
     {"body_max_mb", KIND_COUNT, AT(body_max_mb), 1, 4096, "64"},
+    {"slow_ms", KIND_COUNT, AT(slow_ms), 0, 3600000, "100"},
     {"head_timeout", KIND_COUNT, AT(head_timeout), 1, 86400, "10"},
     {"body_timeout", KIND_COUNT, AT(body_timeout), 1, 86400, "60"},
     {"idle_timeout", KIND_COUNT, AT(idle_timeout), 1, 86400, "75"},

@@ -28,7 +28,7 @@ static cairn_status open_database(struct crn_serve *serve, cairn_error *err)
     CRN_TRY(cairn_open(path,
                        CAIRN_OPTIONS(cairn_open_options, .log = crn_serve_log_line,
                                      .log_ctx = &serve->log), &serve->db, err));
-    return crn_serve_api_open(serve->db, folder, &serve->api, err);
+    return crn_serve_api_open(serve->db, serve->config, &serve->api, err);
 }
 
 static cairn_status open_audit(struct crn_serve *serve, cairn_error *err)

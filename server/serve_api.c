@@ -8,14 +8,12 @@
 
 #include <stdio.h>
 
-#define SLOW_MS 100.0 /* a search that takes as long is kept in the log of slow ones */
-
 struct api {
     struct crn_qdrant *qdrant;
     struct crn_v1 *v1;
 };
 
-cairn_status crn_serve_api_open(struct cairn_db *db, const char *data, void **out_ctx, cairn_error *err)
+cairn_status crn_serve_api_open(struct cairn_db *db, const struct crn_config *config, void **out_ctx, cairn_error *err)
 {
     struct api *api = crn_mem_calloc(1, sizeof *api);
     char backups[4096];
@@ -23,10 +21,10 @@ cairn_status crn_serve_api_open(struct cairn_db *db, const char *data, void **ou
     *out_ctx = NULL;
     if (api == NULL) return crn_error_no_memory(err, sizeof *api);
     cairn_status status = CAIRN_OK;
-    if ((size_t)snprintf(backups, sizeof backups, "%s/backups", data) >= sizeof backups) {
-        status = crn_error_set(err, CAIRN_LIMIT, "the path '%s' is too long", data);
+    if ((size_t)snprintf(backups, sizeof backups, "%s/backups", config->data) >= sizeof backups) {
+        status = crn_error_set(err, CAIRN_LIMIT, "the path '%s' is too long", config->data);
     }
-    const struct crn_v1_options options = {.backups = backups, .slow_ms = SLOW_MS};
+    const struct crn_v1_options options = {.backups = backups, .slow_ms = (double)config->slow_ms};
     if (status == CAIRN_OK) status = crn_qdrant_open(db, NULL, &api->qdrant, err);
     if (status == CAIRN_OK) status = crn_v1_open(db, &options, &api->v1, err);
     if (status != CAIRN_OK) {

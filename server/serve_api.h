@@ -3,12 +3,14 @@
 #ifndef CRN_SERVER_SERVE_API_H
 #define CRN_SERVER_SERVE_API_H
 
+#include "server/config.h"
 #include "server/exchange.h"
 
 struct cairn_db;
 
-/* *out_ctx is what crn_serve_api_handle wants as its context. The database outlives it; `data` is its folder, for backups. */
-cairn_status crn_serve_api_open(struct cairn_db *db, const char *data, void **out_ctx, cairn_error *err);
+/* *out_ctx is what crn_serve_api_handle wants as its context. The database outlives it. Of the settings the folder counts, for
+ * backups, and which searches are slow. */
+cairn_status crn_serve_api_open(struct cairn_db *db, const struct crn_config *config, void **out_ctx, cairn_error *err);
 void crn_serve_api_close(void *ctx);
 void crn_serve_api_handle(void *ctx, const struct crn_request *request, struct crn_answer *answer);
 

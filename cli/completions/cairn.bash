@@ -145,7 +145,7 @@ _cairn() {
             esac
             ;;
         "serve")
-            options="--help --data --host --port --config --no-access-log --keys --insecure --cors --audit-log --tls-cert --tls-key --tls-client-ca --new-key --key-name --key-collections --workers --queue --connections --body-max-mb --head-timeout --body-timeout --idle-timeout --write-timeout --request-timeout --shutdown-timeout"
+            options="--help --data --host --port --config --slow-ms --no-access-log --keys --insecure --cors --audit-log --tls-cert --tls-key --tls-client-ca --new-key --key-name --key-collections --workers --queue --connections --body-max-mb --head-timeout --body-timeout --idle-timeout --write-timeout --request-timeout --shutdown-timeout"
             case "$before" in
             esac
             ;;

@@ -165,7 +165,7 @@ class ServeTest(unittest.TestCase):
 
     def test_own_interface(self):
         admin, read = self.new_key("admin"), self.new_key("read", "--key-collections", "notes")
-        server = self.start("--keys", str(self.folder / "keys"))
+        server = self.start("--keys", str(self.folder / "keys"), "--slow-ms", "0")
 
         def ask(method, path, body=None, key=admin, kind="application/json"):
             answer = server.ask(method, "/cairn/v1/" + path, body if body is None or isinstance(body, bytes) else json.dumps(body),
@@ -186,6 +186,8 @@ class ServeTest(unittest.TestCase):
         self.assertEqual(ask("POST", "backup", {"name": "one"})[0], 201)
         self.assertTrue((self.folder / "data" / "backups" / "one.cairn").exists())
         self.assertEqual(ask("POST", "verify"), (200, {"clean": True, "findings": 0, "messages": []}))
+        self.assertEqual([(s["collection"], s["k"]) for s in ask("GET", "slow")[1]["slow"]], [("raw", 1), ("notes", 10)])
+        self.assertEqual([s["collection"] for s in ask("GET", "slow", None, read)[1]["slow"]], ["notes"])
         self.assertEqual(ask("GET", "openapi.json")[1]["openapi"], "3.1.0")
         # the same collection through Qdrant's dialect, dropped there, and made anew here
         self.assertEqual(server.ask("DELETE", "/collections/raw", headers=admin).status, 200)
