@@ -37,6 +37,15 @@ static bool is_own(const struct crn_request *request)
     return request->segment_count >= 2 && is(request->segments[0], "cairn") && is(request->segments[1], "v1");
 }
 
+/* collections/NAME..., below cairn/v1 or not; but Qdrant's collections/aliases, whose body names collections, is for the handler to check. */
+static bool names_collection(const struct crn_request *request, size_t skip)
+{
+    const struct crn_text *segments = request->segments;
+
+    if (request->segment_count < skip + 2 || !is(segments[skip], "collections")) return false;
+    return skip != 0 || request->method != CRN_POST || request->segment_count != 2 || !is(segments[1], "aliases");
+}
+
 enum crn_role crn_access_needs(const struct crn_request *request)
 {
     const enum crn_method method = request->method;
@@ -56,10 +65,7 @@ bool crn_access_allowed(const struct crn_request *request)
     const size_t skip = is_own(request) ? 2 : 0;
 
     if (principal->role < crn_access_needs(request)) return false;
-    if (principal->collections == NULL || request->segment_count < skip + 2 ||
-        !is(request->segments[skip], "collections")) {
-        return true;
-    }
+    if (principal->collections == NULL || !names_collection(request, skip)) return true;
     for (size_t i = 0; i < principal->collection_count; i++) {
         if (is(request->segments[skip + 1], principal->collections[i])) return true;
     }

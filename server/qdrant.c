@@ -5,9 +5,11 @@
 #include "base/error.h"
 #include "base/mem.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define VERSION_ANSWERED "1.19.0" /* clients compare it with their own */
+#define TIMEOUT_MAX_S 1000000u
 
 /* ---- routes ---- */
 
@@ -33,6 +35,7 @@ struct route {
 static const struct route routes[] = {
     {CRN_GET, "collections", R, crn_qd_collections_list},
     {CRN_GET, "aliases", R, crn_qd_aliases_list},
+    {CRN_GET, "telemetry", R, crn_qd_telemetry},
     {CRN_POST, "collections/aliases", A, crn_qd_aliases_update},
     {CRN_PUT, C, A, crn_qd_collection_create},
     {CRN_GET, C, R, crn_qd_collection_get},
@@ -103,26 +106,53 @@ static const struct route *find_route(const struct crn_request *request, bool *o
 
 /* ---- one request ---- */
 
-static bool may_use(const struct crn_principal *principal, const struct crn_text *collection)
-{
-    if (principal->collections == NULL) return true;
-    for (size_t i = 0; i < principal->collection_count; i++) {
-        const char *name = principal->collections[i];
-        if (strlen(name) == collection->length && memcmp(name, collection->data, collection->length) == 0) return true;
-    }
-    return false;
-}
-
-/* Wants a role for the endpoint and, where the path names one, the collection. */
+/* Wants a role for the endpoint and, where the path names one, the collection. What a body names, and what an alias leads to, is
+ * checked where it is leased. */
 static bool check_access(struct crn_qd_call *call, const struct route *route)
 {
     const struct crn_request *request = call->request;
     const bool of_collection = request->segment_count >= 2 && strstr(route->path, "collections/*") != NULL;
 
     if (request->principal.role < route->role) return crn_qd_fail(call, 403, "Forbidden: the key does not allow this");
-    if (of_collection && !may_use(&request->principal, &request->segments[1])) {
-        return crn_qd_fail(call, 403, "Forbidden: Access to collection %.*s is required", (int)request->segments[1].length,
-                           request->segments[1].data);
+    return !of_collection || crn_qd_may_use(call, request->segments[1].data, request->segments[1].length);
+}
+
+/* RFC 9110, 15.5.6: a 405 tells the methods that there are. */
+static void tell_methods(struct crn_qd_call *call)
+{
+    static const char *const names[] = {[CRN_GET] = "GET, HEAD", [CRN_POST] = "POST", [CRN_PUT] = "PUT", [CRN_PATCH] = "PATCH",
+                                        [CRN_DELETE] = "DELETE"};
+    size_t used = 0;
+
+    if (call->answer->header_count == CRN_ANSWER_HEADERS_MAX) return;
+    struct crn_answer_header *header = &call->answer->headers[call->answer->header_count++];
+    *header = (struct crn_answer_header){.name = "allow"};
+    for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++) {
+        if (!path_matches(routes[i].path, call->request)) continue;
+        used += (size_t)snprintf(header->value + used, sizeof header->value - used, "%s%s", used > 0 ? ", " : "", names[routes[i].method]);
+    }
+}
+
+/* The client may want to wait for a shorter time than the server would. */
+static bool read_timeout(struct crn_qd_call *call, uint64_t begin_ns)
+{
+    const struct crn_request *request = call->request;
+    uint64_t seconds = 0;
+
+    call->deadline_ns = request->deadline_ns;
+    for (size_t i = 0; i < request->parameter_count; i++) {
+        const struct crn_text name = request->parameters[i].name, value = request->parameters[i].value;
+        if (name.length != 7 || memcmp(name.data, "timeout", 7) != 0) continue;
+        seconds = 0;
+        for (size_t d = 0; d < value.length && seconds <= TIMEOUT_MAX_S; d++) {
+            if (value.data[d] < '0' || value.data[d] > '9') seconds = TIMEOUT_MAX_S;
+            seconds = seconds * 10 + (uint64_t)(value.data[d] - '0');
+        }
+        if (seconds == 0 || seconds > TIMEOUT_MAX_S) {
+            return crn_qd_fail(call, 400, "Wrong input: timeout wants a number of seconds from 1 to %u", TIMEOUT_MAX_S);
+        }
+        const uint64_t until_ns = begin_ns + seconds * 1000000000u;
+        if (call->deadline_ns == 0 || until_ns < call->deadline_ns) call->deadline_ns = until_ns;
     }
     return true;
 }
@@ -151,7 +181,11 @@ static bool answer_request(struct crn_qd_call *call)
         return write_version(call);
     }
     const struct route *route = find_route(call->request, &path_known);
-    if (route == NULL) return crn_qd_fail(call, path_known ? 405 : 404, path_known ? "Method not allowed" : "Not found");
+    if (route == NULL && path_known) {
+        tell_methods(call);
+        return crn_qd_fail(call, 405, "Method not allowed");
+    }
+    if (route == NULL) return crn_qd_fail(call, 404, "Not found");
     if (!check_access(call, route) || !read_body(call)) return false;
     return route->answer(call);
 }
@@ -195,7 +229,7 @@ void crn_qdrant_handle(void *ctx, const struct crn_request *request, struct crn_
 
     if (answer->status == 0) answer->status = 200;
     if (request->segment_count != 0) crn_buf_puts(call.out, "{\"result\":");
-    const bool done = answer_request(&call);
+    const bool done = read_timeout(&call, begin_ns) && answer_request(&call);
     finish(&call, done, begin_ns);
     crn_qd_return_leases(&call);
     crn_qd_release(&call);

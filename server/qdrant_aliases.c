@@ -121,15 +121,21 @@ static bool collection_exists(struct crn_qd_call *call, const char *name, bool *
     return true;
 }
 
+static bool covered(struct crn_qd_call *call, const char *name)
+{
+    return crn_qd_may_use(call, name, strlen(name));
+}
+
 static bool add_alias(struct crn_qd_call *call, struct aliases *aliases, const char *name, const char *collection)
 {
+    struct alias *alias = find(aliases, name);
     bool exists;
 
+    if (!covered(call, name) || !covered(call, collection) || (alias != NULL && !covered(call, alias->collection))) return false;
     if (!collection_exists(call, collection, &exists)) return false;
     if (!exists) return crn_qd_fail(call, 404, "Not found: Collection `%s` doesn't exist!", collection);
     if (!collection_exists(call, name, &exists)) return false;
     if (exists) return crn_qd_fail(call, 409, "Wrong input: Collection `%s` already exists!", name);
-    struct alias *alias = find(aliases, name);
     if (alias == NULL) alias = &aliases->list[aliases->count++];
     *alias = (struct alias){name, collection};
     return true;
@@ -139,7 +145,9 @@ static bool remove_alias(struct crn_qd_call *call, struct aliases *aliases, cons
 {
     struct alias *alias = find(aliases, name);
 
+    if (!covered(call, name)) return false;
     if (alias == NULL) return crn_qd_fail(call, 404, "Not found: Alias `%s` does not exists!", name);
+    if (!covered(call, alias->collection)) return false;
     *out_collection = alias->collection;
     *alias = aliases->list[--aliases->count];
     return true;
@@ -196,6 +204,7 @@ bool crn_qd_aliases_update(struct crn_qd_call *call)
 /* `collection` NULL: of all. */
 static bool list_aliases(struct crn_qd_call *call, const char *collection)
 {
+    const struct crn_principal *principal = &call->request->principal;
     struct aliases aliases;
     size_t shown = 0;
 
@@ -204,6 +213,8 @@ static bool list_aliases(struct crn_qd_call *call, const char *collection)
     for (size_t i = 0; i < aliases.count; i++) {
         const struct alias *alias = &aliases.list[i];
         if (collection != NULL && strcmp(alias->collection, collection) != 0) continue;
+        if (!crn_qd_covers(principal, alias->name, strlen(alias->name))) continue;
+        if (!crn_qd_covers(principal, alias->collection, strlen(alias->collection))) continue;
         crn_buf_puts(call->out, shown++ > 0 ? ",{\"alias_name\":" : "{\"alias_name\":");
         crn_buf_json_string(call->out, alias->name, strlen(alias->name));
         crn_buf_puts(call->out, ",\"collection_name\":");

@@ -1,6 +1,7 @@
 /* One call: its memory, its failure, and what the engine's failures mean in the dialect. */
 #include "server/qdrant_internal.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 
 #include <stdarg.h>
@@ -65,6 +66,48 @@ bool crn_qd_ok(struct crn_qd_call *call, cairn_status status, const cairn_error 
         return crn_qd_fail(call, 500, "Service internal error: %s", err->message);
     }
 }
+
+/* ---- whether it may, and whether it should go on ---- */
+
+bool crn_qd_covers(const struct crn_principal *principal, const char *name, size_t length)
+{
+    if (principal->collections == NULL) return true;
+    for (size_t i = 0; i < principal->collection_count; i++) {
+        const char *covered = principal->collections[i];
+        if (strlen(covered) == length && memcmp(covered, name, length) == 0) return true;
+    }
+    return false;
+}
+
+bool crn_qd_may_use(struct crn_qd_call *call, const char *name, size_t length)
+{
+    if (crn_qd_covers(&call->request->principal, name, length)) return true;
+    return crn_qd_fail(call, 403, "Forbidden: Access to collection %.*s is required", (int)(length > 300 ? 300 : length), name);
+}
+
+bool crn_qd_go_on(struct crn_qd_call *call)
+{
+    const struct crn_request *request = call->request;
+
+    if (call->out->failed != CAIRN_OK) return crn_qd_fail(call, 500, "Service internal error: the answer is too long or memory ran out");
+    if (request->cancelled != NULL && request->cancelled(request->cancelled_ctx)) {
+        return crn_qd_fail(call, 408, "Timeout: nobody waits for the answer any more");
+    }
+    if (call->deadline_ns == 0 || crn_clock_ns() < call->deadline_ns) return true;
+    return crn_qd_fail(call, 408, "Timeout: the answer was not ready in time");
+}
+
+uint32_t crn_qd_left_ms(const struct crn_qd_call *call)
+{
+    const uint64_t now_ns = crn_clock_ns();
+
+    if (call->deadline_ns == 0) return 0;
+    if (call->deadline_ns <= now_ns) return 1;
+    const uint64_t left_ms = (call->deadline_ns - now_ns) / 1000000u + 1;
+    return left_ms > UINT32_MAX ? UINT32_MAX : (uint32_t)left_ms;
+}
+
+/* ---- memory ---- */
 
 void *crn_qd_take(struct crn_qd_call *call, size_t count, size_t size_bytes)
 {

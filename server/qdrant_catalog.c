@@ -234,10 +234,22 @@ static struct crn_qd_collection *lease_opened(struct crn_qd_call *call, const ch
     return *out_status == CAIRN_OK ? entry : NULL;
 }
 
+/* A batch may name the same collection in each of its requests. */
+static struct crn_qd_collection *leased_already(const struct crn_qd_call *call, const char *name)
+{
+    for (size_t i = 0; i < call->lease_count; i++) {
+        if (call->lease_names[i] != NULL && strcmp(call->lease_names[i], name) == 0) return call->leases[i];
+    }
+    return NULL;
+}
+
 struct crn_qd_collection *crn_qd_lease(struct crn_qd_call *call, const char *name)
 {
     cairn_status status = CAIRN_OK;
 
+    if (!crn_qd_may_use(call, name, strlen(name))) return NULL;
+    struct crn_qd_collection *already = leased_already(call, name);
+    if (already != NULL) return already;
     if (call->lease_count == QD_LEASES_MAX) {
         crn_qd_fail(call, 400, "Wrong input: more than %d collections in one request", QD_LEASES_MAX);
         return NULL;
@@ -246,11 +258,14 @@ struct crn_qd_collection *crn_qd_lease(struct crn_qd_call *call, const char *nam
     if (entry == NULL) {
         const char *target = crn_qd_resolve_alias(call, name);
         if (call->status != 0) return NULL;
+        if (target != NULL && !crn_qd_may_use(call, target, strlen(target))) return NULL;
         if (target != NULL) entry = lease_known(call->qdrant, target);
         if (entry == NULL) entry = lease_opened(call, target != NULL ? target : name, &status);
     }
     if (entry == NULL && status == CAIRN_NO_COLLECTION) crn_qd_fail(call, 404, "Not found: Collection `%s` doesn't exist!", name);
-    if (entry != NULL) call->leases[call->lease_count++] = entry;
+    if (entry == NULL) return NULL;
+    call->lease_names[call->lease_count] = name;
+    call->leases[call->lease_count++] = entry;
     return entry;
 }
 

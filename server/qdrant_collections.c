@@ -19,10 +19,7 @@ bool crn_qd_collections_list(struct crn_qd_call *call)
     if (!crn_qd_ok(call, cairn_collection_list(call->qdrant->db, &names, &count, &err), &err)) return false;
     crn_buf_puts(call->out, "{\"collections\":[");
     for (size_t i = 0, shown = 0; i < count; i++) {
-        const struct crn_principal *principal = &call->request->principal;
-        bool allowed = principal->collections == NULL;
-        for (size_t j = 0; j < principal->collection_count; j++) allowed |= strcmp(principal->collections[j], names[i]) == 0;
-        if (!allowed) continue;
+        if (!crn_qd_covers(&call->request->principal, names[i], strlen(names[i]))) continue;
         if (shown++ > 0) crn_buf_putc(call->out, ',');
         crn_buf_puts(call->out, "{\"name\":");
         crn_buf_json_string(call->out, names[i], strlen(names[i]));
@@ -30,6 +27,20 @@ bool crn_qd_collections_list(struct crn_qd_call *call)
     }
     cairn_free(names);
     return put(call, "]}");
+}
+
+/* What a client may know of the server; more is in /metrics. */
+bool crn_qd_telemetry(struct crn_qd_call *call)
+{
+    char **names;
+    size_t count, covered = 0;
+    cairn_error err;
+
+    if (!crn_qd_ok(call, cairn_collection_list(call->qdrant->db, &names, &count, &err), &err)) return false;
+    for (size_t i = 0; i < count; i++) covered += crn_qd_covers(&call->request->principal, names[i], strlen(names[i]));
+    cairn_free(names);
+    crn_buf_printf(call->out, "{\"id\":\"cairn\",\"collections\":{\"number_of_collections\":%zu}}", covered);
+    return true;
 }
 
 /* ---- create, drop ---- */
@@ -127,7 +138,10 @@ static bool write_schema(struct crn_qd_call *call, struct crn_qd_collection *col
         uint64_t points = 0;
         crn_buf_init(&filter, SIZE_MAX / 2);
         crn_buf_putc(&filter, '{');
-        if (!crn_qd_write_path(call, &filter, name)) return false;
+        if (!crn_qd_write_path(call, &filter, name)) {
+            crn_buf_release(&filter);
+            return false;
+        }
         crn_buf_puts(&filter, ":{\"$exists\":true}}");
         const cairn_scope scope = {.size = sizeof scope, .filter = crn_qd_keep(call, &filter)};
         if (scope.filter == NULL || !crn_qd_ok(call, cairn_count(collection->handle, &scope, &points, &err), &err)) return false;
@@ -187,6 +201,7 @@ static bool change_settings(struct crn_qd_call *call, bool (*change)(struct crn_
     }
     if (collection != NULL) {
         collection->references++;
+        call->lease_names[call->lease_count] = NULL;
         call->leases[call->lease_count++] = collection;
     }
     pthread_mutex_unlock(&call->qdrant->mutex);

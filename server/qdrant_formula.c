@@ -245,11 +245,7 @@ static bool passes(const struct formula *formula, struct crn_json condition)
     size_t i = 0;
 
     while (i < formula->condition_count && formula->conditions[i].index != condition.index) i++;
-    for (size_t p = 0; i < formula->condition_count && p < cairn_patterns_count(formula->conditions[i].passing); p++) {
-        const cairn_id id = crn_qd_id_of(cairn_patterns_at(formula->conditions[i].passing, p));
-        if (crn_qd_same_id(&id, &formula->hit->id)) return true;
-    }
-    return false;
+    return i < formula->condition_count && crn_qd_find_point(formula->conditions[i].passing, &formula->hit->id) != NULL;
 }
 
 static bool evaluate(struct formula *formula, struct crn_json expression, double *out)
@@ -346,6 +342,7 @@ static bool score_all(struct formula *formula, struct crn_qd_collection *collect
     for (size_t i = 0; done && i < hits->count; i++) {
         const cairn_pattern *point = cairn_patterns_at(points, i);
         if (point->id == NULL) continue; /* deleted since */
+        if (i % 256 == 255 && !(done = crn_qd_go_on(formula->call))) break;
         formula->hit = &hits->list[i];
         formula->payload = point->payload == NULL ? NULL : &payload;
         done = point->payload == NULL || crn_qd_parse_scratch(formula->call, point->payload, strlen(point->payload), &payload);

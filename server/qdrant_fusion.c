@@ -152,6 +152,7 @@ bool crn_qd_diversify(struct crn_qd_call *call, struct crn_qd_collection *collec
     if (!read_candidates(call, collection, query, hits, vectors)) return false;
     for (size_t i = 0; i < hits->count; i++) taken[i] = vectors[i].values == NULL; /* deleted meanwhile */
     while (count < wanted) {
+        if (!crn_qd_go_on(call)) return false;
         size_t best = SIZE_MAX;
         double best_value = -INFINITY;
         for (size_t i = 0; i < hits->count; i++) {

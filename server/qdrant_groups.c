@@ -9,6 +9,7 @@ struct group {
     const char *id; /* a string or an integer, as JSON */
     cairn_id point; /* what it names; a string id: nothing */
     struct crn_qd_hits hits;
+    size_t room; /* for hits */
 };
 
 struct grouping {
@@ -44,6 +45,22 @@ static cairn_id point_named(struct crn_qd_call *call, struct crn_json value)
     return id;
 }
 
+/* Doubled as it fills: most groups hold far less than they may. */
+static bool add_hit(struct grouping *grouping, struct group *group)
+{
+    if (group->hits.count == group->room) {
+        const size_t room = group->room == 0 ? 4 : group->room * 2;
+        struct crn_qd_hit *list = crn_qd_take(grouping->call, room, sizeof *list);
+        if (list == NULL) return false;
+        if (group->hits.count > 0) memcpy(list, group->hits.list, group->hits.count * sizeof *list);
+        group->hits.list = list;
+        group->room = room;
+    }
+    group->hits.list[group->hits.count++] = *grouping->hit;
+    if (group->hits.count == grouping->size) grouping->full++;
+    return true;
+}
+
 static bool sort_in(void *ctx, struct crn_json value)
 {
     struct grouping *grouping = ctx;
@@ -59,17 +76,12 @@ static bool sort_in(void *ctx, struct crn_json value)
         if (grouping->count == grouping->limit) return true;
         group->id = text;
         group->point = point_named(grouping->call, value);
-        group->hits.list = crn_qd_take(grouping->call, grouping->size, sizeof *group->hits.list);
-        if (group->hits.list == NULL) return false;
         grouping->count++;
     }
     for (size_t h = 0; h < group->hits.count; h++) {
         if (crn_qd_same_id(&group->hits.list[h].id, &grouping->hit->id)) return true; /* an array that names the group twice */
     }
-    if (group->hits.count == grouping->size) return true;
-    group->hits.list[group->hits.count++] = *grouping->hit;
-    if (group->hits.count == grouping->size) grouping->full++;
-    return true;
+    return group->hits.count == grouping->size || add_hit(grouping, group);
 }
 
 static bool group_hits(struct grouping *grouping, struct crn_qd_collection *collection, const struct crn_qd_hits *hits)
@@ -86,6 +98,7 @@ static bool group_hits(struct grouping *grouping, struct crn_qd_collection *coll
     if (!crn_qd_ok(call, cairn_get(collection->handle, ids, hits->count, false, &points, &err), &err)) return false;
     for (size_t i = 0; done && i < hits->count; i++) {
         const cairn_pattern *point = cairn_patterns_at(points, i);
+        if (i % 256 == 255 && !(done = crn_qd_go_on(call))) break;
         if (point->id == NULL || point->payload == NULL) continue;
         grouping->hit = &hits->list[i];
         done = crn_qd_parse_scratch(call, point->payload, strlen(point->payload), &payload);

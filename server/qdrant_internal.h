@@ -69,11 +69,12 @@ struct crn_qd_call {
     struct crn_answer *answer;
     struct crn_buf *out; /* the answer's body */
     struct crn_json body;
-    const char *content_type; /* NULL: JSON in the envelope */
     unsigned status;          /* of a failure; 0 while there is none */
     char error[1200];
     struct crn_qd_block *blocks;
+    uint64_t deadline_ns; /* after which the client does not wait; 0: none */
     struct crn_qd_collection *leases[QD_LEASES_MAX];
+    const char *lease_names[QD_LEASES_MAX]; /* by which they were asked for; NULL: by none */
     size_t lease_count;
     struct crn_json_parser *parsers[QD_CALL_PARSERS];
     size_t parser_count;
@@ -90,6 +91,12 @@ bool crn_qd_ok(struct crn_qd_call *call, cairn_status status, const cairn_error 
 void *crn_qd_take(struct crn_qd_call *call, size_t count, size_t size_bytes);
 char *crn_qd_take_text(struct crn_qd_call *call, const char *text, size_t length);
 void crn_qd_release(struct crn_qd_call *call); /* memory, leases, parsers */
+/* Long work asks now and then whether its answer is still waited for, and has room; else that is noted. */
+bool crn_qd_go_on(struct crn_qd_call *call);
+uint32_t crn_qd_left_ms(const struct crn_qd_call *call); /* 0: there is no deadline */
+/* Whether the request's key covers a collection or alias of that name; else that is noted. */
+bool crn_qd_may_use(struct crn_qd_call *call, const char *name, size_t length);
+bool crn_qd_covers(const struct crn_principal *principal, const char *name, size_t length);
 /* Parses a text; the values live as long as the call. */
 bool crn_qd_parse(struct crn_qd_call *call, const char *text, size_t length, struct crn_json *out);
 /* The same, whose values live until the next of these: for what is parsed point by point. */
@@ -123,10 +130,13 @@ bool crn_qd_text_to_id(struct crn_qd_call *call, const char *text, size_t length
 void crn_qd_write_id(struct crn_buf *out, const cairn_id *id);
 cairn_id crn_qd_id_of(const cairn_pattern *pattern);
 bool crn_qd_same_id(const cairn_id *a, const cairn_id *b);
+/* The one of that id among patterns in the order of their ids, as cairn_scroll_by_id gives them; NULL: none. */
+const cairn_pattern *crn_qd_find_point(const cairn_patterns *points, const cairn_id *id);
 
 /* ---- qdrant_catalog.c: collections kept open, aliases ---- */
 
-/* The collection of that name or alias, until the call ends. NULL after noting the failure. */
+/* The collection of that name or alias, until the call ends, as the name has to live, too. The key must cover the name and the
+ * collection behind it. NULL after noting the failure. */
 struct crn_qd_collection *crn_qd_lease(struct crn_qd_call *call, const char *name);
 struct crn_qd_collection *crn_qd_lease_of_path(struct crn_qd_call *call);
 const char *crn_qd_path_name(struct crn_qd_call *call); /* the path's collection, checked; NULL after noting the failure */
@@ -259,6 +269,10 @@ bool crn_qd_read_selection(struct crn_qd_call *call, struct crn_qd_collection *c
 typedef bool (*crn_qd_point_fn)(struct crn_qd_call *call, void *ctx, const cairn_pattern *point);
 bool crn_qd_each_point(struct crn_qd_call *call, struct crn_qd_collection *collection, const char *filter, bool with_vectors,
                        crn_qd_point_fn fn, void *ctx);
+/* The same in the order of their ids, from `from` on (NULL: from the first), for `limit` points at most. *out_next (may be NULL) is
+ * the point after them, of type CAIRN_ID_STRING when there is none. */
+bool crn_qd_each_by_id(struct crn_qd_call *call, struct crn_qd_collection *collection, const char *filter, const cairn_id *from,
+                       uint64_t limit, bool with_vectors, crn_qd_point_fn fn, void *ctx, cairn_id *out_next);
 /* Operations of the batch endpoint; each writes nothing. */
 bool crn_qd_upsert(struct crn_qd_call *call, struct crn_qd_collection *collection, struct crn_json body);
 bool crn_qd_delete(struct crn_qd_call *call, struct crn_qd_collection *collection, struct crn_json body);
@@ -277,7 +291,7 @@ typedef bool (*crn_qd_endpoint)(struct crn_qd_call *call);
     X(points_upsert) X(points_retrieve) X(point_get) X(points_delete) X(points_count) X(points_scroll)                                      \
     X(payload_set) X(payload_overwrite) X(payload_delete) X(payload_clear) X(vectors_update) X(vectors_delete) X(points_batch)              \
     X(query) X(query_batch) X(query_groups) X(search) X(search_batch) X(search_groups) X(recommend) X(recommend_batch)                      \
-    X(recommend_groups) X(discover) X(discover_batch) X(facet)
+    X(recommend_groups) X(discover) X(discover_batch) X(facet) X(telemetry)
 #define QD_DECLARE(name) bool crn_qd_##name(struct crn_qd_call *call);
 QD_ENDPOINTS(QD_DECLARE)
 #undef QD_DECLARE

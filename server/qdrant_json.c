@@ -253,6 +253,31 @@ cairn_id crn_qd_id_of(const cairn_pattern *pattern)
     return (cairn_id){.type = pattern->id_type, .text = pattern->id, .u64 = pattern->id_u64};
 }
 
+/* Numbers by value, then texts, then UUIDs. */
+static int compare_ids(const cairn_id *a, const cairn_id *b)
+{
+    static const int ranks[] = {[CAIRN_ID_U64] = 0, [CAIRN_ID_STRING] = 1, [CAIRN_ID_UUID] = 2};
+
+    if (a->type != b->type) return ranks[a->type] - ranks[b->type];
+    return a->type == CAIRN_ID_U64 ? (a->u64 > b->u64) - (a->u64 < b->u64) : strcmp(a->text, b->text);
+}
+
+const cairn_pattern *crn_qd_find_point(const cairn_patterns *points, const cairn_id *id)
+{
+    size_t begin = 0, end = cairn_patterns_count(points);
+
+    while (begin < end) {
+        const size_t middle = begin + (end - begin) / 2;
+        const cairn_pattern *point = cairn_patterns_at(points, middle);
+        const cairn_id other = crn_qd_id_of(point);
+        const int order = compare_ids(id, &other);
+        if (order == 0) return point;
+        if (order < 0) end = middle;
+        else begin = middle + 1;
+    }
+    return NULL;
+}
+
 bool crn_qd_same_id(const cairn_id *a, const cairn_id *b)
 {
     if (a->type != b->type) return false;

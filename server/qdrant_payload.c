@@ -350,17 +350,20 @@ bool crn_qd_change_payload(struct crn_qd_call *call, struct crn_qd_collection *c
         size_t count;
         if (!crn_qd_read_selection(call, collection, body, false, &points, &count)) return false;
         cairn_pattern *writes = crn_qd_take(call, count + 1, sizeof *writes);
+        size_t chosen = 0;
         for (size_t i = 0; writes != NULL && i < count; i++) {
             const cairn_pattern *point = cairn_patterns_at(points, i);
-            writes[i] = (cairn_pattern){.size = sizeof *writes, .id_type = point->id_type, .id_u64 = point->id_u64,
-                                        .if_version = point->version};
-            writes[i].id = crn_qd_take_text(call, point->id, strlen(point->id));
-            writes[i].payload = changed_payload(call, point, &change);
-            if (writes[i].payload == NULL || writes[i].id == NULL) writes = NULL;
+            cairn_pattern *to = &writes[chosen];
+            if (point->id_type == CAIRN_ID_STRING) continue; /* no point */
+            chosen++;
+            *to = (cairn_pattern){.size = sizeof *to, .id_type = point->id_type, .id_u64 = point->id_u64, .if_version = point->version};
+            to->id = crn_qd_take_text(call, point->id, strlen(point->id));
+            to->payload = changed_payload(call, point, &change);
+            if (to->payload == NULL || to->id == NULL) writes = NULL;
         }
         cairn_patterns_free(points);
         if (writes == NULL) return false;
-        status = count == 0 ? CAIRN_OK : cairn_write(collection->handle, CAIRN_UPDATE, writes, count, NULL, &err);
+        status = chosen == 0 ? CAIRN_OK : cairn_write(collection->handle, CAIRN_UPDATE, writes, chosen, NULL, &err);
     }
     return crn_qd_ok(call, status, &err);
 }

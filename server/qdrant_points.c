@@ -62,11 +62,60 @@ bool crn_qd_each_point(struct crn_qd_call *call, struct crn_qd_collection *colle
             if (point->id != NULL && point->id_type != CAIRN_ID_STRING) going = fn(call, ctx, point);
         }
         cairn_patterns_free(page);
-        if (!going) return false;
-        if (call->request->cancelled != NULL && call->request->cancelled(call->request->cancelled_ctx)) {
-            return crn_qd_fail(call, 408, "Timeout: nobody waits for the answer any more");
-        }
+        if (!going || !crn_qd_go_on(call)) return false;
     } while (cursor != 0);
+    return true;
+}
+
+static bool keep_id(struct crn_qd_call *call, const cairn_id *id, cairn_id *out)
+{
+    *out = *id;
+    if (id->type == CAIRN_ID_U64) return true;
+    out->text = crn_qd_take_text(call, id->text, strlen(id->text));
+    return out->text != NULL;
+}
+
+/* Calls for the points of a page but its last, with which the next one begins. */
+static bool walk_page(struct crn_qd_call *call, const cairn_patterns *page, bool full, uint64_t *left, crn_qd_point_fn fn, void *ctx)
+{
+    const size_t count = cairn_patterns_count(page) - full;
+
+    for (size_t i = 0; i < count; i++) {
+        const cairn_pattern *point = cairn_patterns_at(page, i);
+        if (point->id_type == CAIRN_ID_STRING) continue;
+        --*left;
+        if (!fn(call, ctx, point)) return false;
+    }
+    return true;
+}
+
+bool crn_qd_each_by_id(struct crn_qd_call *call, struct crn_qd_collection *collection, const char *filter, const cairn_id *from,
+                       uint64_t limit, bool with_vectors, crn_qd_point_fn fn, void *ctx, cairn_id *out_next)
+{
+    static const cairn_id first_uuid = {.type = CAIRN_ID_UUID, .text = "00000000-0000-0000-0000-000000000000"};
+    const cairn_scope scope = {.size = sizeof scope, .filter = filter};
+    cairn_id next = {.type = CAIRN_ID_STRING};
+    uint64_t left = limit;
+    bool full = true;
+    cairn_error err;
+
+    while (full && (left > 0 || next.type == CAIRN_ID_STRING)) {
+        const size_t asked = (left < PAGE_POINTS ? left : PAGE_POINTS) + 1;
+        cairn_patterns *page;
+        const cairn_status status = cairn_scroll_by_id(collection->handle, &scope, from, asked, with_vectors, &page, &err);
+        if (!crn_qd_ok(call, status, &err)) return false;
+        full = cairn_patterns_count(page) == asked;
+        bool going = walk_page(call, page, full, &left, fn, ctx);
+        next = (cairn_id){.type = CAIRN_ID_STRING};
+        if (going && full) {
+            const cairn_id last = crn_qd_id_of(cairn_patterns_at(page, asked - 1));
+            going = keep_id(call, &last, &next);
+        }
+        cairn_patterns_free(page);
+        if (!going || !crn_qd_go_on(call)) return false;
+        from = next.type == CAIRN_ID_STRING ? &first_uuid : &next; /* texts stand before UUIDs, and are no points */
+    }
+    if (out_next != NULL) *out_next = full ? next : (cairn_id){.type = CAIRN_ID_STRING};
     return true;
 }
 
@@ -102,6 +151,10 @@ bool crn_qd_read_selection(struct crn_qd_call *call, struct crn_qd_collection *c
         status = cairn_scroll_by_id(collection->handle, &scope, NULL, QD_POINTS_MAX, with_vectors, out, &err);
     }
     if (!crn_qd_ok(call, status, &err)) return false;
+    if (ids == NULL && cairn_patterns_count(*out) == QD_POINTS_MAX) {
+        cairn_patterns_free(*out);
+        return crn_qd_fail(call, 400, "Wrong input: the filter chooses %u points or more, which is too many for one request", QD_POINTS_MAX);
+    }
     if (ids != NULL && !none_missing(call, ids, *out)) {
         cairn_patterns_free(*out);
         return false;
@@ -157,7 +210,7 @@ bool crn_qd_point_get(struct crn_qd_call *call)
 
     if (collection == NULL) return false;
     if (!crn_qd_text_to_id(call, segment->data, segment->length, &id)) {
-        return crn_qd_fail(call, 400, "Wrong input: Can not recognize \"%.*s\" as point id", (int)(segment->length & 0xff), segment->data);
+        return crn_qd_fail(call, 400, "Wrong input: Can not recognize \"%.*s\" as point id", (int)(segment->length > 255 ? 255 : segment->length), segment->data);
     }
     if (!crn_qd_ok(call, cairn_get(collection->handle, &id, 1, true, &points, &err), &err)) return false;
     const cairn_pattern *point = cairn_patterns_at(points, 0);
@@ -215,42 +268,37 @@ bool crn_qd_points_count(struct crn_qd_call *call)
 /* ---- scroll ---- */
 
 struct scroll {
-    uint64_t limit;
+    struct crn_qd_collection *collection;
+    uint64_t limit, shown;
     const char *filter;
     struct crn_qd_show show;
 };
 
-static bool scroll_by_id(struct crn_qd_call *call, struct crn_qd_collection *collection, const struct scroll *scroll)
+static bool write_scrolled(struct crn_qd_call *call, void *ctx, const cairn_pattern *point)
 {
-    const cairn_scope scope = {.size = sizeof scope, .filter = scroll->filter};
+    struct scroll *scroll = ctx;
+
+    if (scroll->shown++ > 0) crn_buf_putc(call->out, ',');
+    return write_record(call, scroll->collection, point, &scroll->show);
+}
+
+static bool scroll_by_id(struct crn_qd_call *call, struct scroll *scroll)
+{
     struct crn_json value;
-    cairn_patterns *points;
-    cairn_id from;
-    cairn_error err;
-    bool done = true;
+    cairn_id from, next;
 
     const bool has_offset = crn_qd_member(call->body, "offset", &value);
     if (has_offset && !crn_qd_read_id(call, value, &from)) return false;
-    /* One more than the page holds tells where the next one begins. */
-    const cairn_status status = cairn_scroll_by_id(collection->handle, &scope, has_offset ? &from : NULL, scroll->limit + 1,
-                                                   scroll->show.vectors.any, &points, &err);
-    if (!crn_qd_ok(call, status, &err)) return false;
-    const size_t count = cairn_patterns_count(points), shown = count < scroll->limit ? count : scroll->limit;
     crn_buf_puts(call->out, "{\"points\":[");
-    for (size_t i = 0; done && i < shown; i++) {
-        if (i > 0) crn_buf_putc(call->out, ',');
-        done = write_record(call, collection, cairn_patterns_at(points, i), &scroll->show);
+    if (!crn_qd_each_by_id(call, scroll->collection, scroll->filter, has_offset ? &from : NULL, scroll->limit, scroll->show.vectors.any,
+                           write_scrolled, scroll, &next)) {
+        return false;
     }
     crn_buf_puts(call->out, "],\"next_page_offset\":");
-    if (count > shown) {
-        const cairn_id next = crn_qd_id_of(cairn_patterns_at(points, shown));
-        crn_qd_write_id(call->out, &next);
-    } else {
-        crn_buf_puts(call->out, "null");
-    }
+    if (next.type == CAIRN_ID_STRING) crn_buf_puts(call->out, "null");
+    else crn_qd_write_id(call->out, &next);
     crn_buf_putc(call->out, '}');
-    cairn_patterns_free(points);
-    return done;
+    return true;
 }
 
 static bool scroll_by_value(struct crn_qd_call *call, struct crn_qd_collection *collection, struct crn_json order_by,
@@ -297,13 +345,12 @@ static bool scroll_by_value(struct crn_qd_call *call, struct crn_qd_collection *
 bool crn_qd_points_scroll(struct crn_qd_call *call)
 {
     struct crn_qd_collection *collection = crn_qd_lease_of_path(call);
-    struct scroll scroll = {.limit = 10};
+    struct scroll scroll = {.collection = collection, .limit = 10};
     struct crn_json value;
 
     if (collection == NULL || !crn_qd_get_u64(call, call->body, "limit", 1, &scroll.limit)) return false;
-    if (scroll.limit >= QD_POINTS_MAX) scroll.limit = QD_POINTS_MAX - 1;
     if (!crn_qd_get_filter(call, collection, call->body, "filter", &scroll.filter)) return false;
     if (!read_show(call, call->body, true, &scroll.show)) return false;
     if (crn_qd_member(call->body, "order_by", &value)) return scroll_by_value(call, collection, value, &scroll);
-    return scroll_by_id(call, collection, &scroll);
+    return scroll_by_id(call, &scroll);
 }

@@ -4,6 +4,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#define PAGE_HITS 256u /* read at once, so that few are held in memory */
+
 static bool keep_id(struct crn_qd_call *call, const cairn_id *id, cairn_id *out)
 {
     *out = *id;
@@ -38,7 +40,8 @@ static bool search(struct crn_qd_call *call, struct crn_qd_collection *collectio
     const cairn_query asked = {.size = sizeof asked, .vector = target.values, .dim = sparse ? target.count : target.dim,
                                .indices = sparse ? target.indices : NULL, .space = using->name, .k = (uint32_t)k,
                                .mode = CAIRN_SEARCH_VECTOR, .filter = filter, .exact = exact,
-                               .ef = query->ef > UINT32_MAX ? UINT32_MAX : (uint32_t)query->ef, .oversampling = query->oversampling};
+                               .ef = query->ef > UINT32_MAX ? UINT32_MAX : (uint32_t)query->ef, .oversampling = query->oversampling,
+                               .timeout_ms = crn_qd_left_ms(call)};
     if (!crn_qd_ok(call, cairn_search(collection->handle, &asked, &results, &err), &err)) return false;
     const size_t count = cairn_results_count(results);
     out->list = crn_qd_take(call, count + 1, sizeof *out->list);
@@ -54,24 +57,26 @@ static bool search(struct crn_qd_call *call, struct crn_qd_collection *collectio
     return done;
 }
 
+static bool take_point(struct crn_qd_call *call, void *ctx, const cairn_pattern *point)
+{
+    struct crn_qd_hits *hits = ctx;
+    const cairn_id id = crn_qd_id_of(point);
+    struct crn_qd_hit *to = &hits->list[hits->count++];
+
+    to->score = 1;
+    return keep_id(call, &id, &to->id);
+}
+
 static bool all_points(struct crn_qd_call *call, struct crn_qd_collection *collection, const struct crn_qd_query *query,
                        struct crn_qd_hits *out)
 {
-    const cairn_scope scope = {.size = sizeof scope, .filter = query->filter};
-    cairn_patterns *points;
+    uint64_t k = wanted(query), points = 0;
     cairn_error err;
 
-    if (!crn_qd_ok(call, cairn_scroll_by_id(collection->handle, &scope, NULL, wanted(query), false, &points, &err), &err)) return false;
-    *out = (struct crn_qd_hits){.list = crn_qd_take(call, cairn_patterns_count(points) + 1, sizeof *out->list)};
-    bool done = out->list != NULL;
-    for (size_t i = 0; done && i < cairn_patterns_count(points); i++) {
-        const cairn_id id = crn_qd_id_of(cairn_patterns_at(points, i));
-        struct crn_qd_hit *to = &out->list[out->count++];
-        to->score = 1;
-        done = keep_id(call, &id, &to->id);
-    }
-    cairn_patterns_free(points);
-    return done;
+    if (!crn_qd_ok(call, cairn_count(collection->handle, NULL, &points, &err), &err)) return false;
+    if (k > points) k = points;
+    *out = (struct crn_qd_hits){.list = crn_qd_take(call, k + 1, sizeof *out->list)};
+    return out->list != NULL && (k == 0 || crn_qd_each_by_id(call, collection, query->filter, NULL, k, false, take_point, out, NULL));
 }
 
 static bool ordered_points(struct crn_qd_call *call, struct crn_qd_collection *collection, const struct crn_qd_query *query,
@@ -169,12 +174,7 @@ static bool apply_filter(struct crn_qd_call *call, struct crn_qd_collection *col
     if (!crn_qd_filter_of_ids(call, ids, hits->count, false, &by_id) || !crn_qd_both_filters(call, by_id, query->filter, &scope.filter)) return false;
     if (!crn_qd_ok(call, cairn_scroll_by_id(collection->handle, &scope, NULL, hits->count, false, &passing, &err), &err)) return false;
     for (size_t i = 0; i < hits->count; i++) {
-        bool found = false;
-        for (size_t p = 0; !found && p < cairn_patterns_count(passing); p++) {
-            const cairn_id id = crn_qd_id_of(cairn_patterns_at(passing, p));
-            found = crn_qd_same_id(&id, &ids[i]);
-        }
-        if (found) hits->list[kept++] = hits->list[i];
+        if (crn_qd_find_point(passing, &ids[i]) != NULL) hits->list[kept++] = hits->list[i];
     }
     hits->count = kept;
     cairn_patterns_free(passing);
@@ -186,7 +186,7 @@ bool crn_qd_run_query(struct crn_qd_call *call, struct crn_qd_collection *collec
 {
     struct crn_qd_hits *sources = crn_qd_take(call, query->prefetch_count + 1, sizeof *sources);
 
-    if (sources == NULL) return false;
+    if (sources == NULL || !crn_qd_go_on(call)) return false;
     for (size_t i = 0; i < query->prefetch_count; i++) {
         if (!crn_qd_run_query(call, collection, &query->prefetch[i], &sources[i])) return false;
     }
@@ -218,32 +218,44 @@ static bool write_hit(struct crn_qd_call *call, const struct crn_qd_collection *
     return true;
 }
 
-bool crn_qd_write_hits(struct crn_qd_call *call, struct crn_qd_collection *collection, const struct crn_qd_hits *hits,
-                       const struct crn_qd_show *show)
+static bool write_page(struct crn_qd_call *call, struct crn_qd_collection *collection, const struct crn_qd_hits *page,
+                       const struct crn_qd_show *show, bool *first)
 {
-    const bool reads = show->payload.any || show->vectors.any;
+    cairn_id ids[PAGE_HITS];
     cairn_patterns *points = NULL;
-    size_t shown = 0;
     cairn_error err;
     bool done = true;
 
-    if (reads && hits->count > 0) {
-        cairn_id *ids = crn_qd_take(call, hits->count, sizeof *ids);
-        if (ids == NULL) return false;
-        for (size_t i = 0; i < hits->count; i++) ids[i] = hits->list[i].id;
-        const cairn_status status = cairn_get(collection->handle, ids, hits->count, show->vectors.any, &points, &err);
+    if (show->payload.any || show->vectors.any) {
+        for (size_t i = 0; i < page->count; i++) ids[i] = page->list[i].id;
+        const cairn_status status = cairn_get(collection->handle, ids, page->count, show->vectors.any, &points, &err);
         if (!crn_qd_ok(call, status, &err)) return false;
     }
-    crn_buf_putc(call->out, '[');
-    for (size_t i = 0; done && i < hits->count; i++) {
+    for (size_t i = 0; done && i < page->count; i++) {
         const cairn_pattern *point = points == NULL ? NULL : cairn_patterns_at(points, i);
         if (point != NULL && point->id == NULL) continue; /* deleted since it was found */
-        if (shown++ > 0) crn_buf_putc(call->out, ',');
-        done = write_hit(call, collection, &hits->list[i], point, show);
+        if (!*first) crn_buf_putc(call->out, ',');
+        *first = false;
+        done = write_hit(call, collection, &page->list[i], point, show);
     }
-    crn_buf_putc(call->out, ']');
     cairn_patterns_free(points);
     return done;
+}
+
+bool crn_qd_write_hits(struct crn_qd_call *call, struct crn_qd_collection *collection, const struct crn_qd_hits *hits,
+                       const struct crn_qd_show *show)
+{
+    bool first = true;
+
+    crn_buf_putc(call->out, '[');
+    for (size_t i = 0; i < hits->count; i += PAGE_HITS) {
+        const size_t left = hits->count - i;
+        const struct crn_qd_hits page = {hits->list + i, left < PAGE_HITS ? left : PAGE_HITS};
+        if (!write_page(call, collection, &page, show, &first)) return false;
+        if (left > PAGE_HITS && !crn_qd_go_on(call)) return false;
+    }
+    crn_buf_putc(call->out, ']');
+    return true;
 }
 
 bool crn_qd_read_hits_show(struct crn_qd_call *call, struct crn_json body, struct crn_qd_show *out)

@@ -180,18 +180,6 @@ static bool find_points(struct crn_qd_call *call, struct crn_qd_collection *coll
     return crn_qd_ok(call, cairn_scroll_by_id(collection->handle, &scope, NULL, batch->count, false, out, &err), &err);
 }
 
-/* The one of that id in a list ordered by id; NULL: none. */
-static const cairn_pattern *find_in(const cairn_patterns *points, const cairn_pattern *wanted)
-{
-    const cairn_id id = crn_qd_id_of(wanted);
-
-    for (size_t i = 0; i < cairn_patterns_count(points); i++) {
-        const cairn_id other = crn_qd_id_of(cairn_patterns_at(points, i));
-        if (crn_qd_same_id(&id, &other)) return cairn_patterns_at(points, i);
-    }
-    return NULL;
-}
-
 /* Leaves the points that the condition lets through, each bound to the version it was judged by. */
 static bool choose(struct crn_qd_call *call, struct crn_qd_collection *collection, const struct condition *condition,
                    const struct batch *all, struct batch *chosen)
@@ -202,8 +190,9 @@ static bool choose(struct crn_qd_call *call, struct crn_qd_collection *collectio
     if (!find_points(call, collection, all, NULL, &present)) return false;
     const bool done = condition->filter == NULL || find_points(call, collection, all, condition->filter, &passing);
     for (size_t i = 0; done && i < all->count; i++) {
-        const cairn_pattern *stored = find_in(present, &all->points[i]);
-        const cairn_pattern *passed = condition->filter == NULL ? stored : find_in(passing, &all->points[i]);
+        const cairn_id id = crn_qd_id_of(&all->points[i]);
+        const cairn_pattern *stored = crn_qd_find_point(present, &id);
+        const cairn_pattern *passed = condition->filter == NULL ? stored : crn_qd_find_point(passing, &id);
         const bool take = stored == NULL ? condition->mode != MODE_UPDATE_ONLY : passed != NULL && condition->mode != MODE_INSERT_ONLY;
         if (!take) continue;
         chosen->points[chosen->count] = all->points[i];
@@ -336,8 +325,12 @@ bool crn_qd_delete_vectors(struct crn_qd_call *call, struct crn_qd_collection *c
         if (!crn_qd_read_selection(call, collection, body, true, &points, &count)) return false;
         cairn_pattern *writes = crn_qd_take(call, count + 1, sizeof *writes);
         bool done = writes != NULL;
-        for (size_t i = 0; done && i < count; i++) done = without_vectors(call, cairn_patterns_at(points, i), names, &writes[i]);
-        if (done) status = cairn_upsert(collection->handle, writes, count, &err);
+        size_t chosen = 0;
+        for (size_t i = 0; done && i < count; i++) {
+            const cairn_pattern *point = cairn_patterns_at(points, i);
+            if (point->id_type != CAIRN_ID_STRING) done = without_vectors(call, point, names, &writes[chosen++]);
+        }
+        if (done) status = chosen == 0 ? CAIRN_OK : cairn_upsert(collection->handle, writes, chosen, &err);
         cairn_patterns_free(points);
         if (!done) return false;
     }

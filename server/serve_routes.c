@@ -127,16 +127,28 @@ static bool path_is(const struct crn_request *request, const char *path)
            memcmp(request->segments[0].data, path, strlen(path)) == 0;
 }
 
+static bool reads(const struct crn_request *request)
+{
+    return request->method == CRN_GET || request->method == CRN_HEAD;
+}
+
+/* A path of the server's own, which is only read. */
+static bool is_own_path(const struct crn_request *request)
+{
+    for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++) {
+        if (path_is(request, routes[i].path)) return true;
+    }
+    return false;
+}
+
 static struct crn_http_route find_route(struct crn_serve *serve, const struct crn_request *request,
                                         bool *out_open)
 {
-    const bool reads = request->method == CRN_GET || request->method == CRN_HEAD;
-
     *out_open = true;
     if (request->method == CRN_OPTIONS && serve->cors_lines != NULL) {
         return (struct crn_http_route){.handler = preflight, .on_loop = true, .kind = CRN_METRICS_HEALTH};
     }
-    for (size_t i = 0; reads && i < sizeof routes / sizeof routes[0]; i++) {
+    for (size_t i = 0; reads(request) && i < sizeof routes / sizeof routes[0]; i++) {
         if (!path_is(request, routes[i].path)) continue;
         struct crn_http_route route = routes[i].route;
         route.ctx = route.handler == crn_serve_api_handle ? serve->api : serve;
@@ -168,6 +180,11 @@ void crn_serve_route(void *ctx, struct crn_http_message *message, struct crn_htt
 
     request->principal = (struct crn_principal){.role = CRN_ROLE_ADMIN, .name = ""};
     *out_route = find_route(serve, request, &open);
+    if (!open && is_own_path(request) && !reads(request)) {
+        refuse(out_route, answer, 405, "Method not allowed");
+        crn_http_answer_header(answer, "allow", "GET, HEAD");
+        return;
+    }
     if (serve->auth == NULL || open) return;
     if (!crn_auth_find(serve->auth, request, &request->principal)) {
         request->principal = (struct crn_principal){.role = CRN_ROLE_NONE, .name = ""};

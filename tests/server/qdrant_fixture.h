@@ -43,12 +43,10 @@ static inline void world_reopen(struct world *world)
     ok(crn_qdrant_open(world->database.db, NULL, &world->qdrant, err));
 }
 
-/* `path` may end in "?wait=true", the one parameter used here. */
-static inline const char *ask_as(struct world *world, enum crn_role role, enum crn_method method, const char *path, const char *body)
+/* Its path in pieces; `segments` has room for SEGMENTS_MAX. */
+static inline struct crn_request request_of(enum crn_method method, const char *path, struct crn_text *segments)
 {
-    struct crn_text segments[SEGMENTS_MAX];
-    const struct crn_field wait = {{"wait", 4}, {"true", 4}};
-    struct crn_request request = {.method = method, .segments = segments, .id = "test", .principal = {.role = role, .name = ""}};
+    struct crn_request request = {.method = method, .segments = segments, .id = "test", .principal = {.role = CRN_ROLE_ADMIN, .name = ""}};
 
     for (const char *at = path; *at != '\0' && *at != '?';) {
         const size_t length = strcspn(at, "/?");
@@ -56,16 +54,41 @@ static inline const char *ask_as(struct world *world, enum crn_role role, enum c
         at += length;
         if (*at == '/') at++;
     }
-    if (strchr(path, '?') != NULL) {
-        request.parameters = &wait;
+    return request;
+}
+
+/* Asks as `who` says: its principal, deadline and cancelled. `path` may end in one parameter, as "?wait=true". */
+static inline const char *ask_like(struct world *world, const struct crn_request *who, enum crn_method method, const char *path,
+                                   const char *body)
+{
+    struct crn_text segments[SEGMENTS_MAX];
+    struct crn_field parameter;
+    struct crn_request request = request_of(method, path, segments);
+    const char *query = strchr(path, '?');
+
+    request.principal = who->principal;
+    request.deadline_ns = who->deadline_ns;
+    request.cancelled = who->cancelled;
+    if (query != NULL) {
+        const size_t name = strcspn(++query, "=");
+        parameter = (struct crn_field){{query, name}, {query + name + 1, strlen(query + name + 1)}};
+        request.parameters = &parameter;
         request.parameter_count = 1;
     }
     if (body != NULL) request.body = (struct crn_text){body, strlen(body)};
     crn_buf_clear(&world->answer.body);
     world->answer.status = 200;
     world->answer.content_type = NULL;
+    world->answer.header_count = 0;
     crn_qdrant_handle(world->qdrant, &request, &world->answer);
     return world->answer.body.data;
+}
+
+static inline const char *ask_as(struct world *world, enum crn_role role, enum crn_method method, const char *path, const char *body)
+{
+    const struct crn_request who = {.principal = {.role = role, .name = ""}};
+
+    return ask_like(world, &who, method, path, body);
 }
 
 static inline const char *ask(struct world *world, enum crn_method method, const char *path, const char *body)

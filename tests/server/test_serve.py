@@ -121,6 +121,36 @@ class ServeTest(unittest.TestCase):
             self.assertNotIn(key["api-key"], log)
         self.assertNotIn("secret", log + audit.read_text())
 
+    def test_keys_of_a_collection_are_held_to_it_in_bodies_too(self):
+        admin, only = self.new_key("admin"), self.new_key("admin", "--key-collections", "mine,alias")
+        server = self.start("--keys", str(self.folder / "keys"))
+        for name in ["mine", "theirs"]:
+            server.ask("PUT", f"/collections/{name}", '{"vectors":{"size":2,"distance":"Dot"}}', admin)
+            server.ask("PUT", f"/collections/{name}/points", '{"points":[{"id":1,"vector":[0,1]}]}', admin)
+        aliases = '{"actions":[{"create_alias":{"collection_name":"%s","alias_name":"alias"}}]}'
+        query = '{"query":1,"lookup_from":{"collection":"%s"}}'
+        self.assertEqual(server.ask("POST", "/collections/aliases", aliases % "theirs", only).status, 403)
+        self.assertEqual(server.ask("POST", "/collections/aliases", aliases % "theirs", admin).status, 200)
+        self.assertEqual(server.ask("GET", "/collections/alias", None, only).status, 403)
+        self.assertEqual(server.ask("POST", "/collections/mine/points/query", query % "alias", only).status, 403)
+        self.assertEqual(server.ask("POST", "/collections/mine/points/query", query % "mine", only).status, 200)
+        self.assertEqual(json.loads(server.ask("GET", "/telemetry", None, only).text)["result"]["collections"], {"number_of_collections": 1})
+        server.end()
+
+    def test_other_methods_and_large_bodies(self):
+        server = self.start("--body-max-mb", "1")
+        for path in ["/", "/healthz", "/readyz", "/metrics"]:
+            answer = server.ask("POST", path, "{}")
+            self.assertEqual((answer.status, answer.getheader("allow")), (405, "GET, HEAD"), path)
+        answer = server.ask("PUT", "/collections/a/points/search", "{}")
+        self.assertEqual((answer.status, answer.getheader("allow")), (405, "POST, GET, HEAD"))
+        answer = server.ask("PUT", "/collections/a/points", "x" * (1 << 20))
+        self.assertEqual(answer.status, 400)
+        answer = server.ask("PUT", "/collections/a/points", "x" * ((1 << 20) + 1))
+        self.assertEqual((answer.status, answer.getheader("content-type")), (413, "application/json"))
+        self.assertIn("error", json.loads(answer.text)["status"])
+        server.end()
+
     def test_logs_carry_ids_and_traces(self):
         server = self.start()
         answer = server.ask("GET", "/healthz", headers={"x-request-id": "mine-1", "traceparent": TRACE})
