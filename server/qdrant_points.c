@@ -210,7 +210,8 @@ bool crn_qd_point_get(struct crn_qd_call *call)
 
     if (collection == NULL) return false;
     if (!crn_qd_text_to_id(call, segment->data, segment->length, &id)) {
-        return crn_qd_fail(call, 400, "Wrong input: Can not recognize \"%.*s\" as point id", (int)(segment->length > 255 ? 255 : segment->length), segment->data);
+        const int shown = (int)(segment->length > 255 ? 255 : segment->length);
+        return crn_qd_fail(call, 400, "Wrong input: Can not recognize \"%.*s\" as point id", shown, segment->data);
     }
     if (!crn_qd_ok(call, cairn_get(collection->handle, &id, 1, true, &points, &err), &err)) return false;
     const cairn_pattern *point = cairn_patterns_at(points, 0);

@@ -26,7 +26,7 @@ static struct crn_text decoded(char *text, size_t length)
 
     for (size_t i = 0; i < length; i++) {
         char hex[3] = {0};
-        if (text[i] == '%' && i + 2 < length + 1) {
+        if (text[i] == '%' && i + 2 < length) {
             memcpy(hex, text + i + 1, 2);
             text[out++] = (char)strtol(hex, NULL, 16);
             i += 2;
