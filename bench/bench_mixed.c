@@ -1,7 +1,7 @@
 /*
  * What a search costs while somebody writes: one thread searches, first alone and then beside a thread that inserts as fast as it
- * can; or, with --sustain, both go on for long, and each second tells the rate, the searches' latencies, the length of the tail
- * and the number of segments. One row of every tenth batch is asked for as soon as its write was answered, and must be found. No row
+ * can; or, with --sustain, both go on for long, and each second tells the rate, the slowest batch, the searches' latencies, the
+ * length of the tail and the number of segments. One row of every tenth batch is asked for as soon as its write was answered, and must be found. No row
  * is written twice. Of searches of half a millisecond and more is told what they did: compute, scan, or wait.
  *
  *   bench_mixed [--rows 200000] [--dim 384] [--index flat|auto|...] [--quantization none|scalar] [--batch 100] [--seconds 10]
@@ -44,6 +44,7 @@ struct stage {
     cairn_collection *collection;
     _Atomic bool stop;
     _Atomic uint64_t written;
+    _Atomic uint32_t slowest_us; /* of the batches of the present second */
     uint32_t next_row;
 };
 
@@ -288,6 +289,13 @@ static void expect_found(struct stage *stage, const struct batch *batch)
     exit(1);
 }
 
+static void note_batch(struct stage *stage, uint32_t took_us)
+{
+    uint32_t slowest_us = atomic_load(&stage->slowest_us);
+
+    while (took_us > slowest_us && !atomic_compare_exchange_weak(&stage->slowest_us, &slowest_us, took_us)) continue;
+}
+
 static void *write_on(void *arg)
 {
     struct stage *stage = arg;
@@ -299,7 +307,9 @@ static void *write_on(void *arg)
     batch_init(&batch, stage->s.batch, stage->s.dim);
     for (uint64_t n = 0; !atomic_load(&stage->stop); n++) {
         for (uint32_t i = 0; i < batch.count; i++) vary_row(stage, &rng, batch.vectors + (size_t)i * batch.dim);
+        const uint64_t before_ns = crn_clock_ns();
         batch_write(&batch, stage, batch.count);
+        note_batch(stage, (uint32_t)((crn_clock_ns() - before_ns) / 1000));
         const uint64_t written = atomic_fetch_add(&stage->written, batch.count) + batch.count;
         if (n % 10 == 0) expect_found(stage, &batch);
         if (stage->s.pace == 0) continue;
@@ -358,6 +368,7 @@ static void sustain(struct stage *stage)
     struct latencies second = {.samples_us = malloc(SAMPLES_MAX * sizeof(uint32_t))};
     const uint64_t began_ns = crn_clock_ns();
     long tail_most = 0, segments_most = 0;
+    uint32_t slowest_us = 0;
     uint64_t before = 0;
     pthread_t writer;
 
@@ -367,9 +378,11 @@ static void sustain(struct stage *stage)
         sort_latencies(&second);
         const uint64_t written = atomic_load(&stage->written);
         const long tail = stats_number(stage, "tail_rows"), segments = stats_number(stage, "segments");
-        printf("%4u s %8.0f rows/s   p50 %7.3f   p99 %7.3f   max %7.3f ms   tail %6ld rows, %3ld segments\n",
-               i + 1, (double)(written - before) / second.seconds, percentile(&second, 0.5),
+        const uint32_t batch_us = atomic_exchange(&stage->slowest_us, 0);
+        printf("%4u s %8.0f rows/s, slowest batch %6.1f ms   p50 %7.3f   p99 %7.3f   max %7.3f ms   tail %6ld rows, %3ld segments\n",
+               i + 1, (double)(written - before) / second.seconds, batch_us / 1e3, percentile(&second, 0.5),
                percentile(&second, 0.99), percentile(&second, 1), tail, segments);
+        if (batch_us > slowest_us) slowest_us = batch_us;
         fflush(stdout);
         before = written;
         if (tail > tail_most) tail_most = tail;
@@ -377,9 +390,9 @@ static void sustain(struct stage *stage)
     }
     atomic_store(&stage->stop, true);
     pthread_join(writer, NULL);
-    printf("sustained %.0f rows/s over %.1f s; longest tail %ld rows, most segments %ld\n",
+    printf("sustained %.0f rows/s over %.1f s; slowest batch %.1f ms, longest tail %ld rows, most segments %ld\n",
            (double)atomic_load(&stage->written) / ((double)(crn_clock_ns() - began_ns) / 1e9),
-           (double)(crn_clock_ns() - began_ns) / 1e9, tail_most, segments_most);
+           (double)(crn_clock_ns() - began_ns) / 1e9, slowest_us / 1e3, tail_most, segments_most);
     free(second.samples_us);
 }
 

@@ -41,6 +41,7 @@ struct cairn_collection {
     _Atomic(struct crn_catalog_version *) catalog;
     const struct crn_catalog_version *first_catalog; /* spaces and names come from it: they never change */
     _Atomic uint64_t unflushed; /* changes written since the tail was last written out, as far as this process knows */
+    _Atomic bool merges_wanted; /* tails were written out since segments were looked at for merging */
     const cairn_embedder *embedder;
     struct crn_use_counts *uses;
     struct crn_scope_cache *scopes;
@@ -89,8 +90,8 @@ void crn_uses_settle(cairn_collection *collection, struct crn_use_batch *batch, 
 /* ---- maintain.c ---- */
 cairn_status crn_maintenance_start(cairn_db *db, cairn_error *err);
 void crn_maintenance_stop(cairn_db *db);
-/* Tells that a collection has changed: the caller puts rows into the graphs of tails, the background looks at the collection, or
- * without one the caller writes the tail out. */
+/* Tells that a collection has changed: the background puts rows into the graphs of tails and writes those out; where there is none or it
+ * does not keep up, the caller does. */
 void crn_maintenance_notice(cairn_collection *collection, uint64_t changes);
 /* Throws a space's segments away and writes new ones from the rows. */
 cairn_status crn_space_rebuild(struct crn_live_space *space, cairn_progress_fn progress, void *ctx, cairn_error *err);

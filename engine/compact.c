@@ -279,12 +279,13 @@ static struct run run_before(const struct crn_view *view, uint32_t end, uint32_t
     return run;
 }
 
-/* Sizes are kept geometric: segments of like size are merged, those first that have the fewest rows, which bounds both the number of
- * segments and how often a row is copied. When over a quarter of the rows is dead, all are merged. */
+/* Sizes are kept geometric: segments of like size are merged, those first where the fewest rows are copied for each segment that is
+ * then less, which bounds both the number of segments and how often a row is copied: small ones come first, and of those many at
+ * once when merging has fallen behind. When over a quarter of the rows is dead, all are merged. */
 static struct run next_of_some(const struct crn_view *view, uint32_t begin, uint32_t rows_most)
 {
     const uint32_t least = view->part_count > PARTS_MAX ? 2 : MERGE_RUN;
-    uint64_t rows = 0, dead = 0, fewest = UINT64_MAX, n;
+    uint64_t rows = 0, dead = 0, fewest = 0, n;
     struct run chosen = {0, 0};
 
     for (uint32_t i = begin; i < view->part_count; i++) {
@@ -295,7 +296,8 @@ static struct run next_of_some(const struct crn_view *view, uint32_t begin, uint
     for (uint32_t end = view->part_count; end > begin; end--) {
         struct run run = run_before(view, end, rows_most, &n);
         if (run.begin < begin) run.begin = begin;
-        if (run.end - run.begin < least || n >= fewest) continue;
+        if (run.end - run.begin < least) continue;
+        if (chosen.end != 0 && n * (chosen.end - chosen.begin - 1) >= fewest * (run.end - run.begin - 1)) continue;
         chosen = run;
         fewest = n;
     }
@@ -386,7 +388,8 @@ static cairn_status merge_once(struct merging *merging, bool *out_done, bool *ou
     return status;
 }
 
-cairn_status crn_compact_merge(struct crn_live_space *space, bool all, const struct crn_build_control *control, cairn_error *err)
+cairn_status crn_compact_merge(struct crn_live_space *space, bool all, const struct crn_build_control *control, bool *out_merged,
+                               cairn_error *err)
 {
     struct merging merging = {
         .space = space, .control = control, .rows_most = crn_compact_rows_most(space), .all = all};
@@ -397,7 +400,8 @@ cairn_status crn_compact_merge(struct crn_live_space *space, bool all, const str
         bool replaced = false;
         CRN_TRY(merge_once(&merging, &done, &replaced, err));
         failed += !replaced;
-        if (replaced && !all) break; /* the tail may have become long meanwhile */
+        if (replaced && out_merged != NULL) *out_merged = true;
+        if (replaced && !all) break; /* other collections come in turn */
     }
     return CAIRN_OK;
 }

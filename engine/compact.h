@@ -21,8 +21,10 @@ struct crn_build_control {
 cairn_status crn_compact_flush(struct crn_live_space *space, uint32_t least, bool with_index, cairn_error *err);
 
 /* Merges segments: all of them, or once some of those that make more work for searches than merging them costs. Their indexes are built as
- * `control` (may be NULL: not at all) says. No segment gets more rows than its index takes. `builder` held. */
-cairn_status crn_compact_merge(struct crn_live_space *space, bool all, const struct crn_build_control *control, cairn_error *err);
+ * `control` (may be NULL: not at all) says. No segment gets more rows than its index takes. `builder` held. *out_merged (may be
+ * NULL), which the caller clears, is set when some were: there may be more. */
+cairn_status crn_compact_merge(struct crn_live_space *space, bool all, const struct crn_build_control *control, bool *out_merged,
+                               cairn_error *err);
 
 /* Builds the space's index over each segment that is large enough and has none. `builder` held. */
 cairn_status crn_compact_index(struct crn_live_space *space, const struct crn_build_control *control, cairn_error *err);

@@ -7,7 +7,7 @@
 #include "base/thread.h"
 #include "engine/graph_twins.h"
 
-#define INSERT_EFFORT 128u
+#define INSERT_EFFORT 64u
 #define ALPHA 1.2f
 #define LEAST_SHARE 6u    /* one row in so many is carried over, or more: else building anew is as fast, and better */
 #define FAR2 1e12f        /* a squared distance from the mean, in units of the frame, that codes are not for */

@@ -1,30 +1,29 @@
 /*
- * Maintenance: what keeps searches fast and opening short. One thread a database writes tails out, merges segments, builds indexes
- * and folds use counts in; cairn_optimize and cairn_rebuild do the same on request. Everything here may be stopped at any
- * instant: files appear whole or not at all, and lists switch in one transaction.
+ * Maintenance: what keeps searches fast and opening short. A database has two threads for it: one puts new rows into the graphs of
+ * tails and writes long tails out, the other merges segments, builds indexes and folds use counts in, which may take minutes and
+ * holds the first one up no longer than a switch of a list takes. cairn_optimize and cairn_rebuild do the same on request.
+ * Everything here may be stopped at any instant: files appear whole or not at all, and lists switch in one transaction.
  */
-#include "engine/collection.h"
+#include "engine/background.h"
 #include "engine/compact.h"
 
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/mem.h"
 
-#include <errno.h>
-#include <sys/resource.h>
 #include <time.h>
 
-#define NICENESS 10 /* of the thread, above the process's: searches and writers come first */
-#define GRAPH_ROWS_MORE 16u /* a writer puts into the graphs of tails, beyond twice its own */
-#define GRAPH_ROWS_AT_ONCE 64u /* put in by maintenance between two looks at other things */
+#define TAILS_NICENESS 4      /* the thread wakes often, and for moments: writers and searches come first, but merges after it */
+#define SEGMENTS_NICENESS 10
+#define GRAPH_ROWS_AT_ONCE 16u /* put into the graph of a tail by the thread before a writer may take turns */
+#define GRAPH_ROWS_MORE 16u    /* put in by a writer, beyond twice its own */
+#define WAITING_WAKE 128u      /* rows outside of graphs at which the thread is woken: the newest are scanned in any case */
+#define WAITING_MOST 1024u     /* and at which writers put in rows themselves */
+#define BRAKE_NS_EACH 400000u  /* a writer waits for each row when the tail is just not to be written out by itself */
+#define BRAKE_NS_MOST 50000000u
 
 struct crn_maintenance {
-    cairn_db *db;
-    pthread_t thread;
-    pthread_mutex_t mutex; /* guards wanted */
-    pthread_cond_t wake;
-    bool wanted;
-    _Atomic bool stop;
+    struct crn_background tails, segments;
 };
 
 static uint64_t tail_limit(const cairn_collection *collection)
@@ -120,12 +119,13 @@ static cairn_status flush_tails(cairn_collection *collection, uint32_t least, bo
     return CAIRN_OK;
 }
 
-static cairn_status merge_and_index(cairn_collection *collection, bool all, const struct crn_build_control *control, cairn_error *err)
+static cairn_status merge_and_index(cairn_collection *collection, bool all, const struct crn_build_control *control, bool *out_merged,
+                                    cairn_error *err)
 {
     for (uint32_t i = 0; i < collection->space_count; i++) {
         struct crn_live_space *space = &collection->spaces[i];
         if (space->info->kind != CAIRN_SPACE_DENSE) continue;
-        CRN_TRY(crn_compact_merge(space, all, control, err));
+        CRN_TRY(crn_compact_merge(space, all, control, out_merged, err));
         CRN_TRY(crn_compact_index(space, control, err));
     }
     return CAIRN_OK;
@@ -142,12 +142,11 @@ static cairn_status sweep(cairn_db *db, cairn_error *err)
     return status;
 }
 
-/* ---- the thread ---- */
+/* ---- what the threads do ---- */
 
 static bool asked_to_stop(void *ctx)
 {
-    const struct crn_maintenance *maintenance = ctx;
-    return atomic_load_explicit(&maintenance->stop, memory_order_relaxed);
+    return crn_background_is_stopped(ctx);
 }
 
 static bool has_long_tail(cairn_collection *collection)
@@ -162,22 +161,6 @@ static bool has_long_tail(cairn_collection *collection)
     return false;
 }
 
-static cairn_status build_in_background(struct crn_maintenance *maintenance, cairn_collection *collection, cairn_error *err)
-{
-    /* Searches and writers go on meanwhile, and shall not wait for a processor. */
-    const unsigned threads = collection->db->options.threads;
-    const struct crn_build_control control = {.threads = (threads + 1) / 2, .cancelled = asked_to_stop, .ctx = maintenance};
-    struct crn_store *store = collection->db->store;
-    bool got = false;
-
-    CRN_TRY(crn_store_lock(store, CRN_LOCK_BUILDER, false, &got, err));
-    if (!got) return CAIRN_OK; /* another process is at it */
-    cairn_status status = merge_and_index(collection, false, &control, err);
-    if (status == CAIRN_OK) status = sweep(collection->db, err);
-    crn_store_unlock(store, CRN_LOCK_BUILDER);
-    return status;
-}
-
 static cairn_status repair(cairn_collection *collection, cairn_error *err)
 {
     for (uint32_t i = 0; i < collection->space_count; i++) {
@@ -186,102 +169,89 @@ static cairn_status repair(cairn_collection *collection, cairn_error *err)
     return CAIRN_OK;
 }
 
-static cairn_status tend(struct crn_maintenance *maintenance, cairn_collection *collection, cairn_error *err)
+static void settle_failure(cairn_collection *collection, cairn_status status, cairn_error *err)
+{
+    if (status == CAIRN_CORRUPT || status == CAIRN_NO_FILE) status = repair(collection, err);
+    if (status != CAIRN_OK && status != CAIRN_NO_COLLECTION && status != CAIRN_CANCELLED) {
+        crn_log(&collection->db->log, CAIRN_LOG_WARN, "maintenance of '%s' will be tried again: %s", cairn_collection_name(collection),
+                err->message);
+    }
+}
+
+static cairn_status tend(struct crn_background *background, cairn_collection *collection, cairn_error *err)
 {
     for (uint32_t i = 0; i < collection->space_count; i++) {
         struct crn_live_space *space = &collection->spaces[i];
+        /* What is left when the tail is long gets into its segment's graph. */
+        while (!asked_to_stop(background) && !has_long_tail(collection) && crn_live_space_grow_graphs(space, GRAPH_ROWS_AT_ONCE) != 0) continue;
         if (space->info->kind == CAIRN_SPACE_DENSE) CRN_TRY(crn_live_space_tend(space, err));
-        /* Rows that were read when the collection was opened, or that another process wrote. */
-        while (!asked_to_stop(maintenance) && crn_live_space_grow_graphs(space, GRAPH_ROWS_AT_ONCE) != 0) continue;
     }
     return CAIRN_OK;
 }
 
-static void look_after(struct crn_maintenance *maintenance, cairn_collection *collection)
+static void look_after_tails(struct crn_background *background, cairn_collection *collection)
+{
+    cairn_error err;
+    cairn_status status = tend(background, collection, &err);
+
+    if (status == CAIRN_OK && has_long_tail(collection)) {
+        status = flush_tails(collection, (uint32_t)tail_limit(collection) / 2, true, &err);
+        atomic_store(&collection->merges_wanted, true);
+        crn_background_wake(&collection->db->maintenance->segments);
+    }
+    settle_failure(collection, status, &err);
+}
+
+/* Until nothing is left to merge. Not when another process is at it: then it is looked at again in a second, since that one may stop. */
+static cairn_status merge_in_background(struct crn_background *background, cairn_collection *collection, cairn_error *err)
+{
+    /* Searches and writers go on meanwhile, and shall not wait for a processor. */
+    const unsigned threads = collection->db->options.threads;
+    const struct crn_build_control control = {.threads = (threads + 1) / 2, .cancelled = asked_to_stop, .ctx = background};
+    struct crn_store *store = collection->db->store;
+    cairn_status status = CAIRN_OK;
+
+    for (bool merged = true; status == CAIRN_OK && merged && !asked_to_stop(background);) {
+        bool got = false;
+        merged = false;
+        CRN_TRY(crn_store_lock(store, CRN_LOCK_BUILDER, false, &got, err));
+        if (!got) {
+            atomic_store(&collection->merges_wanted, true);
+            return CAIRN_OK;
+        }
+        status = merge_and_index(collection, false, &control, &merged, err);
+        if (status == CAIRN_OK) status = sweep(collection->db, err);
+        crn_store_unlock(store, CRN_LOCK_BUILDER);
+    }
+    return status;
+}
+
+static void look_after_segments(struct crn_background *background, cairn_collection *collection)
 {
     cairn_error err;
     cairn_status status = crn_collection_flush_uses(collection, &err);
 
-    if (status == CAIRN_OK) status = tend(maintenance, collection, &err);
-    if (status == CAIRN_OK && has_long_tail(collection)) {
-        status = flush_tails(collection, (uint32_t)tail_limit(collection) / 2, true, &err);
-        if (status == CAIRN_OK && !asked_to_stop(maintenance)) status = build_in_background(maintenance, collection, &err);
-    }
-    if (status == CAIRN_CORRUPT || status == CAIRN_NO_FILE) status = repair(collection, &err);
-    if (status != CAIRN_OK && status != CAIRN_NO_COLLECTION && status != CAIRN_CANCELLED) {
-        crn_log(&collection->db->log, CAIRN_LOG_WARN, "maintenance of '%s' will be tried again: %s", cairn_collection_name(collection),
-                err.message);
-    }
+    if (status == CAIRN_OK && atomic_exchange(&collection->merges_wanted, false)) status = merge_in_background(background, collection, &err);
+    settle_failure(collection, status, &err);
 }
 
-/* The n-th open collection, held. NULL past the end. Collections may come and go in between: then one is seen twice or later. */
-static cairn_collection *hold_collection(cairn_db *db, size_t n)
-{
-    pthread_mutex_lock(&db->mutex);
-    cairn_collection *collection = db->collections;
-    while (collection != NULL && n-- != 0) collection = collection->next;
-    if (collection != NULL) crn_collection_retain_locked(collection);
-    pthread_mutex_unlock(&db->mutex);
-    return collection;
-}
-
-/* True: woken or a second has passed. */
-static void wait_for_work(struct crn_maintenance *maintenance)
-{
-    struct timespec until;
-
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += 1;
-    pthread_mutex_lock(&maintenance->mutex);
-    while (!maintenance->wanted && !asked_to_stop(maintenance)) {
-        if (pthread_cond_timedwait(&maintenance->wake, &maintenance->mutex, &until) == ETIMEDOUT) break;
-    }
-    maintenance->wanted = false;
-    pthread_mutex_unlock(&maintenance->mutex);
-}
-
-/* On Linux a thread has a priority of its own, and those it starts to build an index inherit it. Elsewhere it would be the host's
- * whole process. A tail cannot grow because of it: a writer that gets far ahead writes the tail out itself. */
-static void step_back(void)
-{
-#ifdef __linux__
-    setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + NICENESS); /* at most 19 are given */
-#endif
-}
-
-static void *run_maintenance(void *arg)
-{
-    struct crn_maintenance *maintenance = arg;
-    cairn_collection *collection;
-
-    step_back();
-    while (!asked_to_stop(maintenance)) {
-        wait_for_work(maintenance);
-        for (size_t i = 0; !asked_to_stop(maintenance) && (collection = hold_collection(maintenance->db, i)) != NULL; i++) {
-            look_after(maintenance, collection);
-            cairn_collection_close(collection);
-        }
-    }
-    return NULL;
-}
+/* ---- the threads ---- */
 
 cairn_status crn_maintenance_start(cairn_db *db, cairn_error *err)
 {
     struct crn_maintenance *maintenance = crn_mem_calloc(1, sizeof *maintenance);
-    pthread_condattr_t attributes;
 
     if (maintenance == NULL) return crn_error_no_memory(err, sizeof *maintenance);
-    maintenance->db = db;
-    pthread_mutex_init(&maintenance->mutex, NULL);
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&maintenance->wake, &attributes);
-    pthread_condattr_destroy(&attributes);
-    if (pthread_create(&maintenance->thread, NULL, run_maintenance, maintenance) != 0) {
-        pthread_cond_destroy(&maintenance->wake);
-        pthread_mutex_destroy(&maintenance->mutex);
+    maintenance->tails = (struct crn_background){.db = db, .look_after = look_after_tails, .niceness = TAILS_NICENESS};
+    maintenance->segments = (struct crn_background){.db = db, .look_after = look_after_segments, .niceness = SEGMENTS_NICENESS};
+    cairn_status status = crn_background_start(&maintenance->segments, err);
+    if (status == CAIRN_OK) {
+        status = crn_background_start(&maintenance->tails, err);
+        if (status != CAIRN_OK) crn_background_stop(&maintenance->segments);
+    }
+    if (status != CAIRN_OK) {
         crn_mem_free(maintenance);
-        return crn_error_set(err, CAIRN_NO_MEMORY, "no thread for maintenance could be started");
+        return status;
     }
     db->maintenance = maintenance;
     return CAIRN_OK;
@@ -289,19 +259,14 @@ cairn_status crn_maintenance_start(cairn_db *db, cairn_error *err)
 
 void crn_maintenance_stop(cairn_db *db)
 {
-    struct crn_maintenance *maintenance = db->maintenance;
-
-    if (maintenance == NULL) return;
-    pthread_mutex_lock(&maintenance->mutex);
-    atomic_store_explicit(&maintenance->stop, true, memory_order_relaxed);
-    pthread_cond_signal(&maintenance->wake);
-    pthread_mutex_unlock(&maintenance->mutex);
-    pthread_join(maintenance->thread, NULL);
-    pthread_cond_destroy(&maintenance->wake);
-    pthread_mutex_destroy(&maintenance->mutex);
-    crn_mem_free(maintenance);
+    if (db->maintenance == NULL) return;
+    crn_background_stop(&db->maintenance->tails); /* it wakes the other one */
+    crn_background_stop(&db->maintenance->segments);
+    crn_mem_free(db->maintenance);
     db->maintenance = NULL;
 }
+
+/* ---- what writers do ---- */
 
 /* Without a thread the writer keeps the number of segments bounded too; indexes are left to cairn_optimize. */
 static cairn_status merge_alone(cairn_collection *collection, cairn_error *err)
@@ -314,20 +279,36 @@ static cairn_status merge_alone(cairn_collection *collection, cairn_error *err)
     if (!got) return CAIRN_OK; /* another process is at it */
     for (uint32_t i = 0; status == CAIRN_OK && i < collection->space_count; i++) {
         struct crn_live_space *space = &collection->spaces[i];
-        if (space->info->kind == CAIRN_SPACE_DENSE) status = crn_compact_merge(space, false, NULL, err);
+        if (space->info->kind == CAIRN_SPACE_DENSE) status = crn_compact_merge(space, false, NULL, NULL, err);
     }
     if (status == CAIRN_OK) status = sweep(collection->db, err);
     crn_store_unlock(store, CRN_LOCK_BUILDER);
     return status;
 }
 
-/* Who writes keeps the graphs of tails up to what is written, and so writes no faster than they can grow. A little more than one's
- * own rows, so that what was left is caught up with soon, and nobody at once pays for many. */
+/* The thread puts rows into the graphs of tails, mostly while a writer waits for the disk. When it does not keep up, who writes does
+ * it too, and so writes no faster than graphs can grow: a little more than one's own rows, so that what was left is caught up with
+ * soon, and nobody at once pays for many. */
 static void grow_graphs(cairn_collection *collection, uint64_t changes)
 {
+    struct crn_maintenance *maintenance = collection->db->maintenance;
     const uint32_t most = changes < UINT32_MAX / 4 ? (uint32_t)changes * 2 + GRAPH_ROWS_MORE : UINT32_MAX;
 
-    for (uint32_t i = 0; i < collection->space_count; i++) (void)crn_live_space_grow_graphs(&collection->spaces[i], most);
+    for (uint32_t i = 0; i < collection->space_count; i++) {
+        struct crn_live_space *space = &collection->spaces[i];
+        const uint32_t waiting = crn_live_space_waiting(space);
+        if (waiting > (maintenance == NULL ? 0 : WAITING_MOST)) (void)crn_live_space_grow_graphs(space, most);
+        if (maintenance != NULL && waiting >= WAITING_WAKE) crn_background_wake(&maintenance->tails);
+    }
+}
+
+/* A writer that is faster than tails are written out is slowed down, the more the longer they are, so that it need not stop. */
+static void brake(uint64_t changes, uint64_t unflushed, uint64_t limit)
+{
+    const double excess = (double)(unflushed - 2 * limit) / (double)limit, wanted = excess * (double)changes * BRAKE_NS_EACH;
+    const struct timespec pause = {.tv_nsec = wanted < BRAKE_NS_MOST ? (long)wanted : (long)BRAKE_NS_MOST};
+
+    nanosleep(&pause, NULL);
 }
 
 void crn_maintenance_notice(cairn_collection *collection, uint64_t changes)
@@ -340,15 +321,13 @@ void crn_maintenance_notice(cairn_collection *collection, uint64_t changes)
     grow_graphs(collection, changes);
     if (unflushed < limit) return;
     if (maintenance != NULL) {
-        pthread_mutex_lock(&maintenance->mutex);
-        maintenance->wanted = true;
-        pthread_cond_signal(&maintenance->wake);
-        pthread_mutex_unlock(&maintenance->mutex);
-        /* The thread may be busy for minutes with an index. Then the writer itself keeps the tail bounded. */
+        crn_background_wake(&maintenance->tails);
+        if (unflushed >= 2 * limit && unflushed < 3 * limit) brake(changes, unflushed, limit);
         if (unflushed < 3 * limit) return;
     }
     /* It waits for the thread, should that be at it, and goes on when what is left is no long tail any more. */
     cairn_status status = flush_tails(collection, (uint32_t)(maintenance != NULL ? limit * 2 : limit / 2), true, &err);
+    if (maintenance != NULL) atomic_store(&collection->merges_wanted, true);
     if (status == CAIRN_OK && maintenance == NULL) status = merge_alone(collection, &err);
     if (status != CAIRN_OK) crn_log(&collection->db->log, CAIRN_LOG_WARN, "the tail was not written out: %s", err.message);
 }
@@ -384,7 +363,7 @@ static cairn_status optimize_locked(cairn_collection *collection, struct request
     CRN_TRY(flush_tails(collection, 1, false, err));
     request->phase = "build index";
     if (request_cancelled(request)) return crn_error_set(err, CAIRN_CANCELLED, "stopped before merging");
-    CRN_TRY(merge_and_index(collection, true, &control, err));
+    CRN_TRY(merge_and_index(collection, true, &control, NULL, err));
     return sweep(collection->db, err);
 }
 

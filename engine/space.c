@@ -273,6 +273,19 @@ uint32_t crn_live_space_grow_graphs(struct crn_live_space *space, uint32_t most)
     return done;
 }
 
+uint32_t crn_live_space_waiting(struct crn_live_space *space)
+{
+    struct crn_view *view = space->tail_graphs.rows_most == 0 ? NULL : crn_live_space_peek(space);
+    uint32_t waiting = 0;
+
+    for (uint32_t t = 0; view != NULL && t < view->tail_count; t++) {
+        const uint32_t count = view->tails[t].count, inserted = crn_tail_graph_inserted(view->tails[t].tail);
+        if (count >= CRN_TAIL_GRAPH_ROWS && count > inserted) waiting += count - inserted;
+    }
+    crn_view_release(view);
+    return waiting;
+}
+
 /* ---- the direct way ---- */
 
 void crn_live_space_catch_up(struct crn_live_space *space, uint64_t sequence)

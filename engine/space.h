@@ -89,6 +89,9 @@ void crn_live_space_drop_retired(struct crn_live_space *space, bool all);
  * and for maintenance; no lock is held. Returns how many rows were put in. What fails is tried again with the next rows. */
 uint32_t crn_live_space_grow_graphs(struct crn_live_space *space, uint32_t most);
 
+/* How many rows of the view's tails are to be in a graph and are not. */
+uint32_t crn_live_space_waiting(struct crn_live_space *space);
+
 /* The view at hand, whatever its age, or NULL. */
 struct crn_view *crn_live_space_peek(struct crn_live_space *space);
 

@@ -1,7 +1,7 @@
 /*
  * The graph over a tail (tail.h): the same rows and search as the graph index's (graph.h), grown while the tail is. A node's number
- * is its row's position. Rows are inserted in order, one thread at a time, by who wrote them, after the commit: `inserted` tells
- * how far. A search walks the graph over the rows before, and scans the rest, so no row waits for the graph to be found; and the
+ * is its row's position. Rows are inserted in order, one thread at a time, after the commit (maintain.c tells by whom): `inserted`
+ * tells how far. A search walks the graph over the rows before, and scans the rest, so no row waits for the graph to be found; and the
  * newest rows are scanned in any case, so that who asks for what was just written finds it though it lie among very many equal ones.
  *
  * The graph begins when the tail has CRN_TAIL_GRAPH_ROWS rows: mean and scale of its codes come from them. Nothing of it moves

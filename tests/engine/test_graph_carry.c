@@ -197,7 +197,7 @@ static void test_a_tail_becomes_a_segment(void **state)
     assert_true(crn_tail_graph_inserted(tail) > 1000);
     crn_view_release(view);
     delete(&stage, 1, 1, 1);
-    ok(crn_compact_merge(stage.space, true, &(struct crn_build_control){.threads = 1}, err));
+    ok(crn_compact_merge(stage.space, true, &(struct crn_build_control){.threads = 1}, NULL, err));
     ok(crn_live_space_settle(stage.space, &view, err));
     assert_ptr_equal(view->tails[0].tail, tail);
     assert_int_equal(crn_view_rows(view), 6000 - 858 + 2000 - 1);
@@ -218,7 +218,7 @@ static void test_segments_are_merged(void **state)
     }
     expect_segments(&stage, 4, 4);
     delete(&stage, 0, 16800 / 5, 5);
-    ok(crn_compact_merge(stage.space, false, &control, err));
+    ok(crn_compact_merge(stage.space, false, &control, NULL, err));
     expect_segments(&stage, 1, 1);
     stage_close(&stage);
 }
@@ -237,13 +237,13 @@ static void test_segments_have_a_limit(void **state)
         insert(&stage, 4200);
         ok(crn_compact_flush(stage.space, 1, true, err));
     }
-    ok(crn_compact_merge(stage.space, false, &control, err)); /* no four of them fit */
+    ok(crn_compact_merge(stage.space, false, &control, NULL, err)); /* no four of them fit */
     expect_segments(&stage, 5, 5);
-    ok(crn_compact_merge(stage.space, true, &control, err));
+    ok(crn_compact_merge(stage.space, true, &control, NULL, err));
     expect_segments(&stage, 3, 3);
     /* Half of the first ones' rows go: then two of three fit together. */
     delete(&stage, 0, 4200, 2);
-    ok(crn_compact_merge(stage.space, true, &control, err));
+    ok(crn_compact_merge(stage.space, true, &control, NULL, err));
     ok(crn_live_space_settle(stage.space, &view, err));
     assert_int_equal(crn_view_rows(view), 21000 - 4200);
     for (uint32_t i = 0; i < view->part_count; i++) assert_true(view->parts[i].segment->count <= 10000);
@@ -265,7 +265,7 @@ static void test_churn(void **state)
         delete(&stage, round * 2500, 2500, 1);
         insert(&stage, 2500);
         ok(crn_compact_flush(stage.space, 1, true, err));
-        ok(crn_compact_merge(stage.space, false, &(struct crn_build_control){.threads = 1}, err));
+        ok(crn_compact_merge(stage.space, false, &(struct crn_build_control){.threads = 1}, NULL, err));
     }
     struct crn_view *view;
     ok(crn_live_space_settle(stage.space, &view, err));

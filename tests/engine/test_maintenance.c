@@ -75,27 +75,49 @@ static void optimizing_leaves_one_segment_and_no_other_file(void **state)
 }
 
 /* A bound on waiting, not on time: it fails only if maintenance never comes to an end. */
-static void the_background_keeps_segments_few(void **state)
+static void expect_few_segments(struct fixture *fixture)
 {
-    struct fixture *fixture = *state;
-    struct answers *before = malloc(sizeof *before);
     int64_t segments = 0, tail = 0;
 
-    fixture->options.no_background = false;
-    reopen(fixture);
-    insert_rows(fixture, 1500, 0);
-    ask(fixture, before);
     for (int i = 0; i < 20000; i++) {
         segments = space_number(fixture, "segments");
         tail = space_number(fixture, "tail_rows");
         if (segments <= 16 && tail < 30) break;
         usleep(1000);
     }
-    assert_true(segments >= 1 && segments <= 16);
-    assert_true(tail < 30);
+    assert_in_range(segments, 1, 16);
+    assert_in_range(tail, 0, 29);
+}
+
+static void the_background_keeps_segments_few(void **state)
+{
+    struct fixture *fixture = *state;
+    struct answers *before = malloc(sizeof *before);
+
+    fixture->options.no_background = false;
+    reopen(fixture);
+    insert_rows(fixture, 1500, 0);
+    ask(fixture, before);
+    expect_few_segments(fixture);
     expect_same(fixture, before);
     database_verify_clean(&fixture->database);
     free(before);
+}
+
+/* What had to wait, here for another who merges, is done though nothing is written any more. */
+static void merging_goes_on_when_nothing_is_written(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture->options.no_background = false;
+    reopen(fixture);
+    ok(crn_store_lock(fixture->database.db->store, CRN_LOCK_BUILDER, true, NULL, err));
+    insert_rows(fixture, 900, 0);
+    assert_true(space_number(fixture, "segments") > 20);
+    crn_store_unlock(fixture->database.db->store, CRN_LOCK_BUILDER);
+    expect_few_segments(fixture);
+    assert_int_equal(space_number(fixture, "rows"), 900);
+    database_verify_clean(&fixture->database);
 }
 
 static void the_log_is_trimmed(void **state)
@@ -176,6 +198,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(deletes_alone_are_written_out_too, set_up, tear_down),
         cmocka_unit_test_setup_teardown(optimizing_leaves_one_segment_and_no_other_file, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_background_keeps_segments_few, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(merging_goes_on_when_nothing_is_written, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_log_is_trimmed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_handle_left_behind_catches_up, set_up, tear_down),
         cmocka_unit_test_setup_teardown(expired_rows_leave_answers_at_once_and_the_file_later, set_up,
