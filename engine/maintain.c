@@ -19,7 +19,8 @@
 #define GRAPH_ROWS_MORE 16u    /* put in by a writer, beyond twice its own */
 #define WAITING_WAKE 128u      /* rows outside of graphs at which the thread is woken: the newest are scanned in any case */
 #define WAITING_MOST 1024u     /* and at which writers put in rows themselves */
-#define BRAKE_NS_EACH 400000u  /* a writer waits for each row when the tail is just not to be written out by itself */
+#define SEGMENTS_MANY 32u      /* from which on writers are slowed down */
+#define BRAKE_NS_EACH 400000u  /* a writer waits for each row at three times the tail's limit, and at twice as many segments */
 #define BRAKE_NS_MOST 50000000u
 
 struct crn_maintenance {
@@ -302,13 +303,29 @@ static void grow_graphs(cairn_collection *collection, uint64_t changes)
     }
 }
 
-/* A writer that is faster than tails are written out is slowed down, the more the longer they are, so that it need not stop. */
-static void brake(uint64_t changes, uint64_t unflushed, uint64_t limit)
+static uint32_t most_segments(cairn_collection *collection)
 {
-    const double excess = (double)(unflushed - 2 * limit) / (double)limit, wanted = excess * (double)changes * BRAKE_NS_EACH;
+    uint32_t most = 0;
+
+    for (uint32_t i = 0; i < collection->space_count; i++) {
+        struct crn_view *view = crn_live_space_peek(&collection->spaces[i]);
+        if (view != NULL && view->part_count > most) most = view->part_count;
+        crn_view_release(view);
+    }
+    return most;
+}
+
+/* A writer that is faster than tails are written out and segments merged is slowed down, the more the longer tails are and the more
+ * segments there are: so it need not stop, and searches have no end of segments to ask. */
+static void brake(cairn_collection *collection, uint64_t changes, uint64_t unflushed)
+{
+    const double limit = (double)tail_limit(collection);
+    const double tails = ((double)unflushed - 2 * limit) / limit;
+    const double segments = ((double)most_segments(collection) - SEGMENTS_MANY) / SEGMENTS_MANY;
+    const double wanted = (tails > segments ? tails : segments) * (double)changes * BRAKE_NS_EACH;
     const struct timespec pause = {.tv_nsec = wanted < BRAKE_NS_MOST ? (long)wanted : (long)BRAKE_NS_MOST};
 
-    nanosleep(&pause, NULL);
+    if (wanted > 0) nanosleep(&pause, NULL);
 }
 
 void crn_maintenance_notice(cairn_collection *collection, uint64_t changes)
@@ -319,10 +336,10 @@ void crn_maintenance_notice(cairn_collection *collection, uint64_t changes)
     cairn_error err;
 
     grow_graphs(collection, changes);
+    if (maintenance != NULL && unflushed < 3 * limit) brake(collection, changes, unflushed);
     if (unflushed < limit) return;
     if (maintenance != NULL) {
         crn_background_wake(&maintenance->tails);
-        if (unflushed >= 2 * limit && unflushed < 3 * limit) brake(changes, unflushed, limit);
         if (unflushed < 3 * limit) return;
     }
     /* It waits for the thread, should that be at it, and goes on when what is left is no long tail any more. */
