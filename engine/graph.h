@@ -16,8 +16,7 @@
  *
  * Sources: neighbour lists pruned by distance among themselves (Malkov and Yashunin, TPAMI 2018; with alpha as in DiskANN,
  * Subramanya et al., NeurIPS 2019); codes of neighbours beside the lists (SymphonyQG, SIGMOD 2025; NGT-QG). Ours: codes of
- * residuals between neighbours, int8 vectors in the row, nodes marked when visited rather than when seen, insertion that
- * judges reverse links by the same codes.
+ * residuals between neighbours, int8 vectors in the row, insertion that judges reverse links by the same codes.
  */
 #ifndef CRN_ENGINE_GRAPH_H
 #define CRN_ENGINE_GRAPH_H

@@ -11,7 +11,6 @@
 #define SEED 0x636169726eu
 #define INSERT_EFFORT 64u
 #define REFINE_EFFORT 128u
-#define REFINE_PASSES 1u
 #define ALPHA 1.1f
 #define SLICE 8192u       /* nodes between two questions whether to stop */
 #define GRAIN 64u         /* nodes a thread takes at a time */
@@ -220,7 +219,7 @@ static cairn_status insert_all(struct job *job, cairn_error *err)
     run_entries(job, entries);
     CRN_TRY(run(job, INSERT, entries, most, err));
     CRN_TRY(set_effort(job, REFINE_EFFORT, err));
-    for (unsigned pass = 0; pass < REFINE_PASSES; pass++) CRN_TRY(refine(job, most, err));
+    CRN_TRY(refine(job, most, err));
     if (most == count) return CAIRN_OK;
     CRN_TRY(calibrate(job, most, err));
     return run(job, INSERT, most, count, err);

@@ -257,13 +257,19 @@ static void link_back(struct crn_graph_growing *growing, const struct crn_graph_
 
 /* ---- nodes ---- */
 
+/* Makes the worker's query of its point. */
+static void prepare_query(const struct crn_graph_growing *growing, struct crn_graph_worker *worker)
+{
+    growing->kernels->query_prepare(&worker->scratch.query);
+    worker->scratch.query.constant = worker->point.constant + worker->point.height * worker->point.height;
+}
+
 /* Searches from the worker's point. */
 static void search(struct crn_graph_growing *growing, struct crn_graph_worker *worker)
 {
     const struct crn_graph_ask ask = {.effort = growing->effort, .keep = growing->effort, .height = worker->point.height};
 
-    growing->kernels->query_prepare(&worker->scratch.query);
-    worker->scratch.query.constant = worker->point.constant + worker->point.height * worker->point.height;
+    prepare_query(growing, worker);
     crn_graph_walk(&growing->graph, &worker->scratch, &ask);
 }
 
@@ -380,8 +386,7 @@ void crn_graph_rescue(struct crn_graph_growing *growing, struct crn_graph_worker
 {
     if (in_degree(growing, node) >= IN_DEGREE_LEAST) return;
     crn_graph_frame_point(&growing->graph.frame, vector, worker->scratch.query.rotated, &worker->point);
-    growing->kernels->query_prepare(&worker->scratch.query);
-    worker->scratch.query.constant = worker->point.constant + worker->point.height * worker->point.height;
+    prepare_query(growing, worker);
     force_links(growing, worker, node, add_present(growing, worker, node, 0));
 }
 

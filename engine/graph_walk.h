@@ -26,8 +26,6 @@ struct walk {
     bool too_few;              /* finding enough of them would take too many visits */
 };
 
-#define list_insert crn_pool_insert
-
 static inline bool is_seen(const struct walk *walk, uint32_t node)
 {
     return walk->scratch->seen[node / 64] >> (node % 64) & 1;
@@ -53,7 +51,7 @@ static inline void mark_all_seen(struct walk *walk, const uint32_t *nodes, unsig
 
 static inline void pool_insert(struct walk *walk, float estimate, uint32_t node)
 {
-    const uint32_t at = list_insert(walk->pool, &walk->count, walk->ask->effort, crn_graph_key(estimate, node));
+    const uint32_t at = crn_pool_insert(walk->pool, &walk->count, walk->ask->effort, crn_graph_key(estimate, node));
 
     if (at < walk->next) walk->next = at;
     if (walk->count == walk->ask->effort) walk->limit = crn_graph_key_distance(walk->pool[walk->count - 1]);
@@ -88,7 +86,7 @@ static void enter(struct walk *walk)
         for (unsigned i = 0; i < count; i++) {
             if (ids[i] >= graph->count) continue;
             if (walk->ask->height != 0) distances[i] -= 2 * walk->ask->height * graph->heights[ids[i]];
-            list_insert(best, &found, wanted, crn_graph_key(distances[i], ids[i]));
+            crn_pool_insert(best, &found, wanted, crn_graph_key(distances[i], ids[i]));
             if (found == wanted) limit = crn_graph_key_distance(best[found - 1]);
         }
     }
@@ -133,7 +131,7 @@ static inline void visit(struct walk *walk, uint32_t node)
                                         distances, ids);
     if (graph->live) crn_graph_unlock_read(crn_graph_lock_of(graph, node));
     if (raise) count = raise_neighbours(walk, node, count, distances, ids);
-    list_insert(scratch->near, &scratch->near_count, walk->ask->keep, crn_graph_key(distance, node));
+    crn_pool_insert(scratch->near, &scratch->near_count, walk->ask->keep, crn_graph_key(distance, node));
     count = crn_row_unseen(scratch->seen, graph->count, distances, ids, count);
     mark_all_seen(walk, ids, count);
     for (unsigned i = 0; i < count; i++) pool_insert(walk, distances[i], ids[i]);

@@ -31,7 +31,7 @@ static inline bool is_allowed(const struct walk *walk, uint32_t node)
 
 static inline void list_allowed(struct walk *walk, uint64_t key)
 {
-    list_insert(walk->listed, &walk->listed_count, walk->listed_most, key);
+    crn_pool_insert(walk->listed, &walk->listed_count, walk->listed_most, key);
     if (walk->listed_count == walk->listed_most) walk->listed_limit = crn_graph_key_distance(walk->listed[walk->listed_count - 1]);
 }
 
@@ -63,7 +63,7 @@ static void enter_allowed(struct walk *walk)
         const unsigned count = crn_row_neighbours(&graph->layout, query, block, query->constant, limit, distances, ids);
         for (unsigned i = 0; i < count; i++) {
             if (ids[i] >= graph->count || is_seen(walk, ids[i]) || !is_allowed(walk, ids[i])) continue;
-            list_insert(best, &found, FILTER_ENTRIES, crn_graph_key(distances[i], ids[i]));
+            crn_pool_insert(best, &found, FILTER_ENTRIES, crn_graph_key(distances[i], ids[i]));
             if (found == FILTER_ENTRIES) limit = crn_graph_key_distance(best[found - 1]);
         }
     }
@@ -79,7 +79,7 @@ static inline void list_near(struct walk *walk, float distance, uint32_t node)
 {
     struct crn_graph_scratch *scratch = walk->scratch;
 
-    list_insert(scratch->near, &scratch->near_count, walk->ask->keep, crn_graph_key(distance, node));
+    crn_pool_insert(scratch->near, &scratch->near_count, walk->ask->keep, crn_graph_key(distance, node));
 }
 
 /* Marks a key in `listed`. Keys of equal distance are in no order, once some of them are marked. */

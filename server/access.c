@@ -59,15 +59,22 @@ enum crn_role crn_access_needs(const struct crn_request *request)
     return (own ? asks_own(request, rest, count) : asks(request)) ? CRN_ROLE_READ : CRN_ROLE_WRITE;
 }
 
+bool crn_access_covers(const struct crn_principal *principal, const char *name, size_t length)
+{
+    if (principal->collections == NULL) return true;
+    for (size_t i = 0; i < principal->collection_count; i++) {
+        const char *covered = principal->collections[i];
+        if (strlen(covered) == length && memcmp(covered, name, length) == 0) return true;
+    }
+    return false;
+}
+
 bool crn_access_allowed(const struct crn_request *request)
 {
     const struct crn_principal *principal = &request->principal;
     const size_t skip = is_own(request) ? 2 : 0;
 
     if (principal->role < crn_access_needs(request)) return false;
-    if (principal->collections == NULL || !names_collection(request, skip)) return true;
-    for (size_t i = 0; i < principal->collection_count; i++) {
-        if (is(request->segments[skip + 1], principal->collections[i])) return true;
-    }
-    return false;
+    if (!names_collection(request, skip)) return true;
+    return crn_access_covers(principal, request->segments[skip + 1].data, request->segments[skip + 1].length);
 }

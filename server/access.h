@@ -11,4 +11,7 @@ enum crn_role crn_access_needs(const struct crn_request *request);
 /* Whether the principal has that role, and may use the collection that the path names. */
 bool crn_access_allowed(const struct crn_request *request);
 
+/* Does the key cover the collection? */
+bool crn_access_covers(const struct crn_principal *principal, const char *name, size_t length);
+
 #endif

@@ -1,4 +1,5 @@
 /* Aliases: other names of collections, changed together or not at all. */
+#include "server/access.h"
 #include "server/qdrant_internal.h"
 
 #include "base/mem.h"
@@ -213,8 +214,8 @@ static bool list_aliases(struct crn_qd_call *call, const char *collection)
     for (size_t i = 0; i < aliases.count; i++) {
         const struct alias *alias = &aliases.list[i];
         if (collection != NULL && strcmp(alias->collection, collection) != 0) continue;
-        if (!crn_qd_covers(principal, alias->name, strlen(alias->name))) continue;
-        if (!crn_qd_covers(principal, alias->collection, strlen(alias->collection))) continue;
+        if (!crn_access_covers(principal, alias->name, strlen(alias->name))) continue;
+        if (!crn_access_covers(principal, alias->collection, strlen(alias->collection))) continue;
         crn_buf_puts(call->out, shown++ > 0 ? ",{\"alias_name\":" : "{\"alias_name\":");
         crn_buf_json_string(call->out, alias->name, strlen(alias->name));
         crn_buf_puts(call->out, ",\"collection_name\":");

@@ -1,4 +1,5 @@
 /* One call: its memory, its failure, and what the engine's failures mean in the dialect. */
+#include "server/access.h"
 #include "server/qdrant_internal.h"
 
 #include "base/clock.h"
@@ -69,19 +70,9 @@ bool crn_qd_ok(struct crn_qd_call *call, cairn_status status, const cairn_error 
 
 /* ---- whether it may, and whether it should go on ---- */
 
-bool crn_qd_covers(const struct crn_principal *principal, const char *name, size_t length)
-{
-    if (principal->collections == NULL) return true;
-    for (size_t i = 0; i < principal->collection_count; i++) {
-        const char *covered = principal->collections[i];
-        if (strlen(covered) == length && memcmp(covered, name, length) == 0) return true;
-    }
-    return false;
-}
-
 bool crn_qd_may_use(struct crn_qd_call *call, const char *name, size_t length)
 {
-    if (crn_qd_covers(&call->request->principal, name, length)) return true;
+    if (crn_access_covers(&call->request->principal, name, length)) return true;
     return crn_qd_fail(call, 403, "Forbidden: Access to collection %.*s is required", (int)(length > 300 ? 300 : length), name);
 }
 

@@ -1,4 +1,5 @@
 /* Endpoints over collections: list, create, get, change, drop, payload indexes, aliases. */
+#include "server/access.h"
 #include "server/qdrant_internal.h"
 
 #include <inttypes.h>
@@ -19,7 +20,7 @@ bool crn_qd_collections_list(struct crn_qd_call *call)
     if (!crn_qd_ok(call, cairn_collection_list(call->qdrant->db, &names, &count, &err), &err)) return false;
     crn_buf_puts(call->out, "{\"collections\":[");
     for (size_t i = 0, shown = 0; i < count; i++) {
-        if (!crn_qd_covers(&call->request->principal, names[i], strlen(names[i]))) continue;
+        if (!crn_access_covers(&call->request->principal, names[i], strlen(names[i]))) continue;
         if (shown++ > 0) crn_buf_putc(call->out, ',');
         crn_buf_puts(call->out, "{\"name\":");
         crn_buf_json_string(call->out, names[i], strlen(names[i]));
@@ -37,7 +38,7 @@ bool crn_qd_telemetry(struct crn_qd_call *call)
     cairn_error err;
 
     if (!crn_qd_ok(call, cairn_collection_list(call->qdrant->db, &names, &count, &err), &err)) return false;
-    for (size_t i = 0; i < count; i++) covered += crn_qd_covers(&call->request->principal, names[i], strlen(names[i]));
+    for (size_t i = 0; i < count; i++) covered += crn_access_covers(&call->request->principal, names[i], strlen(names[i]));
     cairn_free(names);
     crn_buf_printf(call->out, "{\"id\":\"cairn\",\"collections\":{\"number_of_collections\":%zu}}", covered);
     return true;

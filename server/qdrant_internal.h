@@ -96,7 +96,6 @@ bool crn_qd_go_on(struct crn_qd_call *call);
 uint32_t crn_qd_left_ms(const struct crn_qd_call *call); /* 0: there is no deadline */
 /* Whether the request's key covers a collection or alias of that name; else that is noted. */
 bool crn_qd_may_use(struct crn_qd_call *call, const char *name, size_t length);
-bool crn_qd_covers(const struct crn_principal *principal, const char *name, size_t length);
 /* Parses a text; the values live as long as the call. */
 bool crn_qd_parse(struct crn_qd_call *call, const char *text, size_t length, struct crn_json *out);
 /* The same, whose values live until the next of these: for what is parsed point by point. */

@@ -1,4 +1,5 @@
 /* The doors of Cairn's own interface: opening, closing, and finding who answers a path. */
+#include "server/access.h"
 #include "server/v1_internal.h"
 
 #include "base/error.h"
@@ -105,7 +106,7 @@ static bool check_access(struct crn_v1_call *call, const struct route *route)
 
     if (allowed && strstr(route->path, "{collection}") != NULL) {
         const struct crn_text *name = &request->segments[V1_LEADING_SEGMENTS + 1];
-        allowed = crn_v1_may_use(&request->principal, name->data, name->length);
+        allowed = crn_access_covers(&request->principal, name->data, name->length);
     }
     if (allowed) return true;
     return crn_v1_fail(call, 403, "FORBIDDEN", "the key does not allow this");

@@ -185,13 +185,3 @@ bool crn_v1_wanted(void *ctx, const char *phase, uint64_t done, uint64_t total)
     (void)total;
     return request->cancelled == NULL || !request->cancelled(request->cancelled_ctx);
 }
-
-bool crn_v1_may_use(const struct crn_principal *principal, const char *collection, size_t length)
-{
-    if (principal->collections == NULL) return true;
-    for (size_t i = 0; i < principal->collection_count; i++) {
-        const char *name = principal->collections[i];
-        if (strlen(name) == length && memcmp(name, collection, length) == 0) return true;
-    }
-    return false;
-}

@@ -1,4 +1,5 @@
 /* The root, collections and statistics. */
+#include "server/access.h"
 #include "server/v1_internal.h"
 
 #include <string.h>
@@ -81,7 +82,7 @@ bool crn_v1_collections_list(struct crn_v1_call *call)
     if (!crn_v1_ok(call, cairn_collection_list(call->v1->db, &names, &count, &err), &err)) return false;
     crn_buf_puts(call->out, "{\"collections\":[");
     for (size_t i = 0; i < count; i++) {
-        if (!crn_v1_may_use(&call->request->principal, names[i], strlen(names[i]))) continue;
+        if (!crn_access_covers(&call->request->principal, names[i], strlen(names[i]))) continue;
         if (!first) crn_buf_putc(call->out, ',');
         first = false;
         crn_v1_put_text(call->out, names[i]);
@@ -189,7 +190,7 @@ bool crn_v1_collection_create(struct crn_v1_call *call)
         return false;
     }
     if (name == NULL) return crn_v1_refuse(call, CAIRN_INVALID_ARGUMENT, "name is missing");
-    if (!crn_v1_may_use(&call->request->principal, name, strlen(name))) {
+    if (!crn_access_covers(&call->request->principal, name, strlen(name))) {
         return crn_v1_fail(call, 403, "FORBIDDEN", "the key does not allow this");
     }
     if (crn_v1_member(call->body, "spaces", &spaces)) {

@@ -91,7 +91,6 @@ void crn_v1_release(struct crn_v1_call *call);
 bool crn_v1_parse(struct crn_v1_call *call, const char *text, size_t length); /* the body; once a call */
 /* Goes on while somebody waits for the answer: a cairn_progress_fn whose ctx is the call. */
 bool crn_v1_wanted(void *ctx, const char *phase, uint64_t done, uint64_t total);
-bool crn_v1_may_use(const struct crn_principal *principal, const char *collection, size_t length);
 
 /* ---- v1_read.c: members of a body, parameters of a query, parts of a path ---- */
 

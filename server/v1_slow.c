@@ -1,4 +1,5 @@
 /* The last searches that took long: GET /cairn/v1/slow. */
+#include "server/access.h"
 #include "server/v1_internal.h"
 
 #include "base/clock.h"
@@ -49,7 +50,7 @@ bool crn_v1_slow(struct crn_v1_call *call)
     crn_buf_puts(call->out, ",\"slow\":[");
     for (uint64_t i = 0; i < count && i < V1_SLOW_MAX; i++) {
         const struct crn_v1_slow *entry = &entries[(count - 1 - i) % V1_SLOW_MAX];
-        if (!crn_v1_may_use(&call->request->principal, entry->collection, strlen(entry->collection))) continue;
+        if (!crn_access_covers(&call->request->principal, entry->collection, strlen(entry->collection))) continue;
         if (!first) crn_buf_putc(call->out, ',');
         first = false;
         put_entry(call->out, entry);
