@@ -1,8 +1,8 @@
 /* What this processor can do. The environment may lower what was found, never raise it. */
 #include "base/cpu.h"
 
-#include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -62,18 +62,17 @@ static enum crn_cpu_level lowered(enum crn_cpu_level found, const char *wish)
     return found;
 }
 
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-static enum crn_cpu_level chosen;
-
-static void choose(void)
-{
-    chosen = lowered(detect(), getenv("CAIRN_CPU"));
-}
-
 enum crn_cpu_level crn_cpu_level(void)
 {
-    pthread_once(&once, choose);
-    return chosen;
+    /* Relaxed: whoever is first stores what all others would. */
+    static _Atomic int known = -1;
+    int level = atomic_load_explicit(&known, memory_order_relaxed);
+
+    if (level < 0) {
+        level = (int)lowered(detect(), getenv("CAIRN_CPU"));
+        atomic_store_explicit(&known, level, memory_order_relaxed);
+    }
+    return (enum crn_cpu_level)level;
 }
 
 const char *crn_cpu_level_name(enum crn_cpu_level level)

@@ -15,6 +15,6 @@ enum crn_cpu_level {
 enum crn_cpu_level crn_cpu_level(void);
 const char *crn_cpu_level_name(enum crn_cpu_level level);
 bool crn_cpu_has_avx512_bits(void); /* VBMI and VPOPCNTDQ, at level AVX512 */
-unsigned crn_cpu_count(void); /* processors this process may run on, at least 1 */
+unsigned crn_cpu_count(void);       /* processors this process may run on, at least 1 */
 
 #endif

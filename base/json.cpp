@@ -231,6 +231,9 @@ extern "C" size_t crn_json_size(struct crn_json value)
     size_t key_len, count = 0;
 
     crn_json_iter_init(&it, value);
+    if (it.at >= it.end) return 0;
+    const uint32_t told = at(value).scope_count(); // 24 bits, all set when there are more
+    if (told < simdjson::internal::JSON_COUNT_MASK) return told;
     while (crn_json_iter_next(&it, &element, &key, &key_len)) count++;
     return count;
 }
@@ -257,25 +260,31 @@ extern "C" bool crn_json_get(struct crn_json object, const char *key, struct crn
     return crn_json_get_n(object, key, std::strlen(key), out);
 }
 
+// The tape's words themselves: elements of a vector are by far the most values that are read.
 extern "C" bool crn_json_floats(struct crn_json array, float *out, size_t max, size_t *out_count)
 {
+    const uint64_t *tape = static_cast<const document *>(array.doc)->tape.get();
     struct crn_json_iter it;
-    struct crn_json element;
-    const char *key;
-    size_t key_len, count = 0;
+    size_t count = 0;
 
     *out_count = 0;
     if (crn_json_type(array) != CRN_JSON_ARRAY) return false;
     crn_json_iter_init(&it, array);
-    for (; crn_json_iter_next(&it, &element, &key, &key_len); count++) {
-        if (!crn_json_is_number(element)) {
-            *out_count = count;
-            return false;
-        }
-        if (count < max) out[count] = static_cast<float>(crn_json_double(element));
+    for (size_t word = it.at; word < it.end; word += 2, count++) { // a number is two words
+        const tape_type type = static_cast<tape_type>(tape[word] >> 56);
+        double value;
+        if (type == tape_type::DOUBLE)
+            std::memcpy(&value, &tape[word + 1], sizeof value);
+        else if (type == tape_type::INT64)
+            value = static_cast<double>(static_cast<int64_t>(tape[word + 1]));
+        else if (type == tape_type::UINT64)
+            value = static_cast<double>(tape[word + 1]);
+        else
+            break;
+        if (count < max) out[count] = static_cast<float>(value);
     }
     *out_count = count;
-    return true;
+    return it.at + 2 * count >= it.end;
 }
 
 template <typename Integer> static void write_integer(Integer value, struct crn_buf *buf)

@@ -261,26 +261,25 @@ void crn_binary_query_prepare(const struct crn_binary *binary, const float *quer
 
 /* ---- distances ---- */
 
-#define CHUNK 128 /* rows whose sums lie on the stack; a multiple of CRN_LOOKUP_ROWS */
+#define CHUNK 128 /* rows whose sums lie on the stack */
 
-void crn_binary_block(const struct crn_binary_query *query, const struct crn_binary_rows *rows, size_t begin,
-                      size_t n, float *out)
+bool crn_binary_within(const struct crn_binary_query *query, const struct crn_binary_rows *rows, size_t begin,
+                       size_t n, float limit, size_t ahead, float *out, uint32_t *masks)
 {
-    const struct crn_lookup_kernels *kernels = crn_lookup_get();
     const size_t words = query->binary->padded / 32;
-    const float add = query->add, delta = query->table_delta, base = query->table_base;
-    uint32_t sums[CHUNK];
+    const struct crn_lookup_rows part = {
+        .codes = rows->blocks + begin / CRN_LOOKUP_ROWS * words * CRN_LOOKUP_WORD_BYTES,
+        .tables = query->tables,
+        .words = words,
+        .adds = rows->add + begin,
+        .scales = rows->scale + begin,
+        .add = query->add,
+        .delta = query->table_delta,
+        .base = query->table_base,
+        .ahead = ahead,
+    };
 
-    for (size_t i = 0; i < n; i += CHUNK) {
-        const size_t count = n - i < CHUNK ? n - i : CHUNK, at = begin + i;
-        const float *adds = rows->add + at, *scales = rows->scale + at;
-
-        kernels->sums(rows->blocks + at / CRN_LOOKUP_ROWS * words * CRN_LOOKUP_WORD_BYTES, query->tables,
-                      words, (count + CRN_LOOKUP_ROWS - 1) / CRN_LOOKUP_ROWS, sums);
-        for (size_t j = 0; j < count; j++) {
-            out[i + j] = (add + adds[j]) + scales[j] * (delta * (float)(int32_t)sums[j] + base);
-        }
-    }
+    return crn_lookup_within(&part, n, limit, out, masks);
 }
 
 void crn_binary_planes(const struct crn_binary_query *query, const uint64_t *planes, size_t bits,

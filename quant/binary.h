@@ -41,6 +41,9 @@
 #include <stdint.h>
 
 #define CRN_BINARY_SURE 1.9f /* deviations of the bound: epsilon_0 of the paper, section 3.2.2 */
+/* One deviation of <y, P z> for B = 1, by |z|: half the sine between a row and its signs (error / scale), which
+ * is close to sqrt(1 - 2 / pi) for all rows, these being rotated at random. */
+#define CRN_BINARY_DEVIATION (0.5f * 0.603f)
 #define CRN_BINARY_STEPS 24u
 #define CRN_BINARY_BITS_MAX CRN_PLANES_MAX
 
@@ -60,11 +63,11 @@ struct crn_binary_factors {
     float sum; /* of u */
 };
 
-/* Rows in blocks, borrowed. */
+/* Rows in blocks, borrowed. All are of whole blocks; behind the last row may be anything. */
 struct crn_binary_rows {
     const uint8_t *blocks; /* as in lookup.h, padded / 32 words a row */
-    const float *add;      /* [n] */
-    const float *scale;    /* [n] */
+    const float *add;
+    const float *scale;
 };
 
 /* A query ready for scanning; borrows the memory given to crn_binary_query_prepare. */
@@ -109,11 +112,14 @@ size_t crn_binary_query_floats(size_t padded, size_t planes);
 void crn_binary_query_prepare(const struct crn_binary *binary, const float *query, size_t planes,
                               float *memory, struct crn_binary_query *out);
 
-/* out[i] = estimated distance of row begin + i, for i in 0..n-1; begin is a multiple of CRN_LOOKUP_ROWS. */
-void crn_binary_block(const struct crn_binary_query *query, const struct crn_binary_rows *rows, size_t begin,
-                      size_t n, float *out);
+/* out[i] = estimated distance of row begin + i, for i in 0..n-1; begin is a multiple of CRN_LOOKUP_ROWS. Bit
+ * i % 32 of masks[i / 32]: it is not above the limit (NaN is not). `out` and `masks` have room for whole blocks.
+ * Codes are asked for `ahead` bytes before they are read. Gives whether there is such a row. */
+bool crn_binary_within(const struct crn_binary_query *query, const struct crn_binary_rows *rows, size_t begin,
+                       size_t n, float limit, size_t ahead, float *out, uint32_t *masks);
 
-/* The same of rows as planes [][bits][padded / 64] with factors [], at pos[i], or at i when pos is NULL. */
+/* out[i] = estimated distance of the row as planes [][bits][padded / 64] with factors [] at pos[i], or at i when
+ * pos is NULL. */
 void crn_binary_planes(const struct crn_binary_query *query, const uint64_t *planes, size_t bits,
                        const struct crn_binary_factors *factors, const uint32_t *pos, size_t n, float *out);
 

@@ -127,7 +127,7 @@ void crn_scalar_gather(const struct crn_scalar_query *query, const struct crn_sc
 
         for (size_t j = 0; j < count; j++) {
             scale[j] = rows->scale[pos[i + j]];
-            norm2[j] = rows->norm2[pos[i + j]];
+            if (query->op != CRN_OP_DOT) norm2[j] = rows->norm2[pos[i + j]];
         }
         kernels->i8_gather(&query->planes, rows->codes, query->dim, pos + i, count, hi, lo);
         combine(query, hi, lo, scale, norm2, count, out + i);

@@ -18,6 +18,7 @@
 #include "quant/codec.h"
 #include "quant/kernels.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -35,17 +36,21 @@ void crn_flat_scan_scalar(const struct crn_scalar_query *query, const struct crn
 void crn_flat_scan_scalar_at(const struct crn_scalar_query *query, const struct crn_scalar_rows *rows,
                              const uint32_t *pos, size_t npos, uint64_t first_label, struct crn_topk *top);
 
-/* Codes of any kind, by functions that know them: a call is a block of up to 128 rows. A distance that is
- * NaN, as estimates of vectors beyond the range of float may be, counts as +inf. */
+/* Codes of any kind, by functions that know them. A distance that is NaN, as estimates of vectors beyond the
+ * range of float may be, counts as +inf. */
+#define CRN_SCAN_ROWS 512u /* of a call at most */
 struct crn_scan_codes {
     const void *ctx;
-    /* out[i] = distance of row begin + i, n of them; begin is a multiple of 64. */
-    void (*block)(const void *ctx, size_t begin, size_t n, float *out);
+    /* out[i] = distance of row begin + i, n of them; begin is a multiple of 64. Bit i % 32 of masks[i / 32]: it
+     * is not above the limit, or NaN. `out` has room for a multiple of 32, `masks` for as many. Gives whether
+     * there is such a row; crn_scan_mark does so where distances are all that is known. */
+    bool (*within)(const void *ctx, size_t begin, size_t n, float limit, float *out, uint32_t *masks);
     /* out[i] = distance of row pos[i]; NULL where rows cannot be had singly: then whole words of 64 rows are
      * read. */
     void (*gather)(const void *ctx, const uint32_t *pos, size_t n, float *out);
 };
-void crn_flat_scan_codes(const struct crn_scan_codes *codes, size_t n, uint64_t first_label,
+bool crn_scan_mark(float *distances, size_t n, float limit, uint32_t *masks);
+void crn_flat_scan_codes(const struct crn_scan_codes *codes, size_t n, uint32_t first_label,
                          const uint64_t *allow, struct crn_sieve *sieve);
 
 #endif

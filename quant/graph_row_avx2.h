@@ -49,6 +49,24 @@ static inline __m256i crn_row_products(__m256i sum, __m256i a, __m256i a_size, _
     return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
 
+/* The sum of hi over the dimensions whose sign is set: 32 signs become bytes that are all ones or zeros. Pairs of bytes fit 16 bits, and
+ * so do those of 1,024 dimensions. */
+static inline int32_t crn_row_signs_sum(const uint8_t *signs, const int8_t *hi, uint32_t dims)
+{
+    const __m256i spread = _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
+    const __m256i bits = _mm256_set1_epi64x((long long)0x8040201008040201);
+    __m256i sum = _mm256_setzero_si256();
+
+    for (uint32_t j = 0; j < dims; j += 32) {
+        int32_t set;
+        memcpy(&set, signs + j / 8, sizeof set);
+        const __m256i bytes = _mm256_and_si256(_mm256_shuffle_epi8(_mm256_set1_epi32(set), spread), bits);
+        const __m256i mine = _mm256_and_si256(_mm256_cmpeq_epi8(bytes, bits), crn_row_load(hi + j));
+        sum = _mm256_add_epi16(sum, _mm256_maddubs_epi16(_mm256_set1_epi8(1), mine));
+    }
+    return crn_row_add_up(_mm256_madd_epi16(sum, _mm256_set1_epi16(1)));
+}
+
 /* d(c) of a row's own node. The sums are integers below 2^24: exact as floats. */
 static inline float crn_row_distance(const struct crn_graph_layout *layout,
                                      const struct crn_graph_query *query, const uint8_t *row)
@@ -286,7 +304,7 @@ static inline int32_t crn_row_codes_dot(const uint8_t *a, const uint8_t *b, uint
     return crn_row_add_up(sum);
 }
 
-/* ---- sorted pools of 64-bit keys: crn_pool_rank is graph_row_common.h's ---- */
+/* ---- sorted pools of 64-bit keys: the rest is graph_row_common.h's ---- */
 
 /* Moves keys[at..end) up by one. */
 static inline void crn_pool_shift(uint64_t *keys, uint32_t at, uint32_t end)
@@ -295,18 +313,6 @@ static inline void crn_pool_shift(uint64_t *keys, uint32_t at, uint32_t end)
         _mm256_storeu_si256((__m256i *)(void *)(keys + end - 3), crn_row_load(keys + end - 4));
     }
     for (; end > at; end--) keys[end] = keys[end - 1];
-}
-
-/* Inserts into keys[0..*count), of at most `most`; the place, or `most` when the key is too large. */
-static inline uint32_t crn_pool_insert(uint64_t *keys, uint32_t *count, uint32_t most, uint64_t key)
-{
-    const uint32_t at = crn_pool_rank(keys, *count, key);
-
-    if (at >= most) return most;
-    crn_pool_shift(keys, at, *count < most ? *count : most - 1);
-    keys[at] = key;
-    *count += *count < most;
-    return at;
 }
 
 #endif

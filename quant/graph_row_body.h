@@ -4,18 +4,19 @@
  */
 #include <math.h>
 
-#define FACTOR_WANTED 512.0f   /* about how large the first factors of a row become, in units of its factor_scale */
-#define FACTOR_MOST 32768.0f   /* where a row is scaled anew */
+#define FACTOR_WANTED \
+    512.0f /* about how large the first factors of a row become, in units of its factor_scale */
+#define FACTOR_MOST 32768.0f /* where a row is scaled anew */
 
 static void put_half(uint8_t *at, float value)
 {
-    const _Float16 half = (_Float16)value;
+    const crn_half half = (crn_half)value;
     memcpy(at, &half, sizeof half);
 }
 
 static float get_half(const uint8_t *at)
 {
-    _Float16 half;
+    crn_half half;
 
     memcpy(&half, at, sizeof half);
     return (float)half;
@@ -45,14 +46,16 @@ static void row_init(const struct crn_graph_layout *layout, const float *z, floa
 }
 
 /* Makes room for factors of size `need`, by powers of two, so that nothing but the smallest factors is rounded again. */
-static void scale_factors(const struct crn_graph_layout *layout, uint8_t *row, float *factor_scale, float need, bool only)
+static void scale_factors(const struct crn_graph_layout *layout, uint8_t *row, float *factor_scale,
+                          float need, bool only)
 {
     int exponent;
 
     if (!only && need <= FACTOR_MOST * *factor_scale) return;
     frexpf(need / FACTOR_WANTED, &exponent);
     const float scale = ldexpf(1, exponent < -100 ? -100 : exponent);
-    const float ratio = fmaxf(*factor_scale / scale, 0x1p-100f); /* not 0, which would make what is empty NaN */
+    const float ratio =
+        fmaxf(*factor_scale / scale, 0x1p-100f); /* not 0, which would make what is empty NaN */
     for (uint32_t v = 0; !only && v < CRN_GRAPH_DEGREE; v++) {
         put_half(row + layout->a + v * 2, get_half(row + layout->a + v * 2) * ratio);
         put_half(row + layout->b + v * 2, get_half(row + layout->b + v * 2) * ratio);
@@ -60,7 +63,8 @@ static void scale_factors(const struct crn_graph_layout *layout, uint8_t *row, f
     *factor_scale = scale;
 }
 
-static void row_set(const struct crn_graph_layout *layout, uint8_t *c, uint32_t slot, const uint8_t *x, uint32_t x_id)
+static void row_set(const struct crn_graph_layout *layout, uint8_t *c, uint32_t slot, const uint8_t *x,
+                    uint32_t x_id)
 {
     struct crn_graph_head head, other;
 
@@ -75,7 +79,8 @@ static void row_set(const struct crn_graph_layout *layout, uint8_t *c, uint32_t 
     put_half(c + layout->a + slot * 2, a / head.factor_scale);
     put_half(c + layout->b + slot * 2, b / head.factor_scale);
     crn_graph_id_set(layout, c, slot, x_id);
-    memcpy(c + layout->head + offsetof(struct crn_graph_head, factor_scale), &head.factor_scale, sizeof head.factor_scale);
+    memcpy(c + layout->head + offsetof(struct crn_graph_head, factor_scale), &head.factor_scale,
+           sizeof head.factor_scale);
 }
 
 static int32_t codes_dot(const uint8_t *a, const uint8_t *b, uint32_t dims)
@@ -92,7 +97,8 @@ static float row_dot(const struct crn_graph_layout *layout, const uint8_t *a, co
     return a_scale * b_scale * (float)crn_row_codes_dot(a, b, layout->dims);
 }
 
-static float row_estimate(const struct crn_graph_layout *layout, const struct crn_graph_query *query, const uint8_t *row, float *out)
+static float row_estimate(const struct crn_graph_layout *layout, const struct crn_graph_query *query,
+                          const uint8_t *row, float *out)
 {
     const float distance = crn_row_distance(layout, query, row);
     float near[CRN_GRAPH_DEGREE + 16];
@@ -105,6 +111,35 @@ static float row_estimate(const struct crn_graph_layout *layout, const struct cr
     return distance;
 }
 
+/* ---- records of signs ---- */
+
+#define RECORDS_AHEAD 16u /* fetched before they are read */
+
+static inline void fetch_record(const uint8_t *record, size_t bytes)
+{
+    __builtin_prefetch(record, 0, 3);
+    for (size_t j = 64; j < bytes; j += 64) __builtin_prefetch(record + j, 0, 3);
+    __builtin_prefetch(record + bytes - 1, 0, 3);
+}
+
+static void signs_estimate(const struct crn_graph_query *query, float slack, const uint8_t *records,
+                           const uint32_t *nodes, size_t count, float *out)
+{
+    const size_t bytes = crn_graph_signs_bytes(query->dims);
+    const int32_t total = query->hi_offset / 128;
+
+    for (size_t i = 0; i < count && i < RECORDS_AHEAD; i++) fetch_record(records + nodes[i] * bytes, bytes);
+    for (size_t i = 0; i < count; i++) {
+        const uint8_t *record = records + nodes[i] * bytes;
+        float factors[2]; /* weight, scale */
+        if (i + RECORDS_AHEAD < count) fetch_record(records + nodes[i + RECORDS_AHEAD] * bytes, bytes);
+        memcpy(factors, record + query->dims / 8, sizeof factors);
+        const float dot =
+            query->hi_scale * (float)(2 * crn_row_signs_sum(record, query->hi, query->dims) - total);
+        out[i] = query->constant + factors[0] - factors[1] * (2 * dot + slack);
+    }
+}
+
 const struct crn_graph_kernels CRN_GRAPH_KERNELS = {
     .name = CRN_GRAPH_NAME,
     .query_prepare = query_prepare,
@@ -113,4 +148,5 @@ const struct crn_graph_kernels CRN_GRAPH_KERNELS = {
     .codes_dot = codes_dot,
     .row_dot = row_dot,
     .row_estimate = row_estimate,
+    .signs_estimate = signs_estimate,
 };

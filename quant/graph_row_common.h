@@ -34,23 +34,38 @@ static inline void crn_row_put_signs(uint8_t *signs, uint32_t slot, uint32_t bit
     for (uint32_t s = 0; s < 4; s++) crn_row_put_group(signs + s * 16, slot, bits >> (4 * s));
 }
 
-/* How many of the ascending keys[0..count) are at most `key`. No branch depends on a key: all would be
- * guesses. */
-static inline uint32_t crn_pool_rank(const uint64_t *keys, uint32_t count, uint64_t key)
-{
-    uint32_t low = 0;
+/* Moves keys[at..end) up by one: each form's own. */
+static inline void crn_pool_shift(uint64_t *keys, uint32_t at, uint32_t end);
 
-    if (count == 0) return 0;
-    while (count > 1) {
-        const uint32_t half = count / 2;
-        low += half & (0 - (uint32_t)(keys[low + half - 1] <= key));
-        count -= half;
+/* Inserts into keys[0..*count), of at most `most`; the place, or `most` when the key is too large. */
+static inline uint32_t crn_pool_insert(uint64_t *keys, uint32_t *count, uint32_t most, uint64_t key)
+{
+    const uint32_t at = crn_pool_rank(keys, *count, key);
+
+    if (at >= most) return most;
+    crn_pool_shift(keys, at, *count < most ? *count : most - 1);
+    keys[at] = key;
+    *count += *count < most;
+    return at;
+}
+
+/* Enters ids[n] (up to CRN_GRAPH_DEGREE) with their distances; the lowest place that changed. */
+static inline uint32_t crn_pool_merge(struct crn_pool *pool, const float *distances, const uint32_t *ids,
+                                      uint32_t n)
+{
+    uint32_t lowest = pool->most;
+
+    for (uint32_t i = 0; i < n; i++) {
+        const uint32_t at =
+            crn_pool_insert(pool->keys, &pool->count, pool->most, crn_pool_key(distances[i], ids[i]));
+        lowest = at < lowest ? at : lowest;
     }
-    return low + (keys[low] <= key);
+    return lowest;
 }
 
 /* Keeps of ids[count] and their distances those below `nodes` whose bit in `seen` is not set. */
-static inline unsigned crn_row_unseen(const uint64_t *seen, uint32_t nodes, float *distances, uint32_t *ids, unsigned count)
+static inline unsigned crn_row_unseen(const uint64_t *seen, uint32_t nodes, float *distances, uint32_t *ids,
+                                      unsigned count)
 {
     unsigned kept = 0;
 

@@ -18,6 +18,20 @@ static inline int32x4_t crn_row_products(int32x4_t sum, int8x16_t a, int8x16_t b
     return vpadalq_s16(sum, vmlal_high_s8(vmull_s8(vget_low_s8(a), vget_low_s8(b)), a, b));
 }
 
+/* The sum of hi over the dimensions whose sign is set: 16 signs become bytes that are all ones or zeros. Sums of pairs of bytes of 1,024
+ * dimensions fit 16 bits. */
+static inline int32_t crn_row_signs_sum(const uint8_t *signs, const int8_t *hi, uint32_t dims)
+{
+    const uint8x16_t bits = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
+    int16x8_t sum = vdupq_n_s16(0);
+
+    for (uint32_t j = 0; j < dims; j += 16) {
+        const uint8x16_t bytes = vcombine_u8(vdup_n_u8(signs[j / 8]), vdup_n_u8(signs[j / 8 + 1]));
+        sum = vpadalq_s8(sum, vandq_s8(vreinterpretq_s8_u8(vtstq_u8(bytes, bits)), vld1q_s8(hi + j)));
+    }
+    return vaddlvq_s16(sum);
+}
+
 /* d(c) of a row's own node. The sums are integers below 2^24: exact as floats. */
 static inline float crn_row_distance(const struct crn_graph_layout *layout,
                                      const struct crn_graph_query *query, const uint8_t *row)
@@ -236,24 +250,12 @@ static inline int32_t crn_row_codes_dot(const uint8_t *a, const uint8_t *b, uint
     return vaddvq_s32(sum);
 }
 
-/* ---- sorted pools of 64-bit keys: crn_pool_rank is graph_row_common.h's ---- */
+/* ---- sorted pools of 64-bit keys: the rest is graph_row_common.h's ---- */
 
 /* Moves keys[at..end) up by one. */
 static inline void crn_pool_shift(uint64_t *keys, uint32_t at, uint32_t end)
 {
     memmove(keys + at + 1, keys + at, (end - at) * sizeof *keys);
-}
-
-/* Inserts into keys[0..*count), of at most `most`; the place, or `most` when the key is too large. */
-static inline uint32_t crn_pool_insert(uint64_t *keys, uint32_t *count, uint32_t most, uint64_t key)
-{
-    const uint32_t at = crn_pool_rank(keys, *count, key);
-
-    if (at >= most) return most;
-    crn_pool_shift(keys, at, *count < most ? *count : most - 1);
-    keys[at] = key;
-    *count += *count < most;
-    return at;
 }
 
 #endif

@@ -6,36 +6,50 @@
 
 #include <math.h>
 
-static inline float crn_row_distance(const struct crn_graph_layout *layout, const struct crn_graph_query *query, const uint8_t *row)
+static inline float crn_row_distance(const struct crn_graph_layout *layout,
+                                     const struct crn_graph_query *query, const uint8_t *row)
 {
     struct crn_graph_head head;
     int32_t hi = 0, lo = 0;
 
-    memcpy(&head, row + layout->head, offsetof(struct crn_graph_head, factor_scale)); /* the lock is others' */
+    memcpy(&head, row + layout->head,
+           offsetof(struct crn_graph_head, factor_scale)); /* the lock is others' */
     for (uint32_t j = 0; j < layout->dims; j++) {
         hi += row[j] * query->hi[j];
         lo += row[j] * query->lo[j];
     }
-    const float sum = query->hi_scale * (float)(hi - query->hi_offset) + query->lo_scale * (float)(lo - query->lo_offset);
+    const float sum =
+        query->hi_scale * (float)(hi - query->hi_offset) + query->lo_scale * (float)(lo - query->lo_offset);
     return query->constant + head.weight - 2 * head.scale * sum;
+}
+
+/* The sum of hi over the dimensions whose sign is set. */
+static inline int32_t crn_row_signs_sum(const uint8_t *signs, const int8_t *hi, uint32_t dims)
+{
+    int32_t sum = 0;
+
+    for (uint32_t j = 0; j < dims; j++) sum += hi[j] & -(signs[j / 8] >> (j % 8) & 1);
+    return sum;
 }
 
 static inline float crn_row_factor(const uint8_t *at)
 {
-    _Float16 half;
+    crn_half half;
 
     memcpy(&half, at, sizeof half);
     return (float)half;
 }
 
-static inline unsigned crn_row_neighbours(const struct crn_graph_layout *layout, const struct crn_graph_query *query,
-                                          const uint8_t *row, float distance, float limit, float *distances, uint32_t *ids)
+static inline unsigned crn_row_neighbours(const struct crn_graph_layout *layout,
+                                          const struct crn_graph_query *query, const uint8_t *row,
+                                          float distance, float limit, float *distances, uint32_t *ids)
 {
     uint32_t sums[CRN_GRAPH_DEGREE] = {0};
     float factor_scale;
     unsigned count = 0;
 
-    memcpy(&factor_scale, row + layout->head + offsetof(struct crn_graph_head, factor_scale), sizeof factor_scale);
+    memcpy(&factor_scale, row + layout->head + offsetof(struct crn_graph_head, factor_scale),
+           sizeof factor_scale);
     for (uint32_t s = 0; s < layout->dims / 4; s++) {
         const uint8_t *codes = row + layout->signs + s * 16, *entries = query->table + s * 16;
         for (int v = 0; v < 16; v++) {
@@ -93,7 +107,8 @@ static inline void crn_row_table(struct crn_graph_query *query)
         const float *z = query->rotated + s * 4;
         const float least = (fminf(z[0], 0) + fminf(z[1], 0)) + (fminf(z[2], 0) + fminf(z[3], 0));
         for (int e = 0; e < 16; e++) {
-            const float entry = ((e & 1 ? z[0] : 0) + (e & 2 ? z[1] : 0)) + ((e & 4 ? z[2] : 0) + (e & 8 ? z[3] : 0));
+            const float entry =
+                ((e & 1 ? z[0] : 0) + (e & 2 ? z[1] : 0)) + ((e & 4 ? z[2] : 0) + (e & 8 ? z[3] : 0));
             query->table[s * 16 + e] = (uint8_t)fminf(rintf((entry - least) * inverse), 255);
         }
     }
@@ -102,7 +117,8 @@ static inline void crn_row_table(struct crn_graph_query *query)
 }
 
 /* Sums over 16 dimensions at a time, and their signs as bits. */
-static inline uint32_t crn_row_residual_16(const uint8_t *c, const uint8_t *x, float c_scale, float x_scale, float lanes[4][16])
+static inline uint32_t crn_row_residual_16(const uint8_t *c, const uint8_t *x, float c_scale, float x_scale,
+                                           float lanes[4][16])
 {
     uint32_t bits = 0;
 
@@ -117,14 +133,16 @@ static inline uint32_t crn_row_residual_16(const uint8_t *c, const uint8_t *x, f
     return bits;
 }
 
-static inline struct crn_row_residual crn_row_encode(const struct crn_graph_layout *layout, uint8_t *c, uint32_t slot, const uint8_t *x,
-                                       float c_scale, float x_scale)
+static inline struct crn_row_residual crn_row_encode(const struct crn_graph_layout *layout, uint8_t *c,
+                                                     uint32_t slot, const uint8_t *x, float c_scale,
+                                                     float x_scale)
 {
     float lanes[4][16] = {{0}};
     float sums[4] = {0};
 
     for (uint32_t j = 0; j < layout->dims; j += 16) {
-        crn_row_put_signs(c + layout->signs + j * 4, slot, crn_row_residual_16(c + j, x + j, c_scale, x_scale, lanes));
+        crn_row_put_signs(c + layout->signs + j * 4, slot,
+                          crn_row_residual_16(c + j, x + j, c_scale, x_scale, lanes));
     }
     for (int s = 0; s < 4; s++) {
         for (int i = 0; i < 16; i++) sums[s] += lanes[s][i];
@@ -140,24 +158,12 @@ static inline int32_t crn_row_codes_dot(const uint8_t *a, const uint8_t *b, uint
     return sum;
 }
 
-/* ---- sorted pools of 64-bit keys: crn_pool_rank is graph_row_common.h's ---- */
+/* ---- sorted pools of 64-bit keys: the rest is graph_row_common.h's ---- */
 
 /* Moves keys[at..end) up by one. */
 static inline void crn_pool_shift(uint64_t *keys, uint32_t at, uint32_t end)
 {
     memmove(keys + at + 1, keys + at, (end - at) * sizeof *keys);
-}
-
-/* Inserts into keys[0..*count), of at most `most`; the place, or `most` when the key is too large. */
-static inline uint32_t crn_pool_insert(uint64_t *keys, uint32_t *count, uint32_t most, uint64_t key)
-{
-    const uint32_t at = crn_pool_rank(keys, *count, key);
-
-    if (at >= most) return most;
-    crn_pool_shift(keys, at, *count < most ? *count : most - 1);
-    keys[at] = key;
-    *count += *count < most;
-    return at;
 }
 
 #endif

@@ -35,6 +35,17 @@ const struct crn_lookup_kernels *crn_lookup_get(void)
     return kernels != NULL ? kernels : &crn_lookup_scalar;
 }
 
+bool crn_lookup_within(const struct crn_lookup_rows *rows, size_t n, float limit, float *out, uint32_t *masks)
+{
+    const size_t blocks = (n + CRN_LOOKUP_ROWS - 1) / CRN_LOOKUP_ROWS, left = n % CRN_LOOKUP_ROWS;
+    uint32_t any = 0;
+
+    crn_lookup_get()->within(rows, blocks, limit, out, masks);
+    if (left > 0) masks[blocks - 1] &= (UINT32_C(1) << left) - 1;
+    for (size_t b = 0; b < blocks; b++) any |= masks[b];
+    return any != 0;
+}
+
 void crn_lookup_put(const uint8_t *codes, size_t words, size_t row, uint8_t *block)
 {
     uint8_t *at = block + row / 16 * 64 + row % 16;

@@ -19,12 +19,14 @@
 
 #include "base/cpu.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #define CRN_LOOKUP_ROWS 32u        /* of a block */
 #define CRN_LOOKUP_WORD_BYTES 128u /* of a block's word, and of its tables */
 #define CRN_LOOKUP_WORDS_MAX 8192u
+#define CRN_LOOKUP_AHEAD 4096u /* bytes that are asked for ahead of a scan of codes in memory (measured) */
 #define CRN_PLANES_MAX 8u
 
 /* Rows as bit planes, [n][bits][words] u64, against a query's, [planes][words]. Row plane b counts
@@ -37,11 +39,26 @@ struct crn_planes {
     size_t planes;
 };
 
+/* Rows in blocks, of which a sum becomes the value (add + adds[row]) + scales[row] * (delta * sum + base). */
+struct crn_lookup_rows {
+    const uint8_t *codes;
+    const uint8_t *tables;
+    size_t words;
+    const float *adds, *scales; /* of whole blocks; behind the last row may be anything */
+    float add, delta, base;
+    size_t ahead; /* bytes: so far ahead codes are asked for, which need not be there */
+};
+
 struct crn_lookup_kernels {
     const char *name;
 
     /* out[i] for the rows of `blocks` whole blocks. words is 1..CRN_LOOKUP_WORDS_MAX. */
     void (*sums)(const uint8_t *codes, const uint8_t *tables, size_t words, size_t blocks, uint32_t *out);
+
+    /* out[i] = the value of row i of `blocks` whole blocks, and bit i of masks[b]: that of row 32 b + i is not
+     * above the limit; one that is NaN is not. Values are the same bit for bit in every table. */
+    void (*within)(const struct crn_lookup_rows *rows, size_t blocks, float limit, float *out,
+                   uint32_t *masks);
 
     /* out[i] = sum over b and p of 2^(bits-1-b+p) * popcount(row plane b & query plane p), of row pos[i], or
      * of row i when pos is NULL. */
@@ -53,6 +70,11 @@ const struct crn_lookup_kernels *crn_lookup_get(void);
 
 /* The table for one level, or NULL when this build, this processor or CAIRN_CPU excludes it. */
 const struct crn_lookup_kernels *crn_lookup_for(enum crn_cpu_level level);
+
+/* kernels->within of n rows, which need not be whole blocks, though all arrays are: bits of rows from the n-th on
+ * are 0. Gives whether a row is not above the limit. */
+bool crn_lookup_within(const struct crn_lookup_rows *rows, size_t n, float limit, float *out,
+                       uint32_t *masks);
 
 /* For lookup.c alone: running one on a processor without its instructions ends the process. */
 extern const struct crn_lookup_kernels crn_lookup_scalar;

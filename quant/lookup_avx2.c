@@ -52,24 +52,60 @@ CRN_INLINE void spill(struct sums16 *sums, uint32_t *out)
     sums->all = sums->odd = _mm256_setzero_si256();
 }
 
+/* The sums of a block's 32 rows, added to out. */
+CRN_INLINE void sum_block(const uint8_t *codes, const uint8_t *tables, size_t words, size_t ahead,
+                          uint32_t *out)
+{
+    struct sums16 first = {_mm256_setzero_si256(), _mm256_setzero_si256()}, last = first;
+
+    for (size_t w = 0; w < words; w++, codes += CRN_LOOKUP_WORD_BYTES) {
+        CRN_PREFETCH(codes, ahead, 3);
+        CRN_PREFETCH(codes, ahead + 64, 3);
+        add_word(&first, codes, tables + w * CRN_LOOKUP_WORD_BYTES);
+        add_word(&last, codes + 64, tables + w * CRN_LOOKUP_WORD_BYTES);
+        if (w % WORDS_OF_16_BITS == WORDS_OF_16_BITS - 1) {
+            spill(&first, out);
+            spill(&last, out + 16);
+        }
+    }
+    spill(&first, out);
+    spill(&last, out + 16);
+}
+
 static void sums(const uint8_t *codes, const uint8_t *tables, size_t words, size_t blocks, uint32_t *out)
 {
     memset(out, 0, blocks * CRN_LOOKUP_ROWS * sizeof *out);
-    for (size_t block = 0; block < blocks; block++, out += CRN_LOOKUP_ROWS) {
-        struct sums16 first = {_mm256_setzero_si256(), _mm256_setzero_si256()}, last = first;
+    for (size_t block = 0; block < blocks; block++)
+        sum_block(codes + block * words * CRN_LOOKUP_WORD_BYTES, tables, words, CRN_PREFETCH_FAR,
+                  out + block * CRN_LOOKUP_ROWS);
+}
 
-        for (size_t w = 0; w < words; w++, codes += CRN_LOOKUP_WORD_BYTES) {
-            crn_prefetch_stream(codes);
-            crn_prefetch_stream(codes + 64);
-            add_word(&first, codes, tables + w * CRN_LOOKUP_WORD_BYTES);
-            add_word(&last, codes + 64, tables + w * CRN_LOOKUP_WORD_BYTES);
-            if (w % WORDS_OF_16_BITS == WORDS_OF_16_BITS - 1) {
-                spill(&first, out);
-                spill(&last, out + 16);
-            }
-        }
-        spill(&first, out);
-        spill(&last, out + 16);
+/* The values of 8 rows, to out; which of them are not above the limit. Not fused: without FMA. */
+CRN_INLINE uint32_t values_of(const struct crn_lookup_rows *rows, size_t row, const uint32_t *sums,
+                              float limit, float *out)
+{
+    const __m256 counts = _mm256_cvtepi32_ps(_mm256_loadu_si256((const void *)sums));
+    const __m256 add = _mm256_add_ps(_mm256_set1_ps(rows->add), _mm256_loadu_ps(rows->adds + row));
+    const __m256 product =
+        _mm256_add_ps(_mm256_mul_ps(_mm256_set1_ps(rows->delta), counts), _mm256_set1_ps(rows->base));
+    const __m256 values = _mm256_add_ps(add, _mm256_mul_ps(_mm256_loadu_ps(rows->scales + row), product));
+
+    _mm256_storeu_ps(out + row, values);
+    return (uint32_t)_mm256_movemask_ps(_mm256_cmp_ps(values, _mm256_set1_ps(limit), _CMP_NGT_UQ));
+}
+
+static void within(const struct crn_lookup_rows *rows, size_t blocks, float limit, float *out,
+                   uint32_t *masks)
+{
+    const size_t block_bytes = rows->words * CRN_LOOKUP_WORD_BYTES;
+
+    for (size_t block = 0; block < blocks; block++) {
+        uint32_t of_block[CRN_LOOKUP_ROWS] = {0}, mask = 0;
+
+        sum_block(rows->codes + block * block_bytes, rows->tables, rows->words, rows->ahead, of_block);
+        for (size_t i = 0; i < CRN_LOOKUP_ROWS; i += 8)
+            mask |= values_of(rows, block * CRN_LOOKUP_ROWS + i, of_block + i, limit, out) << i;
+        masks[block] = mask;
     }
 }
 
@@ -97,4 +133,5 @@ static void planes_of_rows(const struct crn_planes *planes, const uint32_t *pos,
     }
 }
 
-const struct crn_lookup_kernels crn_lookup_avx2 = {.name = "avx2", .sums = sums, .planes = planes_of_rows};
+const struct crn_lookup_kernels crn_lookup_avx2 = {
+    .name = "avx2", .sums = sums, .within = within, .planes = planes_of_rows};

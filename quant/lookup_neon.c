@@ -43,24 +43,60 @@ CRN_INLINE void spill(struct sums16 *sums, uint32_t *out)
     sums->first = sums->last = vdupq_n_u16(0);
 }
 
+/* The sums of a block's 32 rows, added to out. */
+CRN_INLINE void sum_block(const uint8_t *codes, const uint8_t *tables, size_t words, size_t ahead,
+                          uint32_t *out)
+{
+    struct sums16 first = {vdupq_n_u16(0), vdupq_n_u16(0)}, last = first;
+
+    for (size_t w = 0; w < words; w++, codes += CRN_LOOKUP_WORD_BYTES) {
+        CRN_PREFETCH(codes, ahead, 3);
+        CRN_PREFETCH(codes, ahead + 64, 3);
+        add_word(&first, codes, tables + w * CRN_LOOKUP_WORD_BYTES);
+        add_word(&last, codes + 64, tables + w * CRN_LOOKUP_WORD_BYTES);
+        if (w % WORDS_OF_16_BITS == WORDS_OF_16_BITS - 1) {
+            spill(&first, out);
+            spill(&last, out + 16);
+        }
+    }
+    spill(&first, out);
+    spill(&last, out + 16);
+}
+
 static void sums(const uint8_t *codes, const uint8_t *tables, size_t words, size_t blocks, uint32_t *out)
 {
     memset(out, 0, blocks * CRN_LOOKUP_ROWS * sizeof *out);
-    for (size_t block = 0; block < blocks; block++, out += CRN_LOOKUP_ROWS) {
-        struct sums16 first = {vdupq_n_u16(0), vdupq_n_u16(0)}, last = first;
+    for (size_t block = 0; block < blocks; block++)
+        sum_block(codes + block * words * CRN_LOOKUP_WORD_BYTES, tables, words, CRN_PREFETCH_FAR,
+                  out + block * CRN_LOOKUP_ROWS);
+}
 
-        for (size_t w = 0; w < words; w++, codes += CRN_LOOKUP_WORD_BYTES) {
-            crn_prefetch_stream(codes);
-            crn_prefetch_stream(codes + 64);
-            add_word(&first, codes, tables + w * CRN_LOOKUP_WORD_BYTES);
-            add_word(&last, codes + 64, tables + w * CRN_LOOKUP_WORD_BYTES);
-            if (w % WORDS_OF_16_BITS == WORDS_OF_16_BITS - 1) {
-                spill(&first, out);
-                spill(&last, out + 16);
-            }
-        }
-        spill(&first, out);
-        spill(&last, out + 16);
+/* The values of 4 rows, to out; which of them are not above the limit. Not fused (-ffp-contract=off). */
+CRN_INLINE uint32_t values_of(const struct crn_lookup_rows *rows, size_t row, const uint32_t *sums,
+                              float limit, float *out)
+{
+    static const uint32_t bits[4] = {1, 2, 4, 8};
+    const float32x4_t counts = vcvtq_f32_u32(vld1q_u32(sums));
+    const float32x4_t add = vaddq_f32(vdupq_n_f32(rows->add), vld1q_f32(rows->adds + row));
+    const float32x4_t product = vaddq_f32(vmulq_n_f32(counts, rows->delta), vdupq_n_f32(rows->base));
+    const float32x4_t values = vaddq_f32(add, vmulq_f32(vld1q_f32(rows->scales + row), product));
+
+    vst1q_f32(out + row, values);
+    return vaddvq_u32(vbicq_u32(vld1q_u32(bits), vcgtq_f32(values, vdupq_n_f32(limit))));
+}
+
+static void within(const struct crn_lookup_rows *rows, size_t blocks, float limit, float *out,
+                   uint32_t *masks)
+{
+    const size_t block_bytes = rows->words * CRN_LOOKUP_WORD_BYTES;
+
+    for (size_t block = 0; block < blocks; block++) {
+        uint32_t of_block[CRN_LOOKUP_ROWS] = {0}, mask = 0;
+
+        sum_block(rows->codes + block * block_bytes, rows->tables, rows->words, rows->ahead, of_block);
+        for (size_t i = 0; i < CRN_LOOKUP_ROWS; i += 4)
+            mask |= values_of(rows, block * CRN_LOOKUP_ROWS + i, of_block + i, limit, out) << i;
+        masks[block] = mask;
     }
 }
 
@@ -100,4 +136,5 @@ static void planes_of_rows(const struct crn_planes *planes, const uint32_t *pos,
     }
 }
 
-const struct crn_lookup_kernels crn_lookup_neon = {.name = "neon", .sums = sums, .planes = planes_of_rows};
+const struct crn_lookup_kernels crn_lookup_neon = {
+    .name = "neon", .sums = sums, .within = within, .planes = planes_of_rows};

@@ -17,6 +17,26 @@ static void sums(const uint8_t *codes, const uint8_t *tables, size_t words, size
     }
 }
 
+static void within(const struct crn_lookup_rows *rows, size_t blocks, float limit, float *out,
+                   uint32_t *masks)
+{
+    const size_t block_bytes = rows->words * CRN_LOOKUP_WORD_BYTES;
+
+    for (size_t block = 0; block < blocks; block++) {
+        uint32_t of_block[CRN_LOOKUP_ROWS];
+
+        sums(rows->codes + block * block_bytes, rows->tables, rows->words, 1, of_block);
+        masks[block] = 0;
+        for (size_t i = 0; i < CRN_LOOKUP_ROWS; i++) {
+            const size_t row = block * CRN_LOOKUP_ROWS + i;
+            const float product = rows->delta * (float)(int32_t)of_block[i] + rows->base;
+
+            out[row] = (rows->add + rows->adds[row]) + rows->scales[row] * product;
+            masks[block] |= (uint32_t) !(out[row] > limit) << i;
+        }
+    }
+}
+
 static uint32_t plane_sum(const uint64_t *row, const struct crn_planes *planes)
 {
     uint32_t sum = 0;
@@ -43,4 +63,4 @@ static void planes_of_rows(const struct crn_planes *planes, const uint32_t *pos,
 }
 
 const struct crn_lookup_kernels crn_lookup_scalar = {
-    .name = "scalar", .sums = sums, .planes = planes_of_rows};
+    .name = "scalar", .sums = sums, .within = within, .planes = planes_of_rows};

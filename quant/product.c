@@ -121,14 +121,10 @@ double crn_product_decoded_dot(const struct crn_product *product, const uint8_t 
 
 /* ---- queries ---- */
 
-static size_t words_of(const struct crn_product *product)
-{
-    return (product->parts + 7) / 8;
-}
-
 size_t crn_product_query_floats(const struct crn_product *product)
 {
-    const size_t tables = product->bits == 4 ? words_of(product) * CRN_LOOKUP_WORD_BYTES / sizeof(float) : 0;
+    const size_t tables =
+        product->bits == 4 ? crn_product_words(product) * CRN_LOOKUP_WORD_BYTES / sizeof(float) : 0;
 
     return product->parts * crn_product_centers(product) + tables;
 }
@@ -154,7 +150,7 @@ static void make_tables(struct crn_product_query *query, const float *entries, u
         widest = most - least > widest ? most - least : widest;
     }
     const float inverse = widest > 1e-30f && widest < INFINITY ? TABLE_MAX / widest * (1 - 0x1p-20f) : 0;
-    memset(tables, 0, words_of(query->product) * CRN_LOOKUP_WORD_BYTES);
+    memset(tables, 0, crn_product_words(query->product) * CRN_LOOKUP_WORD_BYTES);
     for (size_t p = 0; p < parts; p++) {
         uint8_t *table = crn_lookup_table(tables, p);
 
@@ -189,7 +185,7 @@ void crn_product_block(const struct crn_product_query *query, const uint8_t *blo
                        float *out)
 {
     const struct crn_lookup_kernels *kernels = crn_lookup_get();
-    const size_t words = words_of(query->product);
+    const size_t words = crn_product_words(query->product);
     const float delta = query->delta, base = query->base;
     uint32_t sums[CHUNK];
 

@@ -48,10 +48,16 @@ static inline size_t crn_product_floats(const struct crn_product *product)
     return product->dim * crn_product_centers(product);
 }
 
-/* Bytes of a row's code: 4 bits come in words of 8 parts. */
+/* Words of a row's code of 4 bits (lookup.h): 8 parts each. */
+static inline size_t crn_product_words(const struct crn_product *product)
+{
+    return (product->parts + 7) / 8;
+}
+
+/* Bytes of a row's code. */
 static inline size_t crn_product_bytes(const struct crn_product *product)
 {
-    return product->bits == 8 ? product->parts : (product->parts + 7) / 8 * 4;
+    return product->bits == 8 ? product->parts : crn_product_words(product) * 4;
 }
 
 /* Makes codebooks of n >= 1 rows [n][dim]; some hundreds a center are enough. NO_MEMORY. */

@@ -9,7 +9,7 @@
 #define CRN_ROTATE crn_rotate_plain
 #include "quant/rotation_body.h"
 
-#define ROUNDS_WHOLE 3u   /* the block is all dimensions */
+#define ROUNDS_WHOLE 3u    /* the block is all dimensions */
 #define ROUNDS_OVERLAID 4u /* each end twice */
 
 size_t crn_rotation_padded(size_t dim)
@@ -45,16 +45,22 @@ void crn_rotation_init(struct crn_rotation *rotation, size_t padded, uint64_t se
     rotation->signs = memory;
     const float length = 1 / sqrtf((float)rotation->block);
     crn_rng_init(&rng, seed);
-    for (size_t i = 0; i < rotation->rounds * rotation->block; i++) memory[i] = crn_rng_u64(&rng) >> 63 ? length : -length;
+    for (size_t i = 0; i < rotation->rounds * rotation->block; i++)
+        memory[i] = crn_rng_u64(&rng) >> 63 ? length : -length;
 }
 
 void crn_rotate(const struct crn_rotation *rotation, float *vector)
 {
 #if defined(__x86_64__)
     switch (crn_cpu_level()) {
-    case CRN_CPU_AVX512: crn_rotate_avx512(rotation, vector); return;
-    case CRN_CPU_AVX2: crn_rotate_avx2(rotation, vector); return;
-    default: break;
+    case CRN_CPU_AVX512:
+        crn_rotate_avx512(rotation, vector);
+        return;
+    case CRN_CPU_AVX2:
+        crn_rotate_avx2(rotation, vector);
+        return;
+    default:
+        break;
     }
 #endif
     crn_rotate_plain(rotation, vector);

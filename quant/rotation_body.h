@@ -2,24 +2,28 @@
 #include "quant/rotation.h"
 
 typedef float lanes __attribute__((vector_size(64)));
-typedef int32_t lane_index __attribute__((vector_size(64)));
+
+/* Lane i ^ half in the place of lane i. GCC and clang share this builtin, whose places are constants. */
+#define PARTNERS(v, half)                                                                               \
+    __builtin_shufflevector(v, v, 0 ^ half, 1 ^ half, 2 ^ half, 3 ^ half, 4 ^ half, 5 ^ half, 6 ^ half, \
+                            7 ^ half, 8 ^ half, 9 ^ half, 10 ^ half, 11 ^ half, 12 ^ half, 13 ^ half,   \
+                            14 ^ half, 15 ^ half)
 
 /* a + b in lane i and a - b in lane i ^ half, for all pairs of lanes that differ in the bit `half`. */
-static inline lanes butterfly_in(lanes v, int half)
+static inline lanes butterfly_in(lanes v, lanes partners, int half)
 {
-    lane_index partner;
     lanes sign;
 
-    for (int i = 0; i < 16; i++) {
-        partner[i] = i ^ half;
-        sign[i] = i & half ? -1.0f : 1.0f;
-    }
-    return v * sign + __builtin_shuffle(v, partner);
+    for (int i = 0; i < 16; i++) sign[i] = i & half ? -1.0f : 1.0f;
+    return v * sign + partners;
 }
 
 static inline lanes transform_16(lanes v)
 {
-    return butterfly_in(butterfly_in(butterfly_in(butterfly_in(v, 1), 2), 4), 8);
+    v = butterfly_in(v, PARTNERS(v, 1), 1);
+    v = butterfly_in(v, PARTNERS(v, 2), 2);
+    v = butterfly_in(v, PARTNERS(v, 4), 4);
+    return butterfly_in(v, PARTNERS(v, 8), 8);
 }
 
 /* Two stages at a time, so that each element is loaded half as often. */

@@ -38,11 +38,23 @@ void crn_turned_query_prepare(const struct crn_turned *turned, const float *quer
     crn_product_query_prepare(&turned->product, memory, memory + turned->frame.padded, &out->query);
 }
 
-void crn_turned_block(const struct crn_turned_query *query, const uint8_t *blocks, const float *add,
-                      const float *scale, size_t begin, size_t n, float *out)
+bool crn_turned_within(const struct crn_turned_query *query, const uint8_t *blocks, const float *add,
+                       const float *scale, size_t begin, size_t n, float limit, size_t ahead, float *out,
+                       uint32_t *masks)
 {
-    const float own = query->add;
+    const struct crn_product_query *product = &query->query; /* of minus products */
+    const size_t words = crn_product_words(product->product);
+    const struct crn_lookup_rows rows = {
+        .codes = blocks + begin / CRN_LOOKUP_ROWS * words * CRN_LOOKUP_WORD_BYTES,
+        .tables = product->tables,
+        .words = words,
+        .adds = add + begin,
+        .scales = scale + begin,
+        .add = query->add,
+        .delta = product->delta,
+        .base = product->base,
+        .ahead = ahead,
+    };
 
-    crn_product_block(&query->query, blocks, begin, n, out); /* minus products */
-    for (size_t i = 0; i < n; i++) out[i] = (own + add[begin + i]) + scale[begin + i] * out[i];
+    return crn_lookup_within(&rows, n, limit, out, masks);
 }

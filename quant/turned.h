@@ -40,8 +40,9 @@ size_t crn_turned_query_floats(const struct crn_turned *turned);
 void crn_turned_query_prepare(const struct crn_turned *turned, const float *query, float *memory,
                               struct crn_turned_query *out);
 
-/* out[i] = estimated distance of row begin + i; begin is a multiple of 32, add and scale are [n of all]. */
-void crn_turned_block(const struct crn_turned_query *query, const uint8_t *blocks, const float *add,
-                      const float *scale, size_t begin, size_t n, float *out);
+/* out[i] = estimated distance of row begin + i, and which are not above the limit: as crn_binary_within. */
+bool crn_turned_within(const struct crn_turned_query *query, const uint8_t *blocks, const float *add,
+                       const float *scale, size_t begin, size_t n, float limit, size_t ahead, float *out,
+                       uint32_t *masks);
 
 #endif
