@@ -61,6 +61,10 @@ cairn_status crn_derived_verify_all(struct crn_derived *file, cairn_error *err);
 /* True when all blocks of the section are verified already: lets a scan skip the call for each block. */
 bool crn_derived_verified(const struct crn_derived *file, const void *data, size_t size);
 
+/* Has been read whole, and may not be for a while: its memory counts no more as this process's. What is read
+ * again comes back without being verified anew. */
+void crn_derived_not_needed(struct crn_derived *file);
+
 /* About to read [data, data+size): asks the system to fetch what may not be in memory yet, without waiting, so
  * that a disk serves many such requests at once. What was verified counts as being in memory, unless the file
  * is larger than half of the machine's or reading was slow a while ago. */

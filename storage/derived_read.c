@@ -25,7 +25,7 @@ struct crn_derived {
     const unsigned char *map; /* [layout.file_size]; NULL until mapped */
     size_t map_size;
     uint64_t block_count;
-    uint64_t memory_half; /* of the machine */
+    uint64_t memory_half;     /* of the machine */
     _Atomic uint32_t doubted; /* calls of will_need left that trust nothing verified. Relaxed: a hint */
     _Atomic uint64_t
         *verified; /* a bit a block. Relaxed: the bits publish nothing, the file's bytes never change */
@@ -210,6 +210,12 @@ bool crn_derived_verified(const struct crn_derived *file, const void *data, size
     for (uint64_t block = first; block < end; block++)
         if (!is_verified(file, block)) return false;
     return true;
+}
+
+void crn_derived_not_needed(struct crn_derived *file)
+{
+    (void)madvise((void *)file->map, file->map_size,
+                  MADV_DONTNEED); /* read-only and of a file: nothing is lost */
 }
 
 void crn_derived_was_slow(struct crn_derived *file, uint32_t calls)

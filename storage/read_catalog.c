@@ -13,9 +13,22 @@ cairn_status crn_read_sequence(struct crn_reader *reader, uint64_t *out_sequence
     return crn_log_last(&reader->conn, out_sequence, err);
 }
 
-cairn_status crn_read_catalog_sequence(struct crn_reader *reader, uint64_t *out_sequence, cairn_error *err)
+cairn_status crn_read_settings_sequence(struct crn_reader *reader, uint32_t collection,
+                                        uint64_t *out_sequence, cairn_error *err)
 {
-    return crn_meta_number(&reader->conn, "catalog_sequence", out_sequence, err);
+    sqlite3_stmt *stmt;
+    int64_t value;
+
+    *out_sequence = 0;
+    CRN_TRY(
+        crn_conn_statement(&reader->conn, "SELECT settings_seq FROM collections WHERE id=?1", &stmt, err));
+    sqlite3_bind_int64(stmt, 1, collection);
+    CRN_TRY(crn_conn_value(&reader->conn, stmt, -1, &value, err));
+    if (value < 0)
+        return crn_error_set(err, CAIRN_NO_COLLECTION, "collection number %u is gone: it was dropped",
+                             collection);
+    *out_sequence = (uint64_t)value;
+    return CAIRN_OK;
 }
 
 cairn_status crn_read_collection(struct crn_reader *reader, const char *name, struct crn_catalog *out_catalog,

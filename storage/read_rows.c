@@ -59,7 +59,8 @@ cairn_status crn_read_by_id(struct crn_reader *reader, const struct crn_catalog 
     struct crn_row_id first = {.type = CAIRN_ID_U64};
     sqlite3_stmt *stmt;
 
-    if (from != NULL) CRN_TRY(crn_row_id_set(&first, from->id_type, from->id, from->id_len, from->id_u64, err));
+    if (from != NULL)
+        CRN_TRY(crn_row_id_set(&first, from->id_type, from->id, from->id_len, from->id_u64, err));
     const size_t begin = range_of(&first);
     for (size_t range = begin; range < 3; range++) {
         CRN_TRY(crn_conn_statement(&reader->conn, by_id_sql[range], &stmt, err));

@@ -13,6 +13,7 @@
 
 static void free_reader(struct crn_reader *reader)
 {
+    crn_kept_release(&reader->kept);
     crn_conn_close(&reader->conn);
     crn_mem_free(reader);
 }
@@ -142,10 +143,17 @@ void crn_store_read_end(struct crn_reader *reader)
 
     if (reader == NULL) return;
     store = reader->store;
+    crn_kept_clear(&reader->kept);
     const bool ended = crn_conn_statement(&reader->conn, "COMMIT", &stmt, NULL) == CAIRN_OK &&
                        crn_conn_run(&reader->conn, stmt, NULL) == CAIRN_OK;
     const bool current = reader->conn.immutable == atomic_load(&store->immutable);
     if (!ended || !current || !give_idle(&store->pool, reader)) free_reader(reader);
+}
+
+cairn_status crn_reader_keep(struct crn_reader *reader, void *object, void (*release)(void *object),
+                             cairn_error *err)
+{
+    return crn_kept_add(&reader->kept, object, release, err);
 }
 
 struct locals {

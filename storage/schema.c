@@ -60,7 +60,14 @@ static const char version_1[] =
     "CREATE UNIQUE INDEX trajectories_id ON trajectories(collection, id);"
     "CREATE INDEX trajectories_new ON trajectories(collection, created_at);";
 
-static const struct crn_schema_step steps[] = {{1, version_1}};
+/* Which entry of the log last changed a collection's settings stands with the collection: one number for all
+ * of them made whoever held any settings read them anew. */
+static const char version_2[] =
+    "ALTER TABLE collections ADD COLUMN settings_seq INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE collections SET settings_seq=(SELECT value FROM meta WHERE key='catalog_sequence');"
+    "DELETE FROM meta WHERE key='catalog_sequence';";
+
+static const struct crn_schema_step steps[] = {{1, version_1}, {2, version_2}};
 _Static_assert(CRN_SCHEMA_VERSION == sizeof steps / sizeof steps[0], "one step for each version");
 
 /* ---- telling what a file is ---- */
@@ -203,9 +210,7 @@ static cairn_status write_new(struct crn_conn *conn, cairn_error *err)
     CRN_TRY(crn_conn_exec(conn, sql, err));
     CRN_TRY(crn_schema_migrate(conn, err));
     CRN_TRY(crn_schema_new_uuid(conn, err));
-    snprintf(sql, sizeof sql,
-             "INSERT INTO meta(key, value) VALUES('epoch', 1), ('catalog_sequence', 0), "
-             "('created_at', %lld)",
+    snprintf(sql, sizeof sql, "INSERT INTO meta(key, value) VALUES('epoch', 1), ('created_at', %lld)",
              (long long)crn_clock_ms());
     return crn_conn_exec(conn, sql, err);
 }

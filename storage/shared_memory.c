@@ -182,7 +182,8 @@ static void raise_to(_Atomic uint64_t *value, uint64_t least)
     uint64_t now = atomic_load_explicit(value, memory_order_relaxed);
 
     /* Release: the commit's pages are in the WAL and its index before the number is. */
-    while (now < least && !atomic_compare_exchange_weak_explicit(value, &now, least, memory_order_release, memory_order_relaxed)) {
+    while (now < least && !atomic_compare_exchange_weak_explicit(value, &now, least, memory_order_release,
+                                                                 memory_order_relaxed)) {
     }
 }
 

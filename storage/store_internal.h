@@ -9,6 +9,7 @@
 #define CRN_STORAGE_STORE_INTERNAL_H
 
 #include "storage/connection.h"
+#include "storage/kept.h"
 #include "storage/payload_values.h"
 #include "storage/row.h"
 #include "storage/shared_memory.h"
@@ -26,6 +27,7 @@ struct crn_txn_collection {
     uint32_t id;
     bool lexical;
     bool changed; /* next_local or rows, to be written when the job ends */
+    uint64_t settings_sequence;
     uint64_t next_local;
     uint64_t rows;
     uint32_t spaces[CAIRN_SPACES_MAX]; /* ids, ascending */
@@ -41,7 +43,6 @@ struct crn_txn {
     struct crn_store *store;
     struct crn_conn *conn;
     uint64_t sequence; /* the last one used */
-    uint64_t catalog_sequence;
     int64_t epoch;
     uint64_t bytes;       /* written by the group's jobs, about */
     int64_t data_version; /* of SQLite, when `collections` was last found true */
@@ -49,6 +50,7 @@ struct crn_txn {
     uint32_t collection_count;
     struct crn_json_parser *parser; /* made when a payload has to be read */
     struct crn_payload_values values;
+    struct crn_kept kept; /* until it is committed or rolled back */
 };
 
 /* Begins and reads where the log stands; finishes a job; ends. A rollback forgets all that was only
@@ -66,6 +68,19 @@ cairn_status crn_txn_collection_get(struct crn_txn *txn, uint32_t collection, st
 cairn_status crn_txn_log(struct crn_txn *txn, enum crn_log_op op, int64_t key, uint64_t version,
                          uint64_t digest, cairn_error *err);
 
+/* Settings changed: what is remembered of the collection is forgotten, and the log tells. */
+cairn_status crn_txn_log_catalog(struct crn_txn *txn, uint32_t collection, cairn_error *err);
+/* Runs statements of one number, in order. */
+cairn_status crn_txn_run_all(struct crn_txn *txn, const char *const *sql, size_t count, uint32_t number,
+                             cairn_error *err);
+
+#define CRN_OWNERS_MAX 0x7fffffff /* collections and spaces: a key's upper half, of a signed number */
+/* A space's row, whose id is filled in; its row, vectors and segments; whether it is there (INVALID_ARGUMENT). */
+cairn_status crn_txn_space_insert(struct crn_txn *txn, uint32_t collection, struct crn_space *space,
+                                  cairn_error *err);
+cairn_status crn_txn_space_remove(struct crn_txn *txn, uint32_t space, cairn_error *err);
+cairn_status crn_txn_space_check(struct crn_txn *txn, uint32_t space, cairn_error *err);
+
 /* Takes the payload's values into or out of all indexes of the collection, or of one. */
 cairn_status crn_txn_values_change(struct crn_txn *txn, const struct crn_payload_index *indexes,
                                    uint32_t index_count, int64_t key, const char *payload, bool add,
@@ -79,6 +94,7 @@ struct crn_reader {
     struct crn_store *store;
     struct crn_conn conn;
     struct crn_reader *next; /* in the pool */
+    struct crn_kept kept;    /* until it ends */
 };
 
 struct crn_reader_pool {

@@ -35,6 +35,7 @@ void crn_txn_release(struct crn_txn *txn)
     if (txn->conn == NULL) return;
     crn_txn_forget(txn);
     crn_payload_values_release(&txn->values);
+    crn_kept_release(&txn->kept);
     crn_json_parser_free(txn->parser);
     txn->parser = NULL;
 }
@@ -82,7 +83,8 @@ static cairn_status read_collection(struct crn_txn *txn, struct crn_txn_collecti
     sqlite3_stmt *stmt;
     bool row;
 
-    CRN_TRY(crn_conn_statement(txn->conn, "SELECT lexical, next_local, rows FROM collections WHERE id=?1",
+    CRN_TRY(crn_conn_statement(txn->conn,
+                               "SELECT lexical, next_local, rows, settings_seq FROM collections WHERE id=?1",
                                &stmt, err));
     sqlite3_bind_int64(stmt, 1, collection->id);
     CRN_TRY(crn_conn_step(txn->conn, stmt, &row, err));
@@ -93,6 +95,7 @@ static cairn_status read_collection(struct crn_txn *txn, struct crn_txn_collecti
     collection->lexical = sqlite3_column_int64(stmt, 0) != 0;
     collection->next_local = (uint64_t)sqlite3_column_int64(stmt, 1);
     collection->rows = (uint64_t)sqlite3_column_int64(stmt, 2);
+    collection->settings_sequence = (uint64_t)sqlite3_column_int64(stmt, 3);
     sqlite3_reset(stmt);
     CRN_TRY(
         read_parts(txn, collection, "SELECT id FROM spaces WHERE collection=?1 ORDER BY id", add_space, err));
@@ -147,7 +150,6 @@ static cairn_status read_position(struct crn_txn *txn, cairn_error *err)
     uint64_t epoch;
 
     CRN_TRY(crn_log_last(txn->conn, &txn->sequence, err));
-    CRN_TRY(crn_meta_number(txn->conn, "catalog_sequence", &txn->catalog_sequence, err));
     CRN_TRY(crn_meta_number(txn->conn, "epoch", &epoch, err));
     txn->epoch = (int64_t)epoch;
     return CAIRN_OK;
@@ -190,7 +192,10 @@ cairn_status crn_txn_commit(struct crn_txn *txn, cairn_error *err)
     cairn_status status = crn_conn_statement(txn->conn, "COMMIT", &stmt, err);
 
     if (status == CAIRN_OK) status = crn_conn_run(txn->conn, stmt, err);
-    if (status == CAIRN_OK) return CAIRN_OK;
+    if (status == CAIRN_OK) {
+        crn_kept_clear(&txn->kept);
+        return CAIRN_OK;
+    }
     /* It may have been the sync that failed: then what this connection wrote is not trusted any more. */
     if ((sqlite3_errcode(txn->conn->db) & 0xff) == SQLITE_IOERR) txn->store->writer_distrusted = true;
     crn_txn_rollback(txn);
@@ -199,9 +204,15 @@ cairn_status crn_txn_commit(struct crn_txn *txn, cairn_error *err)
 
 void crn_txn_rollback(struct crn_txn *txn)
 {
+    crn_kept_clear(&txn->kept);
     crn_txn_forget(txn);
     if (sqlite3_get_autocommit(txn->conn->db)) return; /* SQLite has done it */
     sqlite3_exec(txn->conn->db, "ROLLBACK", NULL, NULL, NULL);
+}
+
+cairn_status crn_txn_keep(struct crn_txn *txn, void *object, void (*release)(void *object), cairn_error *err)
+{
+    return crn_kept_add(&txn->kept, object, release, err);
 }
 
 uint64_t crn_txn_sequence(const struct crn_txn *txn)
@@ -211,17 +222,15 @@ uint64_t crn_txn_sequence(const struct crn_txn *txn)
 
 /* ---- the log ---- */
 
-/* Where the newest CATALOG entry stands is kept in meta as well, since the log is trimmed. */
-static cairn_status note_catalog(struct crn_txn *txn, cairn_error *err)
+/* Where a collection's newest CATALOG entry stands is kept with it as well, since the log is trimmed. */
+static cairn_status note_catalog(struct crn_txn *txn, uint32_t collection, cairn_error *err)
 {
     sqlite3_stmt *stmt;
 
-    CRN_TRY(
-        crn_conn_statement(txn->conn, "UPDATE meta SET value=?1 WHERE key='catalog_sequence'", &stmt, err));
-    sqlite3_bind_int64(stmt, 1, (int64_t)txn->sequence);
-    CRN_TRY(crn_conn_run(txn->conn, stmt, err));
-    txn->catalog_sequence = txn->sequence;
-    return CAIRN_OK;
+    CRN_TRY(crn_conn_statement(txn->conn, "UPDATE collections SET settings_seq=?2 WHERE id=?1", &stmt, err));
+    sqlite3_bind_int64(stmt, 1, collection);
+    sqlite3_bind_int64(stmt, 2, (int64_t)txn->sequence);
+    return crn_conn_run(txn->conn, stmt, err);
 }
 
 cairn_status crn_txn_log(struct crn_txn *txn, enum crn_log_op op, int64_t key, uint64_t version,
@@ -240,7 +249,7 @@ cairn_status crn_txn_log(struct crn_txn *txn, enum crn_log_op op, int64_t key, u
     sqlite3_bind_int64(stmt, 6, (int64_t)digest);
     CRN_TRY(crn_conn_run(txn->conn, stmt, err));
     txn->sequence++;
-    return op == CRN_LOG_CATALOG ? note_catalog(txn, err) : CAIRN_OK;
+    return op == CRN_LOG_CATALOG ? note_catalog(txn, (uint32_t)(key >> 32), err) : CAIRN_OK;
 }
 
 /*

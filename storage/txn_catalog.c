@@ -8,8 +8,6 @@
 
 #include <string.h>
 
-#define COLLECTIONS_MAX 0x7fffffff /* a key's upper half, of a signed number */
-
 /*
  * Porter stems on top of unicode61: patterns are mostly described in English, where "compiles" is to be found
  * by "compiling". Stemming touches words of ASCII letters alone; accents are dropped in all scripts.
@@ -18,7 +16,7 @@
 static const char fts_create[] = "CREATE VIRTUAL TABLE fts_%u USING fts5(text, content='',"
                                  " tokenize='porter unicode61 remove_diacritics 2')";
 
-static cairn_status log_catalog(struct crn_txn *txn, uint32_t collection, cairn_error *err)
+cairn_status crn_txn_log_catalog(struct crn_txn *txn, uint32_t collection, cairn_error *err)
 {
     CRN_TRY(crn_txn_finish_job(txn, err));
     crn_txn_forget(txn); /* what was remembered of the collection is out of date */
@@ -34,10 +32,13 @@ cairn_status crn_txn_collection_check(struct crn_txn *txn, uint32_t collection, 
     return crn_txn_collection_get(txn, collection, &known, err);
 }
 
-cairn_status crn_txn_catalog_sequence(struct crn_txn *txn, uint64_t *out_sequence, cairn_error *err)
+cairn_status crn_txn_settings_sequence(struct crn_txn *txn, uint32_t collection, uint64_t *out_sequence,
+                                       cairn_error *err)
 {
-    (void)err;
-    *out_sequence = txn->catalog_sequence;
+    struct crn_txn_collection *known;
+
+    CRN_TRY(crn_txn_collection_get(txn, collection, &known, err));
+    *out_sequence = known->settings_sequence;
     return CAIRN_OK;
 }
 
@@ -69,38 +70,9 @@ static cairn_status insert_collection(struct crn_txn *txn, struct crn_catalog *c
         return crn_error_set(err, CAIRN_EXISTS, "there is a collection \"%s\" already", catalog->name);
     }
     const int64_t id = sqlite3_last_insert_rowid(txn->conn->db);
-    if (id > COLLECTIONS_MAX)
+    if (id > CRN_OWNERS_MAX)
         return crn_error_set(err, CAIRN_LIMIT, "all numbers for collections have been used");
     catalog->id = (uint32_t)id;
-    return CAIRN_OK;
-}
-
-static cairn_status insert_space(struct crn_txn *txn, uint32_t collection, struct crn_space *space,
-                                 cairn_error *err)
-{
-    sqlite3_stmt *stmt;
-
-    CRN_TRY(
-        crn_conn_statement(txn->conn,
-                           "INSERT INTO spaces(collection, name, kind, dim, metric, quantization, index_spec,"
-                           " model) VALUES(?1,?2,?3,?4,?5,?6,?7,?8)",
-                           &stmt, err));
-    sqlite3_bind_int64(stmt, 1, collection);
-    sqlite3_bind_text(stmt, 2, space->name != NULL ? space->name : "", -1, SQLITE_STATIC);
-    sqlite3_bind_int(stmt, 3, (int)space->kind);
-    sqlite3_bind_int64(stmt, 4, space->dim);
-    sqlite3_bind_int(stmt, 5, (int)space->metric);
-    sqlite3_bind_int(stmt, 6, (int)space->quantization);
-    sqlite3_bind_text(stmt, 7, space->index != NULL ? space->index : "auto", -1, SQLITE_STATIC);
-    sqlite3_bind_text(stmt, 8, space->model, -1, SQLITE_STATIC);
-    cairn_status status = crn_conn_run(txn->conn, stmt, err);
-    if (status != CAIRN_OK) {
-        if (sqlite3_extended_errcode(txn->conn->db) != SQLITE_CONSTRAINT_UNIQUE) return status;
-        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "two spaces of the name \"%s\"", space->name);
-    }
-    const int64_t id = sqlite3_last_insert_rowid(txn->conn->db);
-    if (id > COLLECTIONS_MAX) return crn_error_set(err, CAIRN_LIMIT, "all numbers for spaces have been used");
-    space->id = (uint32_t)id;
     return CAIRN_OK;
 }
 
@@ -121,17 +93,16 @@ cairn_status crn_txn_collection_create(struct crn_txn *txn, struct crn_catalog *
     }
     CRN_TRY(insert_collection(txn, catalog, err));
     for (uint32_t i = 0; i < catalog->space_count; i++) {
-        CRN_TRY(insert_space(txn, catalog->id, &catalog->spaces[i], err));
+        CRN_TRY(crn_txn_space_insert(txn, catalog->id, &catalog->spaces[i], err));
     }
     if (catalog->lexical) CRN_TRY(create_lexical(txn, catalog, err));
-    return log_catalog(txn, catalog->id, err);
+    return crn_txn_log_catalog(txn, catalog->id, err);
 }
 
 /* ---- dropping one ---- */
 
-/* Runs statements of one number, in order. */
-static cairn_status run_all(struct crn_txn *txn, const char *const *sql, size_t count, uint32_t number,
-                            cairn_error *err)
+cairn_status crn_txn_run_all(struct crn_txn *txn, const char *const *sql, size_t count, uint32_t number,
+                             cairn_error *err)
 {
     sqlite3_stmt *stmt;
 
@@ -146,14 +117,8 @@ static cairn_status run_all(struct crn_txn *txn, const char *const *sql, size_t 
 static cairn_status drop_spaces(struct crn_txn *txn, const struct crn_txn_collection *collection,
                                 cairn_error *err)
 {
-    static const char *const space_sql[] = {
-        "DELETE FROM vecs WHERE key BETWEEN ?1<<32 AND (?1<<32)+4294967295",
-        "DELETE FROM segments WHERE space=?1",
-        "DELETE FROM spaces WHERE id=?1",
-    };
-
     for (uint32_t i = 0; i < collection->space_count; i++) {
-        CRN_TRY(run_all(txn, space_sql, sizeof space_sql / sizeof space_sql[0], collection->spaces[i], err));
+        CRN_TRY(crn_txn_space_remove(txn, collection->spaces[i], err));
     }
     return CAIRN_OK;
 }
@@ -173,8 +138,9 @@ cairn_status crn_txn_collection_drop(struct crn_txn *txn, const struct crn_catal
     CRN_TRY(crn_txn_collection_get(txn, catalog->id, &collection, err));
     const bool lexical = collection->lexical;
     CRN_TRY(drop_spaces(txn, collection, err));
-    CRN_TRY(run_all(txn, collection_sql, sizeof collection_sql / sizeof collection_sql[0], catalog->id, err));
-    CRN_TRY(log_catalog(txn, catalog->id, err));
+    CRN_TRY(crn_txn_run_all(txn, collection_sql, sizeof collection_sql / sizeof collection_sql[0],
+                            catalog->id, err));
+    CRN_TRY(crn_txn_log_catalog(txn, catalog->id, err));
     if (!lexical) return CAIRN_OK;
     crn_conn_forget(txn->conn); /* its statements on the table */
     return crn_conn_exec_n(txn->conn, "DROP TABLE fts_%u", catalog->id, err);
@@ -197,7 +163,7 @@ cairn_status crn_txn_space_model(struct crn_txn *txn, const struct crn_catalog *
         return crn_error_set(err, CAIRN_NO_COLLECTION, "collection \"%s\" has no space %u", catalog->name,
                              space);
     }
-    return log_catalog(txn, catalog->id, err);
+    return crn_txn_log_catalog(txn, catalog->id, err);
 }
 
 struct filling {
@@ -263,7 +229,7 @@ cairn_status crn_txn_payload_index_create(struct crn_txn *txn, const struct crn_
     memcpy(text, path, strlen(path) + 1);
     const struct crn_payload_index index = {.id = (uint32_t)id, .path = text};
     CRN_TRY(fill_index(txn, catalog->id, &index, err));
-    return log_catalog(txn, catalog->id, err);
+    return crn_txn_log_catalog(txn, catalog->id, err);
 }
 
 cairn_status crn_txn_payload_index_drop(struct crn_txn *txn, const struct crn_catalog *catalog,
@@ -278,14 +244,14 @@ cairn_status crn_txn_payload_index_drop(struct crn_txn *txn, const struct crn_ca
     CRN_TRY(crn_txn_collection_check(txn, catalog->id, err));
     CRN_TRY(find_index(txn, catalog->id, path, &id, err));
     if (id == 0) return CAIRN_OK;
-    CRN_TRY(run_all(txn, index_sql, sizeof index_sql / sizeof index_sql[0], (uint32_t)id, err));
-    return log_catalog(txn, catalog->id, err);
+    CRN_TRY(crn_txn_run_all(txn, index_sql, sizeof index_sql / sizeof index_sql[0], (uint32_t)id, err));
+    return crn_txn_log_catalog(txn, catalog->id, err);
 }
 
 /* ---- metadata ---- */
 
-cairn_status crn_txn_collection_metadata(struct crn_txn *txn, const struct crn_catalog *catalog, const char *metadata,
-                                         cairn_error *err)
+cairn_status crn_txn_collection_metadata(struct crn_txn *txn, const struct crn_catalog *catalog,
+                                         const char *metadata, cairn_error *err)
 {
     sqlite3_stmt *stmt;
 
@@ -294,14 +260,15 @@ cairn_status crn_txn_collection_metadata(struct crn_txn *txn, const struct crn_c
     sqlite3_bind_int64(stmt, 1, catalog->id);
     sqlite3_bind_text(stmt, 2, metadata, -1, SQLITE_STATIC);
     CRN_TRY(crn_conn_run(txn->conn, stmt, err));
-    return log_catalog(txn, catalog->id, err);
+    return crn_txn_log_catalog(txn, catalog->id, err);
 }
 
 cairn_status crn_txn_metadata(struct crn_txn *txn, const char *metadata, cairn_error *err)
 {
     sqlite3_stmt *stmt;
 
-    CRN_TRY(crn_conn_statement(txn->conn, "INSERT OR REPLACE INTO meta(key, value) VALUES('metadata', ?1)", &stmt, err));
+    CRN_TRY(crn_conn_statement(txn->conn, "INSERT OR REPLACE INTO meta(key, value) VALUES('metadata', ?1)",
+                               &stmt, err));
     sqlite3_bind_text(stmt, 1, metadata, -1, SQLITE_STATIC);
     return crn_conn_run(txn->conn, stmt, err);
 }
@@ -332,7 +299,8 @@ cairn_status crn_txn_segments_set(struct crn_txn *txn, uint32_t space,
 {
     static const char *const clear_sql[] = {"DELETE FROM segments WHERE space=?1"};
 
-    CRN_TRY(run_all(txn, clear_sql, 1, space, err));
+    CRN_TRY(crn_txn_space_check(txn, space, err));
+    CRN_TRY(crn_txn_run_all(txn, clear_sql, 1, space, err));
     for (uint32_t i = 0; i < count; i++) CRN_TRY(insert_segment(txn, space, i, &entries[i], err));
     return crn_txn_log(txn, CRN_LOG_SEGMENTS, crn_key(space, 0), 0, 0, err);
 }

@@ -109,9 +109,8 @@ static cairn_status check_counters(const struct row_check *check)
     return CAIRN_OK;
 }
 
-static const char misfiled_rows[] =
-    "SELECT 'collection '||(key>>32)||' row '||(key&4294967295) FROM points"
-    " WHERE key BETWEEN %u<<32 AND (%u<<32)+4294967295 AND collection<>%u";
+static const char misfiled_rows[] = "SELECT 'collection '||(key>>32)||' row '||(key&4294967295) FROM points"
+                                    " WHERE key BETWEEN %u<<32 AND (%u<<32)+4294967295 AND collection<>%u";
 
 cairn_status crn_verify_rows(struct crn_verify *verify, const struct crn_catalog *catalog)
 {
@@ -165,8 +164,8 @@ static const char wrong_entries[] =
 static const char gaps[] = "SELECT seq FROM oplog o WHERE seq>(SELECT min(seq) FROM oplog)"
                            " AND NOT EXISTS(SELECT 1 FROM oplog b WHERE b.seq=o.seq-1)";
 
-static const char late_catalog[] = "SELECT value FROM meta WHERE key='catalog_sequence'"
-                                   " AND value>(SELECT ifnull(max(seq), 0) FROM oplog)";
+static const char late_catalog[] = "SELECT settings_seq FROM collections"
+                                   " WHERE settings_seq>(SELECT ifnull(max(seq), 0) FROM oplog)";
 
 cairn_status crn_verify_log(struct crn_verify *verify)
 {

@@ -143,7 +143,6 @@ static bool is_open(const struct crn_store *store)
 static bool run_in_savepoint(struct crn_store *store, struct crn_write_slot *slot)
 {
     const uint64_t sequence = store->txn.sequence;
-    const uint64_t catalog_sequence = store->txn.catalog_sequence;
 
     slot->status = crn_conn_exec(&store->writer, "SAVEPOINT job", &slot->error);
     if (slot->status == CAIRN_OK) {
@@ -155,7 +154,6 @@ static bool run_in_savepoint(struct crn_store *store, struct crn_write_slot *slo
     if (slot->ran) return true;
     crn_txn_forget(&store->txn);
     store->txn.sequence = sequence;
-    store->txn.catalog_sequence = catalog_sequence;
     return is_open(store) && crn_conn_exec(&store->writer, "ROLLBACK TO job; RELEASE job", NULL) == CAIRN_OK;
 }
 
