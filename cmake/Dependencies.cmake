@@ -42,6 +42,11 @@ crn_dep(curl HEADER curl/curl.h LIBRARIES curl PACKAGE libcurl4-openssl-dev)
 crn_dep(openssl HEADER openssl/ssl.h LIBRARIES ssl crypto PACKAGE libssl-dev)
 crn_dep(uv HEADER uv.h LIBRARIES uv PACKAGE libuv1-dev)
 
+# dlopen, for libcuda: in the C library itself where there is no libdl.
+add_library(crn_dep_dl INTERFACE)
+target_link_libraries(crn_dep_dl INTERFACE ${CMAKE_DL_LIBS})
+set_property(TARGET crn_dep_dl PROPERTY CRN_LINK_NAMES ${CMAKE_DL_LIBS})
+
 # HDF5, for `cairn bench --data x.hdf5` alone: where it is missing the program says so when asked for it.
 add_library(crn_dep_hdf5 INTERFACE)
 if(CAIRN_HDF5)

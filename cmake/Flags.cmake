@@ -52,20 +52,7 @@ if(CAIRN_FUZZ)
         message(FATAL_ERROR "CAIRN_FUZZ needs clang: use the preset `fuzz` (./dev fuzz)")
     endif()
     add_compile_options(-fsanitize=fuzzer-no-link)
-endif()
-
-if(CAIRN_CUDA)
-    find_program(CAIRN_NVCC nvcc HINTS /usr/local/cuda/bin) # often off the PATH
-    if(NOT CAIRN_NVCC)
-        message(FATAL_ERROR "CAIRN_CUDA needs nvcc, on the PATH or in /usr/local/cuda/bin")
-    endif()
-    set(CMAKE_CUDA_COMPILER ${CAIRN_NVCC})
-    if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
-        set(CMAKE_CUDA_ARCHITECTURES all-major)
-    endif()
-    set(CMAKE_CUDA_STANDARD 17)
-    enable_language(CUDA)
-    find_package(CUDAToolkit REQUIRED)
+    add_link_options(-rtlib=compiler-rt -unwindlib=libgcc) # clang 14 converts __fp16 by functions that libgcc lacks
 endif()
 
 find_program(CAIRN_CCACHE ccache)
