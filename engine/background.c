@@ -52,7 +52,9 @@ static void *run(void *arg)
     step_back(background->niceness);
     while (!crn_background_is_stopped(background)) {
         wait_for_work(background);
-        for (size_t i = 0; !crn_background_is_stopped(background) && (collection = hold_collection(background->db, i)) != NULL; i++) {
+        for (size_t i = 0; !crn_background_is_stopped(background) &&
+                           (collection = hold_collection(background->db, i)) != NULL;
+             i++) {
             background->look_after(background, collection);
             cairn_collection_close(collection);
         }

@@ -40,4 +40,22 @@ static inline size_t crn_bits_count(const uint64_t *words, size_t word_count)
     return count;
 }
 
+/* Word w of the bits from..to-1, the others cleared. */
+static inline uint64_t crn_bits_between(const uint64_t *words, size_t w, size_t from, size_t to)
+{
+    uint64_t word = words[w];
+
+    if (w == from / 64) word &= UINT64_MAX << (from % 64);
+    if (w == to / 64) word &= ~(UINT64_MAX << (to % 64));
+    return word;
+}
+
+static inline size_t crn_bits_count_between(const uint64_t *words, size_t from, size_t to)
+{
+    size_t count = 0;
+    for (size_t w = from / 64; w * 64 < to; w++)
+        count += (size_t)__builtin_popcountll(crn_bits_between(words, w, from, to));
+    return count;
+}
+
 #endif

@@ -29,6 +29,7 @@ struct crn_codec {
     uint32_t mark;       /* in a segment's HEAD */
     double oversampling; /* candidates rescored for each of k, unless the query says otherwise */
     bool compares_l1;    /* Manhattan distances, too */
+    bool gives_bounds;   /* distances are lower bounds, which nearly all rows keep; else estimates */
     uint32_t unit_rows;  /* that are coded together, a divisor of 64 */
     uint32_t factor_count;
     const char *factor_tags[CRN_CODEC_FACTORS_MAX];
@@ -52,8 +53,8 @@ struct crn_codec {
 
     void (*prepare)(const void *state, const float *query, void *memory);
 
-    /* Distances of a scan's rows: ctx is a struct crn_codec_scan. gather may be NULL. */
-    void (*block)(const void *ctx, size_t begin, size_t n, float *out);
+    /* Distances of a scan's rows, as in crn_scan_codes: ctx is a struct crn_codec_scan. gather may be NULL. */
+    bool (*within)(const void *ctx, size_t begin, size_t n, float limit, float *out, uint32_t *masks);
     void (*gather)(const void *ctx, const uint32_t *pos, size_t n, float *out);
 };
 
@@ -62,7 +63,8 @@ struct crn_codec_scan {
     const void *state;
     const void *query; /* made by prepare */
     const uint8_t *codes;
-    const float *factors[CRN_CODEC_FACTORS_MAX];
+    const float *factors[CRN_CODEC_FACTORS_MAX]; /* readable to the end of the last unit */
+    size_t ahead; /* bytes of codes that are asked for ahead, where that depends on how many there are */
 };
 
 /* The codec of a quantization; NULL: none. */

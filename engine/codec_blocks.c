@@ -13,6 +13,10 @@
 
 #define ROTATION_SEED UINT64_C(0x434149524e424954) /* part of the format: codes are made of it */
 
+/* Deviations by which a lower bound is below the estimate. Measured on 60,000 texts of 256 dims, 16 candidates
+ * for each of k = 10: 1.0 rescores 71 of them (recall 0.986), 1.5 89 (0.9915), 1.9 106 (0.993), 3 135 (0.994). */
+#define SURE 1.5f
+
 /* The codec and its rotation's memory behind it. */
 static size_t binary_state_bytes(uint32_t dim)
 {
@@ -74,17 +78,19 @@ static void binary_encode(const void *state, const float *row, uint32_t at, void
 static void binary_prepare(const void *state, const float *query, void *memory)
 {
     void *behind = (char *)memory + crn_codec_padded(sizeof(struct crn_binary_query));
+    struct crn_binary_query *prepared = memory;
 
-    crn_binary_query_prepare(state, query, 0, behind, memory);
+    crn_binary_query_prepare(state, query, 0, behind, prepared);
+    prepared->table_base += SURE * CRN_BINARY_DEVIATION * prepared->length;
 }
 
-static void binary_block(const void *ctx, size_t begin, size_t n, float *out)
+static bool binary_within(const void *ctx, size_t begin, size_t n, float limit, float *out, uint32_t *masks)
 {
     const struct crn_codec_scan *scan = ctx;
     const struct crn_binary_rows rows = {
         .blocks = scan->codes, .add = scan->factors[0], .scale = scan->factors[1]};
 
-    crn_binary_block(scan->query, &rows, begin, n, out);
+    return crn_binary_within(scan->query, &rows, begin, n, limit, scan->ahead, out, masks);
 }
 
 const struct crn_codec crn_codec_binary = {
@@ -92,6 +98,7 @@ const struct crn_codec crn_codec_binary = {
     .name = "binary",
     .mark = 4,
     .oversampling = 16,
+    .gives_bounds = true,
     .unit_rows = CRN_LOOKUP_ROWS,
     .factor_count = 2,
     .factor_tags = {"ADDS", "SCAL"},
@@ -104,7 +111,7 @@ const struct crn_codec crn_codec_binary = {
     .begin = binary_begin,
     .encode = binary_encode,
     .prepare = binary_prepare,
-    .block = binary_block,
+    .within = binary_within,
 };
 
 /* ---- scalar4 and product: the model is the centroid and the codebooks ---- */
@@ -313,16 +320,17 @@ static void parts_prepare(const void *state, const float *query, void *memory)
     }
 }
 
-static void parts_block(const void *ctx, size_t begin, size_t n, float *out)
+static bool parts_within(const void *ctx, size_t begin, size_t n, float limit, float *out, uint32_t *masks)
 {
     const struct crn_codec_scan *scan = ctx;
     const struct parts_query *query = scan->query;
 
     if (((const struct parts_state *)scan->state)->plain) {
         crn_product_block(&query->plain, scan->codes, begin, n, out);
-    } else {
-        crn_turned_block(&query->turned, scan->codes, scan->factors[0], scan->factors[1], begin, n, out);
+        return crn_scan_mark(out, n, limit, masks);
     }
+    return crn_turned_within(&query->turned, scan->codes, scan->factors[0], scan->factors[1], begin, n, limit,
+                             scan->ahead, out, masks);
 }
 
 #define PARTS_CODEC(codec_name, codec_quantization, codec_mark, codec_oversampling)                          \
@@ -332,7 +340,8 @@ static void parts_block(const void *ctx, size_t begin, size_t n, float *out)
         .factor_count = 2, .factor_tags = {"ADDS", "SCAL"}, .unit_bytes = codec_name##_unit_bytes,           \
         .model_bytes = parts_model_bytes, .state_bytes = parts_state_bytes,                                  \
         .scratch_bytes = parts_scratch_bytes, .query_bytes = parts_query_bytes, .train = codec_name##_train, \
-        .begin = codec_name##_begin, .encode = parts_encode, .prepare = parts_prepare, .block = parts_block, \
+        .begin = codec_name##_begin, .encode = parts_encode, .prepare = parts_prepare,                       \
+        .within = parts_within,                                                                              \
     }
 
 const struct crn_codec crn_codec_product = PARTS_CODEC(product, CAIRN_QUANTIZATION_PRODUCT, 5, 8);

@@ -69,12 +69,13 @@ static struct crn_scalar_rows scalar_rows(const struct crn_codec_scan *scan)
         .codes = (const int8_t *)scan->codes, .scale = scan->factors[0], .norm2 = scan->factors[1]};
 }
 
-static void scalar_block(const void *ctx, size_t begin, size_t n, float *out)
+static bool scalar_within(const void *ctx, size_t begin, size_t n, float limit, float *out, uint32_t *masks)
 {
     const struct crn_codec_scan *scan = ctx;
     const struct crn_scalar_rows rows = scalar_rows(scan);
 
     crn_scalar_block(scan->query, &rows, begin, n, out);
+    return crn_scan_mark(out, n, limit, masks);
 }
 
 static void scalar_gather(const void *ctx, const uint32_t *pos, size_t n, float *out)
@@ -102,7 +103,7 @@ const struct crn_codec crn_codec_scalar = {
     .begin = scalar_begin,
     .encode = scalar_encode,
     .prepare = scalar_prepare,
-    .block = scalar_block,
+    .within = scalar_within,
     .gather = scalar_gather,
 };
 
@@ -189,11 +190,12 @@ static const uint16_t *f16_rows(const struct crn_codec_scan *scan, size_t begin)
     return (const uint16_t *)(const void *)scan->codes + begin * f16->dim;
 }
 
-static void f16_block(const void *ctx, size_t begin, size_t n, float *out)
+static bool f16_within(const void *ctx, size_t begin, size_t n, float limit, float *out, uint32_t *masks)
 {
     const struct crn_codec_scan *scan = ctx;
 
     crn_f16_block(scan->query, f16_rows(scan, begin), n, out);
+    return crn_scan_mark(out, n, limit, masks);
 }
 
 static void f16_gather(const void *ctx, const uint32_t *pos, size_t n, float *out)
@@ -219,6 +221,6 @@ const struct crn_codec crn_codec_f16 = {
     .begin = f16_begin,
     .encode = f16_encode,
     .prepare = f16_prepare,
-    .block = f16_block,
+    .within = f16_within,
     .gather = f16_gather,
 };

@@ -1,6 +1,5 @@
 /* Collections: creating, opening, listing, dropping, and following their settings. */
 #include "engine/collection.h"
-#include "engine/codec.h"
 #include "engine/prepare.h"
 
 #include "base/clock.h"
@@ -13,69 +12,8 @@
 
 /* ---- options to settings ---- */
 
-static cairn_status check_index(const char *index, uint32_t dim, cairn_metric metric, cairn_error *err)
-{
-    const char *spec;
-
-    if (strcmp(index, "auto") == 0 || strcmp(index, "flat") == 0) return CAIRN_OK;
-    const struct crn_index_ops *ops = crn_index_find(index, &spec);
-    if (ops == NULL) {
-        return crn_error_set(err, CAIRN_INVALID_OPTION, "index '%.60s' is none of auto, flat, graph, ivf[:<lists>], faiss:<factory string>", index);
-    }
-    const enum crn_op op = metric == CAIRN_METRIC_L2          ? CRN_OP_L2
-                           : metric == CAIRN_METRIC_MANHATTAN ? CRN_OP_L1
-                                                              : CRN_OP_DOT;
-    return ops->check(spec, dim, op, err);
-}
-
-static cairn_status check_space_enums(const cairn_space_options *options, cairn_error *err)
-{
-    if ((unsigned)options->kind > CAIRN_SPACE_MULTI) {
-        return crn_error_set(err, CAIRN_INVALID_OPTION, "%d is not a kind of space", (int)options->kind);
-    }
-    if ((unsigned)options->metric > CAIRN_METRIC_MANHATTAN) {
-        return crn_error_set(err, CAIRN_INVALID_OPTION, "%d is not a metric", (int)options->metric);
-    }
-    if (crn_quantization_name(options->quantization) == NULL) {
-        return crn_error_set(err, CAIRN_INVALID_OPTION, "%d is not a quantization", (int)options->quantization);
-    }
-    return CAIRN_OK;
-}
-
-static cairn_status set_space(struct crn_space *space, const cairn_space_options *options, cairn_error *err)
-{
-    CRN_TRY(check_space_enums(options, err));
-    CRN_TRY(crn_check_name("space name", options->name, err));
-    CRN_TRY(crn_check_name("model", options->model, err));
-    const bool sparse = options->kind == CAIRN_SPACE_SPARSE;
-    if (!sparse && (options->dim == 0 || options->dim > CAIRN_DIM_MAX)) {
-        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "dim %u is not between 1 and %u", options->dim, CAIRN_DIM_MAX);
-    }
-    if (sparse && options->dim != 0) {
-        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "a sparse space has no dim, %u was given", options->dim);
-    }
-    space->kind = options->kind;
-    space->dim = options->dim;
-    space->metric = options->metric != 0 ? options->metric : sparse ? CAIRN_METRIC_DOT : CAIRN_METRIC_COSINE;
-    space->quantization = options->quantization != 0 ? options->quantization : CAIRN_QUANTIZATION_NONE;
-    if (sparse && space->metric != CAIRN_METRIC_DOT) {
-        return crn_error_set(err, CAIRN_UNSUPPORTED, "a sparse space is compared by dot product only");
-    }
-    const struct crn_codec *codec = crn_codec_of(space->quantization);
-    if (codec != NULL && !codec->compares_l1 && space->metric == CAIRN_METRIC_MANHATTAN) {
-        return crn_error_set(err, CAIRN_INVALID_OPTION, "%s quantization has no manhattan distances", codec->name);
-    }
-    space->name = crn_mem_strdup(options->name == NULL ? "" : options->name);
-    space->index = crn_mem_strdup(options->index == NULL ? "auto" : options->index);
-    space->model = crn_mem_strdup(options->model);
-    if (space->name == NULL || space->index == NULL || (space->model == NULL && options->model != NULL)) {
-        return crn_error_no_memory(err, CAIRN_NAME_MAX);
-    }
-    if (options->kind == CAIRN_SPACE_DENSE) return check_index(space->index, space->dim, space->metric, err);
-    return CAIRN_OK;
-}
-
-static cairn_status set_spaces(struct crn_catalog *catalog, const cairn_collection_options *options, cairn_error *err)
+static cairn_status set_spaces(struct crn_catalog *catalog, const cairn_collection_options *options,
+                               cairn_error *err)
 {
     const cairn_space_options single = {.size = sizeof single,
                                         .dim = options->dim,
@@ -95,7 +33,7 @@ static cairn_status set_spaces(struct crn_catalog *catalog, const cairn_collecti
     catalog->space_count = count;
     for (uint32_t i = 0; i < count; i++) {
         CRN_TRY(crn_check_size("cairn_space_options", spaces[i].size, sizeof *spaces, err));
-        CRN_TRY(set_space(&catalog->spaces[i], &spaces[i], err));
+        CRN_TRY(crn_space_set(&catalog->spaces[i], &spaces[i], err));
         for (uint32_t j = 0; j < i; j++) {
             if (strcmp(catalog->spaces[j].name, catalog->spaces[i].name) == 0) {
                 return crn_error_set(err, CAIRN_EXISTS, "two spaces are named '%s'", catalog->spaces[i].name);
@@ -113,14 +51,15 @@ static cairn_status check_json_object(const char *what, const char *json, cairn_
     if (parser == NULL) return crn_error_no_memory(err, strlen(json));
     cairn_status status = crn_json_parse(parser, json, strlen(json), &root, err);
     if (status == CAIRN_OK && crn_json_type(root) != CRN_JSON_OBJECT) {
-        status = crn_error_set(err, CAIRN_INVALID_JSON, "the %s is %s, not an object", what, crn_json_type_name(root));
+        status = crn_error_set(err, CAIRN_INVALID_JSON, "the %s is %s, not an object", what,
+                               crn_json_type_name(root));
     }
     crn_json_parser_free(parser);
     return status;
 }
 
-static cairn_status make_catalog(const char *name, const cairn_collection_options *options, struct crn_catalog *catalog,
-                                 cairn_error *err)
+static cairn_status make_catalog(const char *name, const cairn_collection_options *options,
+                                 struct crn_catalog *catalog, cairn_error *err)
 {
     memset(catalog, 0, sizeof *catalog);
     CRN_TRY(crn_check_size("cairn_collection_options", options->size, sizeof *options, err));
@@ -138,7 +77,8 @@ static cairn_status make_catalog(const char *name, const cairn_collection_option
 static cairn_status check_collection_name(const cairn_db *db, const char *name, cairn_error *err)
 {
     if (db == NULL) return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "db is NULL");
-    if (name == NULL || name[0] == '\0') return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "the collection name is empty");
+    if (name == NULL || name[0] == '\0')
+        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "the collection name is empty");
     return crn_check_name("collection name", name, err);
 }
 
@@ -149,27 +89,33 @@ static cairn_status run_create(struct crn_txn *txn, void *ctx, cairn_error *err)
     return crn_txn_collection_create(txn, ctx, err);
 }
 
-cairn_status cairn_collection_create(cairn_db *db, const char *name, const cairn_collection_options *options, cairn_error *err)
+cairn_status cairn_collection_create(cairn_db *db, const char *name, const cairn_collection_options *options,
+                                     cairn_error *err)
 {
     struct crn_catalog catalog;
     const struct crn_write_job job = {.run = run_create, .ctx = &catalog};
 
     CRN_TRY(check_collection_name(db, name, err));
-    if (options == NULL) return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "options are NULL: a collection needs a dim at least");
+    if (options == NULL)
+        return crn_error_set(err, CAIRN_INVALID_ARGUMENT,
+                             "options are NULL: a collection needs a dim at least");
     cairn_status status = make_catalog(name, options, &catalog, err);
     if (status == CAIRN_OK) status = crn_store_write(db->store, &job, err);
     crn_catalog_release(&catalog);
     return status;
 }
 
-static cairn_status read_settings(cairn_db *db, const char *name, struct crn_catalog *catalog, uint64_t *out_sequence,
-                                  cairn_error *err)
+static cairn_status read_settings(cairn_db *db, const char *name, struct crn_catalog *catalog,
+                                  uint64_t *out_sequence, cairn_error *err)
 {
     struct crn_reader *reader;
 
     CRN_TRY(crn_store_read_begin(db->store, &reader, err));
-    cairn_status status = crn_read_catalog_sequence(reader, out_sequence, err);
-    if (status == CAIRN_OK) status = crn_read_collection(reader, name, catalog, err);
+    cairn_status status = crn_read_collection(reader, name, catalog, err);
+    if (status == CAIRN_OK) {
+        status = crn_read_settings_sequence(reader, catalog->id, out_sequence, err);
+        if (status != CAIRN_OK) crn_catalog_release(catalog);
+    }
     crn_store_read_end(reader);
     return status;
 }
@@ -196,36 +142,79 @@ cairn_status cairn_collection_list(cairn_db *db, char ***out_names, size_t *out_
 {
     struct crn_reader *reader;
 
-    if (db == NULL || out_names == NULL || out_count == NULL) return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "an argument is NULL");
+    if (db == NULL || out_names == NULL || out_count == NULL)
+        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "an argument is NULL");
     CRN_TRY(crn_store_read_begin(db->store, &reader, err));
     const cairn_status status = crn_read_collection_names(reader, out_names, out_count, err);
     crn_store_read_end(reader);
     return status;
 }
 
+/* ---- versions of settings ---- */
+
+static struct crn_catalog_version *retain_version(struct crn_catalog_version *version)
+{
+    /* Relaxed: who takes a reference has one at hand, or the mutex. */
+    atomic_fetch_add_explicit(&version->references, 1, memory_order_relaxed);
+    return version;
+}
+
+static void release_version(void *object)
+{
+    struct crn_catalog_version *version = object;
+
+    if (version == NULL) return;
+    /* Release orders this holder's reads before the count, acquire orders the freeing behind all of them. */
+    if (atomic_fetch_sub_explicit(&version->references, 1, memory_order_acq_rel) != 1) return;
+    if (version->list != NULL) version->catalog.spaces = NULL;
+    crn_catalog_release(&version->catalog);
+    crn_mem_free(version);
+}
+
+/* Makes it the newest, if it is; takes a reference of its own. */
+static void adopt_version(cairn_collection *collection, struct crn_catalog_version *version)
+{
+    struct crn_catalog_version *old = NULL;
+
+    pthread_mutex_lock(&collection->mutex);
+    if (version->sequence > collection->newest_catalog->sequence) {
+        old = collection->newest_catalog;
+        collection->newest_catalog = retain_version(version);
+        /* Release: pairs with the acquire of crn_collection_now. */
+        atomic_store_explicit(&collection->newest_spaces, version->list, memory_order_release);
+    }
+    pthread_mutex_unlock(&collection->mutex);
+    if (old == NULL) return;
+    release_version(old);
+    crn_scope_cache_clear(collection->scopes);
+}
+
+static struct crn_catalog_version *newest_version(cairn_collection *collection)
+{
+    pthread_mutex_lock(&collection->mutex);
+    struct crn_catalog_version *version = retain_version(collection->newest_catalog);
+    pthread_mutex_unlock(&collection->mutex);
+    return version;
+}
+
 /* ---- opening ---- */
 
 static void free_collection(cairn_collection *collection)
 {
-    for (uint32_t i = 0; i < collection->space_count; i++) crn_live_space_release(&collection->spaces[i]);
-    struct crn_catalog_version *version = atomic_load_explicit(&collection->catalog, memory_order_relaxed);
-    while (version != NULL) {
-        struct crn_catalog_version *older = version->older;
-        crn_catalog_release(&version->catalog);
-        crn_mem_free(version);
-        version = older;
-    }
+    release_version(collection->newest_catalog);
+    release_version(collection->first_catalog);
+    crn_collection_free_space_lists(collection);
     crn_scope_cache_free(collection->scopes);
     crn_use_counts_free(collection->uses);
     pthread_mutex_destroy(&collection->mutex);
     crn_mem_free(collection);
 }
 
-static cairn_status build_collection(cairn_db *db, struct crn_catalog_version *version, cairn_collection **out_collection,
-                                     cairn_error *err)
+/* The collection takes references of its own to the version. */
+static cairn_status build_collection(cairn_db *db, struct crn_catalog_version *version,
+                                     cairn_collection **out_collection, cairn_error *err)
 {
-    const uint32_t spaces = version->catalog.space_count;
-    cairn_collection *collection = crn_mem_calloc(1, sizeof *collection + spaces * sizeof *collection->spaces);
+    cairn_collection *collection = crn_mem_calloc(1, sizeof *collection);
 
     if (collection == NULL) return crn_error_no_memory(err, sizeof *collection);
     pthread_mutex_init(&collection->mutex, NULL);
@@ -235,36 +224,25 @@ static cairn_status build_collection(cairn_db *db, struct crn_catalog_version *v
     collection->uses = crn_use_counts_create();
     collection->scopes = crn_scope_cache_create(SCOPE_CACHE_BYTES);
     cairn_status status = CAIRN_OK;
-    if (collection->uses == NULL || collection->scopes == NULL) status = crn_error_no_memory(err, sizeof *collection);
-    if (status == CAIRN_OK) {
-        atomic_init(&collection->catalog, version);
-        collection->first_catalog = version;
-    }
-    for (uint32_t i = 0; status == CAIRN_OK && i < spaces; i++) {
-        crn_live_space_init(&collection->spaces[i], collection, i);
-        collection->space_count++;
-    }
+    if (collection->uses == NULL || collection->scopes == NULL)
+        status = crn_error_no_memory(err, sizeof *collection);
+    if (status == CAIRN_OK) status = crn_collection_share_spaces(collection, version, true, err);
     if (status != CAIRN_OK) {
-        atomic_store(&collection->catalog, NULL); /* the caller still owns it */
         free_collection(collection);
         return status;
     }
+    collection->first_catalog = retain_version(version);
+    collection->newest_catalog = retain_version(version);
+    atomic_init(&collection->newest_spaces, version->list);
     *out_collection = collection;
     return CAIRN_OK;
 }
 
-/* The settings are those of the newest catalog: a collection of that name found open under an older id was dropped meanwhile. */
-static cairn_status open_existing(cairn_db *db, const char *name, cairn_collection **out_collection, cairn_error *err)
+static cairn_status find_or_build(cairn_db *db, struct crn_catalog_version *version,
+                                  cairn_collection **out_collection, cairn_error *err)
 {
-    struct crn_catalog_version *version = crn_mem_calloc(1, sizeof *version);
+    cairn_status status = CAIRN_OK;
 
-    if (version == NULL) return crn_error_no_memory(err, sizeof *version);
-    cairn_status status = read_settings(db, name, &version->catalog, &version->sequence, err);
-    if (status != CAIRN_OK) {
-        crn_mem_free(version);
-        return status;
-    }
-    bool adopted = false;
     pthread_mutex_lock(&db->mutex);
     cairn_collection *collection = db->collections;
     while (collection != NULL && collection->id != version->catalog.id) collection = collection->next;
@@ -272,24 +250,52 @@ static cairn_status open_existing(cairn_db *db, const char *name, cairn_collecti
         collection->references++;
     } else {
         status = build_collection(db, version, &collection, err);
-        adopted = status == CAIRN_OK;
-        if (adopted) {
+        if (status == CAIRN_OK) {
             collection->next = db->collections;
             db->collections = collection;
         }
     }
     pthread_mutex_unlock(&db->mutex);
-    if (!adopted) {
-        crn_catalog_release(&version->catalog);
-        crn_mem_free(version);
-    }
-    if (status == CAIRN_OK) *out_collection = collection;
+    *out_collection = collection;
     return status;
 }
 
-static cairn_status disagree(const char *name, const char *what, const char *has, const char *asked, cairn_error *err)
+static struct crn_catalog_version *make_version(void)
 {
-    return crn_error_set(err, CAIRN_INVALID_OPTION, "collection '%s' was created with %s %s, %s was asked for", name, what, has, asked);
+    struct crn_catalog_version *version = crn_mem_calloc(1, sizeof *version);
+
+    if (version == NULL) return NULL;
+    atomic_init(&version->references, 1);
+    return version;
+}
+
+/* The settings are those of the newest catalog: a collection of that name found open under an older id was dropped meanwhile. */
+static cairn_status open_existing(cairn_db *db, const char *name, cairn_collection **out_collection,
+                                  cairn_error *err)
+{
+    struct crn_catalog_version *version = make_version();
+
+    if (version == NULL) return crn_error_no_memory(err, sizeof *version);
+    cairn_status status = read_settings(db, name, &version->catalog, &version->sequence, err);
+    if (status == CAIRN_OK) status = find_or_build(db, version, out_collection, err);
+    if (status == CAIRN_OK) {
+        pthread_mutex_lock(&(*out_collection)->mutex);
+        if (version->list == NULL) status = crn_collection_share_spaces(*out_collection, version, true, err);
+        pthread_mutex_unlock(&(*out_collection)->mutex);
+        if (status == CAIRN_OK)
+            adopt_version(*out_collection, version);
+        else
+            cairn_collection_close(*out_collection);
+    }
+    release_version(version);
+    return status;
+}
+
+static cairn_status disagree(const char *name, const char *what, const char *has, const char *asked,
+                             cairn_error *err)
+{
+    return crn_error_set(err, CAIRN_INVALID_OPTION,
+                         "collection '%s' was created with %s %s, %s was asked for", name, what, has, asked);
 }
 
 static const char *metric_name(cairn_metric metric)
@@ -311,7 +317,8 @@ static cairn_status check_agreement(const struct crn_catalog *catalog, const str
         return disagree(catalog->name, "kind", kind_name(space->kind), kind_name(asked->kind), err);
     }
     if (asked->dim != 0 && asked->dim != space->dim) {
-        return crn_error_set(err, CAIRN_DIM_MISMATCH, "collection '%s' was created with dim %u, %u was asked for", catalog->name,
+        return crn_error_set(err, CAIRN_DIM_MISMATCH,
+                             "collection '%s' was created with dim %u, %u was asked for", catalog->name,
                              space->dim, asked->dim);
     }
     if (asked->metric != 0 && asked->metric != space->metric) {
@@ -319,7 +326,9 @@ static cairn_status check_agreement(const struct crn_catalog *catalog, const str
     }
     if (asked->quantization != 0 && asked->quantization != space->quantization) {
         const char *name = crn_quantization_name(asked->quantization);
-        if (name == NULL) return crn_error_set(err, CAIRN_INVALID_OPTION, "%d is not a quantization", (int)asked->quantization);
+        if (name == NULL)
+            return crn_error_set(err, CAIRN_INVALID_OPTION, "%d is not a quantization",
+                                 (int)asked->quantization);
         return disagree(catalog->name, "quantization", crn_quantization_name(space->quantization), name, err);
     }
     if (asked->index != NULL && strcmp(asked->index, space->index) != 0) {
@@ -328,23 +337,28 @@ static cairn_status check_agreement(const struct crn_catalog *catalog, const str
     return crn_check_model(space, asked->model, err);
 }
 
-static cairn_status check_options(cairn_collection *collection, const cairn_collection_options *options, cairn_error *err)
+static cairn_status check_options(cairn_collection *collection, const struct crn_catalog *catalog,
+                                  const cairn_collection_options *options, cairn_error *err)
 {
-    const struct crn_catalog *catalog = crn_collection_catalog(collection);
-    struct crn_live_space *space;
+    struct crn_live_space *live;
+    const struct crn_space *space;
 
     if (options->space_count == 0) {
-        const cairn_space_options single = {.dim = options->dim, .metric = options->metric, .index = options->index,
-                                            .quantization = options->quantization, .model = options->model};
+        const cairn_space_options single = {.dim = options->dim,
+                                            .metric = options->metric,
+                                            .index = options->index,
+                                            .quantization = options->quantization,
+                                            .model = options->model};
         CRN_TRY(check_agreement(catalog, &catalog->spaces[0], &single, err));
     }
     if (options->space_count != 0 && options->spaces == NULL) {
-        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "%u spaces were announced, spaces is NULL", options->space_count);
+        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "%u spaces were announced, spaces is NULL",
+                             options->space_count);
     }
     for (uint32_t i = 0; i < options->space_count; i++) {
         CRN_TRY(crn_check_size("cairn_space_options", options->spaces[i].size, sizeof *options->spaces, err));
-        CRN_TRY(crn_collection_space(collection, options->spaces[i].name, &space, err));
-        CRN_TRY(check_agreement(catalog, &catalog->spaces[space->number], &options->spaces[i], err));
+        CRN_TRY(crn_collection_space(collection, options->spaces[i].name, &live, &space, err));
+        CRN_TRY(check_agreement(catalog, space, &options->spaces[i], err));
     }
     if (options->lexical && !catalog->lexical) return disagree(catalog->name, "lexical", "off", "on", err);
     const char *metadata = catalog->metadata == NULL ? "{}" : catalog->metadata;
@@ -360,7 +374,8 @@ cairn_status cairn_collection_open(cairn_db *db, const char *name, const cairn_c
     if (out_collection == NULL) return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "out_collection is NULL");
     *out_collection = NULL;
     CRN_TRY(check_collection_name(db, name, err));
-    if (options != NULL) CRN_TRY(crn_check_size("cairn_collection_options", options->size, sizeof *options, err));
+    if (options != NULL)
+        CRN_TRY(crn_check_size("cairn_collection_options", options->size, sizeof *options, err));
     cairn_collection *collection = NULL;
     cairn_status status = open_existing(db, name, &collection, err);
     if (status == CAIRN_NO_COLLECTION && options != NULL) {
@@ -369,7 +384,9 @@ cairn_status cairn_collection_open(cairn_db *db, const char *name, const cairn_c
         if (status == CAIRN_OK || status == CAIRN_EXISTS) status = open_existing(db, name, &collection, err);
     }
     if (status == CAIRN_OK && options != NULL) {
-        status = check_options(collection, options, err);
+        struct crn_catalog_version *version = newest_version(collection);
+        status = check_options(collection, &version->catalog, options, err);
+        release_version(version);
         if (status != CAIRN_OK) cairn_collection_close(collection);
     }
     if (status == CAIRN_OK) *out_collection = collection;
@@ -378,8 +395,10 @@ cairn_status cairn_collection_open(cairn_db *db, const char *name, const cairn_c
 
 void crn_collection_catch_up(cairn_collection *collection, uint64_t sequence)
 {
-    for (uint32_t i = 0; i < collection->space_count; i++) {
-        struct crn_live_space *space = &collection->spaces[i];
+    const struct crn_space_list *now = crn_collection_now(collection);
+
+    for (uint32_t i = 0; i < now->count; i++) {
+        struct crn_live_space *space = now->live[i];
         if (space->info->kind == CAIRN_SPACE_DENSE) crn_live_space_catch_up(space, sequence);
     }
 }
@@ -407,63 +426,62 @@ void cairn_collection_close(cairn_collection *collection)
         *link = collection->next;
     }
     pthread_mutex_unlock(&db->mutex);
-    if (last) free_collection(collection);
+    if (!last) return;
+    if (db->options.bulk_load) crn_maintenance_end_bulk(collection);
+    free_collection(collection);
 }
 
 /* ---- settings ---- */
-
-const struct crn_catalog *crn_collection_catalog(const cairn_collection *collection)
-{
-    /* Acquire: pairs with the release that published the settings. */
-    return &atomic_load_explicit(&((cairn_collection *)collection)->catalog, memory_order_acquire)->catalog;
-}
 
 struct crn_store *crn_collection_store(cairn_collection *collection)
 {
     return collection->db->store;
 }
 
-/* Settings that a transaction has changed but not committed serve that transaction alone: it may yet fail. They are only
- * kept in the list, so that they live long enough. */
-static void adopt_settings(cairn_collection *collection, struct crn_catalog_version *version, bool committed)
+/* Reads the settings anew through whichever of reader and txn is given. */
+static cairn_status read_version(cairn_collection *collection, struct crn_reader *reader, struct crn_txn *txn,
+                                 uint64_t sequence, struct crn_catalog_version **out_version,
+                                 cairn_error *err)
 {
-    pthread_mutex_lock(&collection->mutex);
-    struct crn_catalog_version *current = atomic_load_explicit(&collection->catalog, memory_order_relaxed);
-    if (committed) {
-        version->older = current;
-        atomic_store_explicit(&collection->catalog, version, memory_order_release);
-    } else {
-        version->older = current->older;
-        current->older = version;
+    struct crn_catalog_version *version = make_version();
+
+    if (version == NULL) return crn_error_no_memory(err, sizeof *version);
+    version->sequence = sequence;
+    cairn_status status = reader != NULL
+                              ? crn_read_collection_by_id(reader, collection->id, &version->catalog, err)
+                              : crn_txn_collection(txn, collection->id, &version->catalog, err);
+    /* What a transaction has changed but not committed may yet fail: it serves that transaction alone. */
+    const bool committed = reader != NULL || sequence <= crn_store_sequence(collection->db->store);
+    if (status == CAIRN_OK) {
+        pthread_mutex_lock(&collection->mutex);
+        status = crn_collection_share_spaces(collection, version, committed, err);
+        pthread_mutex_unlock(&collection->mutex);
     }
-    pthread_mutex_unlock(&collection->mutex);
-    if (committed) crn_scope_cache_clear(collection->scopes);
+    if (status != CAIRN_OK) {
+        release_version(version);
+        return status;
+    }
+    if (committed) adopt_version(collection, version);
+    *out_version = version;
+    return CAIRN_OK;
 }
 
-/* Reads the settings anew through whichever of reader and txn is given, unless the ones at hand are as new. */
-static cairn_status follow_settings(cairn_collection *collection, struct crn_reader *reader, struct crn_txn *txn,
-                                    const struct crn_catalog **out_catalog, cairn_error *err)
+static cairn_status follow_settings(cairn_collection *collection, struct crn_reader *reader,
+                                    struct crn_txn *txn, const struct crn_catalog **out_catalog,
+                                    cairn_error *err)
 {
     uint64_t sequence;
 
-    CRN_TRY(reader != NULL ? crn_read_catalog_sequence(reader, &sequence, err) : crn_txn_catalog_sequence(txn, &sequence, err));
-    const struct crn_catalog_version *known = atomic_load_explicit(&collection->catalog, memory_order_acquire);
-    if (known->sequence == sequence) {
-        *out_catalog = &known->catalog;
-        return CAIRN_OK;
+    CRN_TRY(reader != NULL ? crn_read_settings_sequence(reader, collection->id, &sequence, err)
+                           : crn_txn_settings_sequence(txn, collection->id, &sequence, err));
+    struct crn_catalog_version *version = newest_version(collection);
+    if (version->sequence != sequence) {
+        release_version(version);
+        CRN_TRY(read_version(collection, reader, txn, sequence, &version, err));
     }
-    struct crn_catalog_version *version = crn_mem_calloc(1, sizeof *version);
-    if (version == NULL) return crn_error_no_memory(err, sizeof *version);
-    version->sequence = sequence;
-    const cairn_status status = reader != NULL ? crn_read_collection_by_id(reader, collection->id, &version->catalog, err)
-                                               : crn_txn_collection(txn, collection->id, &version->catalog, err);
-    if (status != CAIRN_OK) {
-        crn_mem_free(version);
-        return status;
-    }
-    adopt_settings(collection, version, sequence <= crn_store_sequence(collection->db->store));
     *out_catalog = &version->catalog;
-    return CAIRN_OK;
+    return reader != NULL ? crn_reader_keep(reader, version, release_version, err)
+                          : crn_txn_keep(txn, version, release_version, err);
 }
 
 cairn_status crn_collection_follow_reader(cairn_collection *collection, struct crn_reader *reader,
@@ -472,14 +490,14 @@ cairn_status crn_collection_follow_reader(cairn_collection *collection, struct c
     return follow_settings(collection, reader, NULL, out_catalog, err);
 }
 
-cairn_status crn_collection_follow_txn(cairn_collection *collection, struct crn_txn *txn, const struct crn_catalog **out_catalog,
-                                       cairn_error *err)
+cairn_status crn_collection_follow_txn(cairn_collection *collection, struct crn_txn *txn,
+                                       const struct crn_catalog **out_catalog, cairn_error *err)
 {
     return follow_settings(collection, NULL, txn, out_catalog, err);
 }
 
-cairn_status crn_collection_read(cairn_collection *collection, struct crn_reader **out_reader, const struct crn_catalog **out_catalog,
-                                 cairn_error *err)
+cairn_status crn_collection_read(cairn_collection *collection, struct crn_reader **out_reader,
+                                 const struct crn_catalog **out_catalog, cairn_error *err)
 {
     CRN_TRY(crn_store_read_begin(collection->db->store, out_reader, err));
     const cairn_status status = crn_collection_follow_reader(collection, *out_reader, out_catalog, err);
@@ -487,56 +505,27 @@ cairn_status crn_collection_read(cairn_collection *collection, struct crn_reader
     return status;
 }
 
-cairn_status crn_collection_space(cairn_collection *collection, const char *name, struct crn_live_space **out_space, cairn_error *err)
-{
-    const struct crn_catalog *catalog = &collection->first_catalog->catalog;
-
-    for (uint32_t i = 0; i < catalog->space_count; i++) {
-        /* Without a name: the space named "", or else the first. */
-        const bool unnamed = name == NULL || name[0] == '\0';
-        if (unnamed ? i == 0 : strcmp(catalog->spaces[i].name, name) == 0) {
-            *out_space = &collection->spaces[i];
-            return CAIRN_OK;
-        }
-    }
-    return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "collection '%s' has no space '%.60s'", catalog->name, name);
-}
-
 const char *cairn_collection_name(const cairn_collection *collection)
 {
     return collection == NULL ? NULL : collection->first_catalog->catalog.name;
 }
 
-void cairn_collection_get_options(const cairn_collection *collection, cairn_collection_options *out_options)
-{
-    if (collection == NULL || out_options == NULL) return;
-    const struct crn_catalog *catalog = crn_collection_catalog(collection);
-    const struct crn_space *space = &catalog->spaces[0];
-    *out_options = (cairn_collection_options){
-        .size = sizeof *out_options,
-        .dim = space->dim,
-        .metric = space->metric,
-        .quantization = space->quantization,
-        .index = space->index,
-        .model = space->model,
-        .lexical = catalog->lexical,
-        .metadata = catalog->metadata,
-    };
-}
-
-cairn_status cairn_collection_attach(cairn_collection *collection, const cairn_embedder *embedder, cairn_error *err)
+cairn_status cairn_collection_attach(cairn_collection *collection, const cairn_embedder *embedder,
+                                     cairn_error *err)
 {
     if (collection == NULL) return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "collection is NULL");
     if (embedder != NULL) {
-        const struct crn_space *space = &crn_collection_catalog(collection)->spaces[0];
+        const struct crn_space *space = &crn_collection_now(collection)->spaces[0];
         CRN_TRY(crn_check_size("cairn_embedder", embedder->size, sizeof *embedder, err));
         if (embedder->embed == NULL || embedder->model == NULL) {
-            return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "the embedder's %s is NULL", embedder->embed == NULL ? "embed" : "model");
+            return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "the embedder's %s is NULL",
+                                 embedder->embed == NULL ? "embed" : "model");
         }
         CRN_TRY(crn_check_name("model", embedder->model, err));
         CRN_TRY(crn_check_model(space, embedder->model, err));
         if (space->kind != CAIRN_SPACE_DENSE || embedder->dim != space->dim) {
-            return crn_error_set(err, CAIRN_DIM_MISMATCH, "the embedder '%s' makes %u components, the space '%s' has %u",
+            return crn_error_set(err, CAIRN_DIM_MISMATCH,
+                                 "the embedder '%s' makes %u components, the space '%s' has %u",
                                  embedder->model, embedder->dim, space->name, space->dim);
         }
     }
@@ -564,13 +553,15 @@ static cairn_status run_payload_index(struct crn_txn *txn, void *ctx, cairn_erro
                        : crn_txn_payload_index_drop(txn, catalog, job->path, err);
 }
 
-static cairn_status change_payload_index(cairn_collection *collection, const char *path, bool create, cairn_error *err)
+static cairn_status change_payload_index(cairn_collection *collection, const char *path, bool create,
+                                         cairn_error *err)
 {
     struct payload_index_job job = {.collection = collection, .path = path, .create = create};
     const struct crn_write_job write = {.run = run_payload_index, .ctx = &job};
 
     if (collection == NULL || path == NULL || path[0] == '\0') {
-        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "%s", collection == NULL ? "collection is NULL" : "the path is empty");
+        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "%s",
+                             collection == NULL ? "collection is NULL" : "the path is empty");
     }
     CRN_TRY(crn_check_name("path", path, err));
     return crn_store_write(collection->db->store, &write, err);

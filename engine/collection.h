@@ -22,12 +22,23 @@ struct cairn_db {
     struct crn_maintenance *maintenance; /* NULL with no_background or read_only */
 };
 
-/* Settings as they were read at one catalog sequence. Kept until the collection is closed, because readers hold no lock on
- * them; they change rarely. */
+/* Spaces as they were once: some come and go, of one nothing changes but its model, and that once. So there are few lists; each is kept
+ * until the collection is closed, because patterns that were handed out and searches borrow from it. */
+struct crn_space_list {
+    struct crn_space *spaces;     /* [count] */
+    struct crn_live_space **live; /* [count], the collection's */
+    cairn_space_options *options; /* [count], for who asks for the collection's settings */
+    uint32_t count;
+    struct crn_space_list *older;
+};
+
+/* Settings as a collection's log entry `sequence` left them. Counted: the collection holds the first and the newest one, and
+ * each reader or transaction the one that it sees. */
 struct crn_catalog_version {
     struct crn_catalog catalog;
+    const struct crn_space_list *list; /* that its spaces are borrowed from; NULL: they are its own */
     uint64_t sequence;
-    struct crn_catalog_version *older;
+    atomic_uint references;
 };
 
 struct crn_use_counts; /* use.h */
@@ -37,23 +48,32 @@ struct cairn_collection {
     struct cairn_collection *next; /* in the db's list */
     uint32_t references;           /* guarded by db->mutex */
     uint32_t id;
-    pthread_mutex_t mutex; /* guards embedder, uses and the list behind catalog */
-    _Atomic(struct crn_catalog_version *) catalog;
-    const struct crn_catalog_version *first_catalog; /* spaces and names come from it: they never change */
-    _Atomic uint64_t unflushed; /* changes written since the tail was last written out, as far as this process knows */
+    pthread_mutex_t mutex; /* guards embedder, uses, newest_catalog, spaces and space_lists */
+    struct crn_catalog_version *newest_catalog;
+    struct crn_catalog_version *first_catalog; /* name and `lexical` never change */
+    struct crn_space_list *space_lists;
+    _Atomic(const struct crn_space_list *) newest_spaces;
+    _Atomic uint64_t
+        unflushed; /* changes written since the tail was last written out, as far as this process knows */
     _Atomic bool merges_wanted; /* tails were written out since segments were looked at for merging */
     const cairn_embedder *embedder;
     struct crn_use_counts *uses;
     struct crn_scope_cache *scopes;
-    uint32_t space_count;
-    struct crn_live_space spaces[]; /* in the catalog's order; those that are not dense are never loaded */
+    struct crn_live_space
+        *spaces; /* all that it has had since it was opened; those that are not dense are never loaded */
 };
 
-/* The newest settings known. Alive until the collection is closed. */
-const struct crn_catalog *crn_collection_catalog(const cairn_collection *collection);
+/* The newest spaces known. Alive until the collection is closed. */
+static inline const struct crn_space_list *crn_collection_now(const cairn_collection *collection)
+{
+    /* Acquire: pairs with the release that published them. */
+    return atomic_load_explicit(&((cairn_collection *)collection)->newest_spaces, memory_order_acquire);
+}
+
 struct crn_store *crn_collection_store(cairn_collection *collection);
 
-/* Brings the settings to what the snapshot or transaction sees. NO_COLLECTION when it was dropped. */
+/* The settings that the snapshot or transaction sees, borrowed from it; their spaces outlive a snapshot. NO_COLLECTION when
+ * the collection was dropped. */
 cairn_status crn_collection_follow_reader(cairn_collection *collection, struct crn_reader *reader,
                                           const struct crn_catalog **out_catalog, cairn_error *err);
 cairn_status crn_collection_follow_txn(cairn_collection *collection, struct crn_txn *txn,
@@ -63,9 +83,21 @@ cairn_status crn_collection_follow_txn(cairn_collection *collection, struct crn_
 cairn_status crn_collection_read(cairn_collection *collection, struct crn_reader **out_reader,
                                  const struct crn_catalog **out_catalog, cairn_error *err);
 
-/* A space by name (NULL or "": the default one). INVALID_ARGUMENT when there is none. */
-cairn_status crn_collection_space(cairn_collection *collection, const char *name, struct crn_live_space **out_space,
+/* ---- collection_spaces.c ---- */
+
+/* A space by name (NULL or "": the default one), with its newest settings (out_info may be NULL). INVALID_ARGUMENT when there is
+ * none. */
+cairn_status crn_collection_space(cairn_collection *collection, const char *name,
+                                  struct crn_live_space **out_space, const struct crn_space **out_info,
                                   cairn_error *err);
+/* Lets settings borrow their spaces from the collection: of a list that it has already or, with `make`, a new one, whose live spaces are
+ * those that it has already or new ones. collection->mutex held, or nobody else knows the collection. */
+cairn_status crn_collection_share_spaces(cairn_collection *collection, struct crn_catalog_version *version,
+                                         bool make, cairn_error *err);
+void crn_collection_free_spaces(struct crn_space *spaces, uint32_t count);
+void crn_collection_free_space_lists(cairn_collection *collection);
+/* One space of a create call's options, checked. */
+cairn_status crn_space_set(struct crn_space *space, const cairn_space_options *options, cairn_error *err);
 
 /* For `committed` of a write whose changes cannot be handed over: brings the views in use up to it, so that no search has to. */
 void crn_collection_catch_up(cairn_collection *collection, uint64_t sequence);
@@ -84,7 +116,8 @@ cairn_status crn_collection_flush_uses(cairn_collection *collection, cairn_error
 /* Inside a write that happens anyway. What was taken is put back when the write fails (`crn_uses_put_back`). */
 struct crn_use_batch;
 struct crn_use_batch *crn_uses_take(cairn_collection *collection); /* NULL when there are none */
-cairn_status crn_uses_write(struct crn_txn *txn, cairn_collection *collection, const struct crn_use_batch *batch, cairn_error *err);
+cairn_status crn_uses_write(struct crn_txn *txn, cairn_collection *collection,
+                            const struct crn_use_batch *batch, cairn_error *err);
 void crn_uses_settle(cairn_collection *collection, struct crn_use_batch *batch, bool written); /* frees it */
 
 /* ---- maintain.c ---- */
@@ -93,14 +126,19 @@ void crn_maintenance_stop(cairn_db *db);
 /* Tells that a collection has changed: the background puts rows into the graphs of tails and writes those out; where there is none or it
  * does not keep up, the caller does. */
 void crn_maintenance_notice(cairn_collection *collection, uint64_t changes);
+
+/* Writes out a tail that is longer than others may find, before the collection is closed. */
+void crn_maintenance_end_bulk(cairn_collection *collection);
 /* Throws a space's segments away and writes new ones from the rows. */
-cairn_status crn_space_rebuild(struct crn_live_space *space, cairn_progress_fn progress, void *ctx, cairn_error *err);
+cairn_status crn_space_rebuild(struct crn_live_space *space, cairn_progress_fn progress, void *ctx,
+                               cairn_error *err);
 
 /* ---- results.c, search.c ---- */
 uint32_t crn_results_local(const cairn_results *results, size_t i);
 
 /* The rows in a scope that have not expired, as of the reader's snapshot. */
-cairn_status crn_collection_scope(cairn_collection *collection, struct crn_reader *reader, const struct crn_catalog *catalog,
-                                  const cairn_scope *scope, struct crn_rows **out_rows, cairn_error *err);
+cairn_status crn_collection_scope(cairn_collection *collection, struct crn_reader *reader,
+                                  const struct crn_catalog *catalog, const cairn_scope *scope,
+                                  struct crn_rows **out_rows, cairn_error *err);
 
 #endif

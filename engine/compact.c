@@ -10,9 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MERGE_RUN 4u       /* segments of like size that are merged together, at least */
-#define MERGE_RUN_MOST 8u  /* at most: others wait meanwhile */
-#define PARTS_MAX 16u      /* more segments than this are merged two by two as well */
+#define MERGE_RUN 4u      /* segments of like size that are merged together, at least */
+#define MERGE_RUN_MOST 8u /* at most: others wait meanwhile */
+#define LARGE_ROWS \
+    500000u /* so many rows are merged only with a full run: it takes long, and small segments become more meanwhile */
+#define PARTS_MAX 16u /* more segments than this are merged two by two as well */
 #define REBUILD_CHUNK_BYTES (64u << 20)
 
 /* ---- switching a list ---- */
@@ -44,7 +46,8 @@ static void switch_committed(void *ctx, uint64_t sequence)
     crn_live_space_note_switch(change->space, change->first, change->last);
 }
 
-cairn_status crn_compact_switch(struct crn_live_space *space, const struct crn_segment_entry *entries, uint32_t count, cairn_error *err)
+cairn_status crn_compact_switch(struct crn_live_space *space, const struct crn_segment_entry *entries,
+                                uint32_t count, cairn_error *err)
 {
     struct switching change = {.space = space, .entries = entries, .count = count};
     const struct crn_write_job job = {.run = run_switch, .committed = switch_committed, .ctx = &change};
@@ -72,7 +75,8 @@ static void plan_release(struct plan *plan)
     crn_mem_free(plan->kills);
 }
 
-static cairn_status row_vector(const void *ctx, const struct crn_segment_row *row, const float **out_vector, cairn_error *err)
+static cairn_status row_vector(const void *ctx, const struct crn_segment_row *row, const float **out_vector,
+                               cairn_error *err)
 {
     const struct crn_view *view = ctx;
 
@@ -85,11 +89,13 @@ static cairn_status row_vector(const void *ctx, const struct crn_segment_row *ro
     return crn_derived_verify(segment->file, *out_vector, segment->dim * sizeof(float), err);
 }
 
-static cairn_status row_id(const void *ctx, const struct crn_segment_row *row, const char **out_id, cairn_error *err)
+static cairn_status row_id(const void *ctx, const struct crn_segment_row *row, const char **out_id,
+                           cairn_error *err)
 {
     const struct crn_view *view = ctx;
 
-    if (row->source < view->part_count) return crn_segment_id(view->parts[row->source].segment, row->position, out_id, err);
+    if (row->source < view->part_count)
+        return crn_segment_id(view->parts[row->source].segment, row->position, out_id, err);
     *out_id = crn_tail_id(view->tails[row->source - view->part_count].tail, row->position);
     return CAIRN_OK;
 }
@@ -98,6 +104,16 @@ static int by_row_local(const void *a, const void *b)
 {
     const struct crn_segment_row *x = a, *y = b;
     return x->local < y->local ? -1 : x->local > y->local;
+}
+
+/* Mostly they are in order as they come, and sorting takes as much memory again. */
+static void sort_rows(struct crn_segment_row *rows, uint32_t count)
+{
+    for (uint32_t i = 1; i < count; i++) {
+        if (rows[i - 1].local < rows[i].local) continue;
+        qsort(rows, count, sizeof *rows, by_row_local);
+        return;
+    }
 }
 
 static int by_u32(const void *a, const void *b)
@@ -142,12 +158,14 @@ static cairn_status take_kills(struct plan *plan, uint32_t part_end, cairn_error
     }
     cairn_status status = crn_view_mask_parts(bare, err);
     plan->kills = crn_mem_array(most, sizeof *plan->kills);
-    if (status == CAIRN_OK && plan->kills == NULL) status = crn_error_no_memory(err, most * sizeof *plan->kills);
+    if (status == CAIRN_OK && plan->kills == NULL)
+        status = crn_error_no_memory(err, most * sizeof *plan->kills);
     for (uint32_t i = 0; status == CAIRN_OK && i < part_end; i++) {
         const struct crn_bits *now = plan->view->parts[i].live, *then = bare->parts[i].live;
         for (uint32_t p = 0; now != NULL && p < bare->parts[i].segment->count; p++) {
             const bool was = then == NULL || crn_bits_get(then->words, p);
-            if (was && !crn_bits_get(now->words, p)) plan->kills[plan->kill_count++] = bare->parts[i].segment->locals[p];
+            if (was && !crn_bits_get(now->words, p))
+                plan->kills[plan->kill_count++] = bare->parts[i].segment->locals[p];
         }
     }
     crn_view_release(bare);
@@ -156,8 +174,8 @@ static cairn_status take_kills(struct plan *plan, uint32_t part_end, cairn_error
 }
 
 /* The live rows of parts begin..end-1 (and the tail), and the kills for the parts before. */
-static cairn_status make_plan(const struct crn_view *view, uint32_t begin, uint32_t end, bool with_tail, struct plan *out_plan,
-                              cairn_error *err)
+static cairn_status make_plan(const struct crn_view *view, uint32_t begin, uint32_t end, bool with_tail,
+                              struct plan *out_plan, cairn_error *err)
 {
     size_t most = with_tail ? crn_view_tail_rows(view) : 0;
 
@@ -167,7 +185,7 @@ static cairn_status make_plan(const struct crn_view *view, uint32_t begin, uint3
     if (out_plan->rows == NULL) return crn_error_no_memory(err, most * sizeof *out_plan->rows);
     for (uint32_t i = begin; i < end; i++) take_part(out_plan, i);
     for (uint32_t t = 0; with_tail && t < view->tail_count; t++) take_tail(out_plan, t);
-    qsort(out_plan->rows, out_plan->row_count, sizeof *out_plan->rows, by_row_local);
+    sort_rows(out_plan->rows, out_plan->row_count);
     return take_kills(out_plan, begin, err);
 }
 
@@ -176,21 +194,23 @@ static cairn_status write_plan(struct crn_live_space *space, const struct plan *
 {
     const struct crn_segment_source source = {.ctx = plan->view, .vector = row_vector, .id = row_id};
 
-    return crn_segment_write(&space->context, &source, plan->rows, plan->row_count, plan->kills, plan->kill_count, sequence, out_entry,
-                             err);
+    return crn_segment_write(&space->context, &source, plan->rows, plan->row_count, plan->kills,
+                             plan->kill_count, sequence, out_entry, err);
 }
 
 struct crn_segment_entry *crn_compact_list(const struct crn_view *view)
 {
     struct crn_segment_entry *entries = crn_mem_calloc((size_t)view->part_count + 1, sizeof *entries);
 
-    for (uint32_t i = 0; entries != NULL && i < view->part_count; i++) entries[i] = view->parts[i].segment->entry;
+    for (uint32_t i = 0; entries != NULL && i < view->part_count; i++)
+        entries[i] = view->parts[i].segment->entry;
     return entries;
 }
 
 /* ---- writing the tail out ---- */
 
-static cairn_status flush_view(struct crn_live_space *space, const struct crn_view *view, bool with_index, cairn_error *err)
+static cairn_status flush_view(struct crn_live_space *space, const struct crn_view *view, bool with_index,
+                               cairn_error *err)
 {
     struct crn_segment_entry *entries = crn_compact_list(view);
     struct plan plan = {0};
@@ -198,15 +218,18 @@ static cairn_status flush_view(struct crn_live_space *space, const struct crn_vi
     if (entries == NULL) return crn_error_no_memory(err, view->part_count * sizeof *entries);
     /* The rows are the tail's alone: parts from part_count on are none. */
     cairn_status status = make_plan(view, view->part_count, view->part_count, true, &plan, err);
-    if (status == CAIRN_OK) status = write_plan(space, &plan, view->sequence, &entries[view->part_count], err);
-    if (status == CAIRN_OK && with_index) crn_compact_index_tail(space, view, plan.rows, &entries[view->part_count]);
+    if (status == CAIRN_OK)
+        status = write_plan(space, &plan, view->sequence, &entries[view->part_count], err);
+    if (status == CAIRN_OK && with_index)
+        crn_compact_index_tail(space, view, plan.rows, &entries[view->part_count]);
     if (status == CAIRN_OK) status = crn_compact_switch(space, entries, view->part_count + 1, err);
     plan_release(&plan);
     crn_mem_free(entries);
     return status;
 }
 
-cairn_status crn_compact_flush(struct crn_live_space *space, uint32_t least, bool with_index, cairn_error *err)
+cairn_status crn_compact_flush(struct crn_live_space *space, uint32_t least, bool with_index,
+                               cairn_error *err)
 {
     struct crn_store *store = space->collection->db->store;
     struct crn_view *view;
@@ -244,8 +267,10 @@ static struct run run_from(const struct crn_view *view, uint32_t begin, uint32_t
     struct run run = {begin, begin};
     uint64_t rows = 0;
 
-    while (run.end < view->part_count && rows + view->parts[run.end].live_count <= rows_most) rows += view->parts[run.end++].live_count;
-    if (run.end == begin && begin < view->part_count) run.end++; /* larger than that already: it can only become smaller */
+    while (run.end < view->part_count && rows + view->parts[run.end].live_count <= rows_most)
+        rows += view->parts[run.end++].live_count;
+    if (run.end == begin && begin < view->part_count)
+        run.end++; /* larger than that already: it can only become smaller */
     return run;
 }
 
@@ -262,8 +287,18 @@ static struct run next_of_all(const struct crn_view *view, uint32_t begin, uint3
     return (struct run){0, 0};
 }
 
+struct merging {
+    struct crn_live_space *space;
+    const struct crn_build_control *control;
+    uint32_t rows_most;
+    bool all;
+    bool bulk;      /* segments that have an index are left as they are */
+    uint32_t begin; /* parts before it too */
+};
+
 /* The longest run before `end` in which no segment is larger than twice the younger ones together. */
-static struct run run_before(const struct crn_view *view, uint32_t end, uint32_t rows_most, uint64_t *out_rows)
+static struct run run_before(const struct merging *merging, const struct crn_view *view, uint32_t end,
+                             uint64_t *out_rows)
 {
     struct run run = {end, end};
     uint64_t younger = 0, live = 0;
@@ -271,7 +306,8 @@ static struct run run_before(const struct crn_view *view, uint32_t end, uint32_t
     while (run.begin > 0 && run.end - run.begin < MERGE_RUN_MOST) {
         const struct crn_view_part *part = &view->parts[run.begin - 1];
         live += part->live_count;
-        if (live > rows_most || (younger != 0 && part->segment->count > 2 * younger)) break;
+        if (merging->bulk && part->segment->index_ops != NULL) break;
+        if (live > merging->rows_most || (younger != 0 && part->segment->count > 2 * younger)) break;
         younger += part->segment->count;
         run.begin--;
     }
@@ -282,8 +318,9 @@ static struct run run_before(const struct crn_view *view, uint32_t end, uint32_t
 /* Sizes are kept geometric: segments of like size are merged, those first where the fewest rows are copied for each segment that is
  * then less, which bounds both the number of segments and how often a row is copied: small ones come first, and of those many at
  * once when merging has fallen behind. When over a quarter of the rows is dead, all are merged. */
-static struct run next_of_some(const struct crn_view *view, uint32_t begin, uint32_t rows_most)
+static struct run next_of_some(const struct merging *merging, const struct crn_view *view)
 {
+    const uint32_t begin = merging->begin;
     const uint32_t least = view->part_count > PARTS_MAX ? 2 : MERGE_RUN;
     uint64_t rows = 0, dead = 0, fewest = 0, n;
     struct run chosen = {0, 0};
@@ -292,12 +329,13 @@ static struct run next_of_some(const struct crn_view *view, uint32_t begin, uint
         rows += view->parts[i].segment->count;
         dead += dead_of(&view->parts[i]);
     }
-    if (dead * 4 > rows) return next_of_all(view, begin, rows_most);
+    if (dead * 4 > rows && !merging->bulk) return next_of_all(view, begin, merging->rows_most);
     for (uint32_t end = view->part_count; end > begin; end--) {
-        struct run run = run_before(view, end, rows_most, &n);
+        struct run run = run_before(merging, view, end, &n);
         if (run.begin < begin) run.begin = begin;
-        if (run.end - run.begin < least) continue;
-        if (chosen.end != 0 && n * (chosen.end - chosen.begin - 1) >= fewest * (run.end - run.begin - 1)) continue;
+        if (run.end - run.begin < (n > LARGE_ROWS ? MERGE_RUN_MOST : least)) continue;
+        if (chosen.end != 0 && n * (chosen.end - chosen.begin - 1) >= fewest * (run.end - run.begin - 1))
+            continue;
         chosen = run;
         fewest = n;
     }
@@ -326,7 +364,8 @@ static cairn_status replace_run(struct crn_live_space *space, const struct crn_v
         } else if (same) {
             /* A segment without rows and kills says nothing. */
             if (merged->rows != 0 || run.begin != 0) entries[count++] = *merged;
-            for (uint32_t i = run.end; i < now->part_count; i++) entries[count++] = now->parts[i].segment->entry;
+            for (uint32_t i = run.end; i < now->part_count; i++)
+                entries[count++] = now->parts[i].segment->entry;
             if (count == 0) entries[count++] = *merged; /* but it marks how far the log is covered */
             status = crn_compact_switch(space, entries, count, err);
             *out_replaced = status == CAIRN_OK;
@@ -338,31 +377,26 @@ static cairn_status replace_run(struct crn_live_space *space, const struct crn_v
     return status;
 }
 
-struct merging {
-    struct crn_live_space *space;
-    const struct crn_build_control *control;
-    uint32_t rows_most;
-    bool all;
-    uint32_t begin; /* parts before it are left as they are */
-};
-
 static struct run next_run(const struct merging *merging, const struct crn_view *view)
 {
-    return merging->all ? next_of_all(view, merging->begin, merging->rows_most) : next_of_some(view, merging->begin, merging->rows_most);
+    return merging->all ? next_of_all(view, merging->begin, merging->rows_most) : next_of_some(merging, view);
 }
 
 /* The new segment gets its index before it is listed: until then searches ask those of the old ones. */
-static cairn_status merge_run(const struct merging *merging, const struct crn_view *view, struct run run, bool *out_replaced,
-                              cairn_error *err)
+static cairn_status merge_run(const struct merging *merging, const struct crn_view *view, struct run run,
+                              bool *out_replaced, cairn_error *err)
 {
     struct crn_live_space *space = merging->space;
     struct crn_segment_entry merged;
     struct plan plan = {0};
 
     cairn_status status = make_plan(view, run.begin, run.end, false, &plan, err);
-    if (status == CAIRN_OK) status = write_plan(space, &plan, view->parts[run.end - 1].segment->entry.sequence, &merged, err);
+    if (status == CAIRN_OK)
+        status = write_plan(space, &plan, view->parts[run.end - 1].segment->entry.sequence, &merged, err);
+    for (uint32_t i = run.begin; i < run.end; i++) crn_derived_not_needed(view->parts[i].segment->file);
     if (status == CAIRN_OK && merging->control != NULL) {
-        status = crn_compact_index_merged(space, merging->all ? NULL : view, plan.rows, &merged, merging->control, err);
+        status = crn_compact_index_merged(space, merging->all ? NULL : view, plan.rows, &merged,
+                                          merging->control, err);
     }
     if (status == CAIRN_OK) status = replace_run(space, view, run, &merged, out_replaced, err);
     plan_release(&plan);
@@ -388,11 +422,16 @@ static cairn_status merge_once(struct merging *merging, bool *out_done, bool *ou
     return status;
 }
 
-cairn_status crn_compact_merge(struct crn_live_space *space, bool all, const struct crn_build_control *control, bool *out_merged,
-                               cairn_error *err)
+cairn_status crn_compact_merge(struct crn_live_space *space, bool all,
+                               const struct crn_build_control *control, bool *out_merged, cairn_error *err)
 {
     struct merging merging = {
-        .space = space, .control = control, .rows_most = crn_compact_rows_most(space), .all = all};
+        .space = space,
+        .control = control,
+        .rows_most = crn_compact_rows_most(space),
+        .all = all,
+        .bulk = space->collection->db->options.bulk_load,
+    };
     bool done = space->distrust_segments;
 
     /* Whoever keeps rewriting the segments from the rows leaves nothing to merge either. */
@@ -434,14 +473,16 @@ static cairn_status begin_chunk(struct rewriting *work)
 
 static cairn_status end_chunk(struct rewriting *work)
 {
-    struct crn_segment_entry *more = crn_mem_realloc_array(work->entries, (size_t)work->entry_count + 1, sizeof *more);
+    struct crn_segment_entry *more =
+        crn_mem_realloc_array(work->entries, (size_t)work->entry_count + 1, sizeof *more);
     struct plan plan = {0};
 
     if (more == NULL) return crn_error_no_memory(work->err, work->entry_count * sizeof *more);
     work->entries = more;
     work->chunk->tails[0].count = work->chunk->tails[0].tail->count;
     cairn_status status = make_plan(work->chunk, 0, 0, true, &plan, work->err);
-    if (status == CAIRN_OK) status = write_plan(work->space, &plan, work->sequence, &work->entries[work->entry_count], work->err);
+    if (status == CAIRN_OK)
+        status = write_plan(work->space, &plan, work->sequence, &work->entries[work->entry_count], work->err);
     if (status == CAIRN_OK) work->entry_count++;
     plan_release(&plan);
     return status == CAIRN_OK ? begin_chunk(work) : status;
@@ -455,19 +496,26 @@ static cairn_status rewrite_row(void *ctx, const struct crn_record *record)
     size_t offset = 0, size = 0;
 
     crn_buf_clear(&work->memory);
-    CRN_TRY(crn_read_vector(work->reader, work->space->info->id, record->local, &work->memory, &offset, &size, work->err));
-    if (work->progress != NULL && work->rows_done++ % 4096 == 0 && !work->progress(work->ctx, "rebuild", work->rows_done, work->rows_total)) {
-        return crn_error_set(work->err, CAIRN_CANCELLED, "stopped after %llu rows", (unsigned long long)work->rows_done);
+    CRN_TRY(crn_read_vector(work->reader, work->space->info->id, record->local, &work->memory, &offset, &size,
+                            work->err));
+    if (work->progress != NULL && work->rows_done++ % 4096 == 0 &&
+        !work->progress(work->ctx, "rebuild", work->rows_done, work->rows_total)) {
+        return crn_error_set(work->err, CAIRN_CANCELLED, "stopped after %llu rows",
+                             (unsigned long long)work->rows_done);
     }
     if (size == 0) return CAIRN_OK;
-    if (size != bytes) return crn_error_set(work->err, CAIRN_CORRUPT, "row %u holds a vector of %zu bytes", record->local, size);
+    if (size != bytes)
+        return crn_error_set(work->err, CAIRN_CORRUPT, "row %u holds a vector of %zu bytes", record->local,
+                             size);
     memcpy(work->raw, work->memory.data + offset, bytes);
     if (!crn_live_space_prepare(work->space, work->raw, work->prepared)) {
-        return crn_error_set(work->err, CAIRN_CORRUPT, "row %u holds a vector that cannot be searched", record->local);
+        return crn_error_set(work->err, CAIRN_CORRUPT, "row %u holds a vector that cannot be searched",
+                             record->local);
     }
     const size_t id_size = crn_id_encode(record->id_type, record->id, record->id_len, record->id_u64, id);
     struct crn_tail *tail = work->chunk->tails[0].tail;
-    CRN_TRY(crn_tail_append(tail, &(struct crn_tail_row){record->local, work->prepared, id, id_size}, work->err));
+    CRN_TRY(
+        crn_tail_append(tail, &(struct crn_tail_row){record->local, work->prepared, id, id_size}, work->err));
     return tail->count < work->chunk_rows ? CAIRN_OK : end_chunk(work);
 }
 
@@ -497,7 +545,8 @@ static cairn_status replace_all(struct crn_live_space *space, const struct rewri
     return crn_compact_switch(space, work->entries, work->entry_count, err);
 }
 
-cairn_status crn_compact_from_rows(struct crn_live_space *space, cairn_progress_fn progress, void *ctx, cairn_error *err)
+cairn_status crn_compact_from_rows(struct crn_live_space *space, cairn_progress_fn progress, void *ctx,
+                                   cairn_error *err)
 {
     struct crn_store *store = space->collection->db->store;
     struct rewriting work = {.space = space, .progress = progress, .ctx = ctx, .err = err};
@@ -526,19 +575,21 @@ static bool is_named(void *ctx, const char *name)
     const struct switching *all = ctx;
 
     for (uint32_t i = 0; i < all->count; i++) {
-        if (strcmp(all->entries[i].file, name) == 0 || strcmp(all->entries[i].index_file, name) == 0) return true;
+        if (strcmp(all->entries[i].file, name) == 0 || strcmp(all->entries[i].index_file, name) == 0)
+            return true;
     }
     return false;
 }
 
-static cairn_status add_space_files(struct crn_reader *reader, uint32_t space, struct crn_segment_entry **entries, uint32_t *count,
-                                    cairn_error *err)
+static cairn_status add_space_files(struct crn_reader *reader, uint32_t space,
+                                    struct crn_segment_entry **entries, uint32_t *count, cairn_error *err)
 {
     struct crn_segment_entry *found = NULL;
     uint32_t n = 0;
 
     CRN_TRY(crn_read_segments(reader, space, &found, &n, err));
-    struct crn_segment_entry *more = n == 0 ? *entries : crn_mem_realloc_array(*entries, (size_t)*count + n, sizeof *more);
+    struct crn_segment_entry *more =
+        n == 0 ? *entries : crn_mem_realloc_array(*entries, (size_t)*count + n, sizeof *more);
     if (n != 0 && more != NULL) {
         memcpy(more + *count, found, n * sizeof *found);
         *entries = more;
@@ -548,7 +599,8 @@ static cairn_status add_space_files(struct crn_reader *reader, uint32_t space, s
     return n != 0 && more == NULL ? crn_error_no_memory(err, n * sizeof *more) : CAIRN_OK;
 }
 
-static cairn_status all_files(struct crn_reader *reader, struct crn_segment_entry **entries, uint32_t *count, cairn_error *err)
+static cairn_status all_files(struct crn_reader *reader, struct crn_segment_entry **entries, uint32_t *count,
+                              cairn_error *err)
 {
     struct crn_catalog catalog;
     char **names;

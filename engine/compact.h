@@ -18,19 +18,22 @@ struct crn_build_control {
 
 /* Writes the tail to a segment of its own, if it has `least` rows or changes or more. `with_index`: the tail's graph becomes its index,
  * where it is to have one; else it is built by crn_compact_index. */
-cairn_status crn_compact_flush(struct crn_live_space *space, uint32_t least, bool with_index, cairn_error *err);
-
-/* Merges segments: all of them, or once some of those that make more work for searches than merging them costs. Their indexes are built as
- * `control` (may be NULL: not at all) says. No segment gets more rows than its index takes. `builder` held. *out_merged (may be
- * NULL), which the caller clears, is set when some were: there may be more. */
-cairn_status crn_compact_merge(struct crn_live_space *space, bool all, const struct crn_build_control *control, bool *out_merged,
+cairn_status crn_compact_flush(struct crn_live_space *space, uint32_t least, bool with_index,
                                cairn_error *err);
 
+/* Merges segments: all of them, or once some of those that make more work for searches than merging them costs; while rows are loaded in
+ * bulk only such as have no index. Their indexes are built as `control` (may be NULL: not at all) says. No segment gets more rows than its index takes. `builder` held. *out_merged (may be
+ * NULL), which the caller clears, is set when some were: there may be more. */
+cairn_status crn_compact_merge(struct crn_live_space *space, bool all,
+                               const struct crn_build_control *control, bool *out_merged, cairn_error *err);
+
 /* Builds the space's index over each segment that is large enough and has none. `builder` held. */
-cairn_status crn_compact_index(struct crn_live_space *space, const struct crn_build_control *control, cairn_error *err);
+cairn_status crn_compact_index(struct crn_live_space *space, const struct crn_build_control *control,
+                               cairn_error *err);
 
 /* Writes all of the space anew from its rows. */
-cairn_status crn_compact_from_rows(struct crn_live_space *space, cairn_progress_fn progress, void *ctx, cairn_error *err);
+cairn_status crn_compact_from_rows(struct crn_live_space *space, cairn_progress_fn progress, void *ctx,
+                                   cairn_error *err);
 
 /* Removes derived files that no space's list names. Both locks held. */
 cairn_status crn_compact_sweep(cairn_db *db, cairn_error *err);

@@ -31,16 +31,19 @@ static cairn_status open_store(cairn_db *db, const char *path, cairn_error *err)
     return crn_store_open(path, &options, &db->store, err);
 }
 
-cairn_status cairn_open(const char *path, const cairn_open_options *options, cairn_db **out_db, cairn_error *err)
+cairn_status cairn_open(const char *path, const cairn_open_options *options, cairn_db **out_db,
+                        cairn_error *err)
 {
     if (out_db == NULL || path == NULL || path[0] == '\0') {
-        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "%s", out_db == NULL ? "out_db is NULL" : "the path is empty");
+        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "%s",
+                             out_db == NULL ? "out_db is NULL" : "the path is empty");
     }
     *out_db = NULL;
     if (options != NULL) {
         CRN_TRY(crn_check_size("cairn_open_options", options->size, sizeof *options, err));
         if (options->durability != CAIRN_DURABLE && options->durability != CAIRN_LAZY) {
-            return crn_error_set(err, CAIRN_INVALID_OPTION, "%d is not a durability", (int)options->durability);
+            return crn_error_set(err, CAIRN_INVALID_OPTION, "%d is not a durability",
+                                 (int)options->durability);
         }
     }
     cairn_db *db = crn_mem_calloc(1, sizeof *db);
@@ -67,15 +70,18 @@ void cairn_close(cairn_db *db)
     crn_mem_free(db);
 }
 
-cairn_status cairn_backup(cairn_db *db, const char *path, cairn_progress_fn progress, void *ctx, cairn_error *err)
+cairn_status cairn_backup(cairn_db *db, const char *path, cairn_progress_fn progress, void *ctx,
+                          cairn_error *err)
 {
     if (db == NULL || path == NULL || path[0] == '\0') {
-        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "%s", db == NULL ? "db is NULL" : "the path is empty");
+        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "%s",
+                             db == NULL ? "db is NULL" : "the path is empty");
     }
     return crn_store_backup(db->store, path, progress, ctx, err);
 }
 
-cairn_status cairn_restore(const char *backup_path, const char *path, cairn_progress_fn progress, void *ctx, cairn_error *err)
+cairn_status cairn_restore(const char *backup_path, const char *path, cairn_progress_fn progress, void *ctx,
+                           cairn_error *err)
 {
     if (backup_path == NULL || path == NULL || backup_path[0] == '\0' || path[0] == '\0') {
         return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "a path is empty");

@@ -55,7 +55,8 @@ extern "C" const char *faiss_get_last_error()
     }
 }
 
-extern "C" int faiss_index_factory(FaissIndex **p_index, int d, const char *description, FaissMetricType metric)
+extern "C" int faiss_index_factory(FaissIndex **p_index, int d, const char *description,
+                                   FaissMetricType metric)
 {
     return guarded([=] {
         const auto type = static_cast<faiss::MetricType>(metric);

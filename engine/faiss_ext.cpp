@@ -33,7 +33,8 @@ using faiss::Index;
 
 // ---- cancelling ----
 
-namespace {
+namespace
+{
 
 struct Question {
     bool (*cancelled)(void *ctx);
@@ -44,7 +45,10 @@ thread_local Question question = {nullptr, nullptr};
 
 // FAISS asks the process's one callback, from the thread that trains, once for each iteration of k-means.
 struct Interrupt final : faiss::InterruptCallback {
-    bool want_interrupt() override { return question.cancelled != nullptr && question.cancelled(question.ctx); }
+    bool want_interrupt() override
+    {
+        return question.cancelled != nullptr && question.cancelled(question.ctx);
+    }
 };
 
 void install_interrupt()
@@ -52,7 +56,8 @@ void install_interrupt()
     const std::lock_guard<std::mutex> guard(faiss::InterruptCallback::lock);
 
     // One of the host's stays; then training is not cancelled.
-    if (!faiss::InterruptCallback::instance) faiss::InterruptCallback::instance.reset(new (std::nothrow) Interrupt);
+    if (!faiss::InterruptCallback::instance)
+        faiss::InterruptCallback::instance.reset(new (std::nothrow) Interrupt);
 }
 
 } // namespace
@@ -67,18 +72,21 @@ extern "C" void crn_faiss_ask(bool (*cancelled)(void *ctx), void *ctx)
 
 // ---- what an index is ----
 
-namespace {
+namespace
+{
 
 // Lists read by a search that does not say: of few lists a good part, of many few. Measured recall is in the docs.
 size_t default_nprobe(size_t nlist)
 {
-    return std::min(nlist, std::max<size_t>(8, static_cast<size_t>(2 * std::sqrt(static_cast<double>(nlist)))));
+    return std::min(nlist,
+                    std::max<size_t>(8, static_cast<size_t>(2 * std::sqrt(static_cast<double>(nlist)))));
 }
 
 constexpr int EF_DEFAULT = 100;
 
-class Look {
-public:
+class Look
+{
+  public:
     crn_faiss_traits at(Index &index)
     {
         const faiss::ClusteringParameters clustering;
@@ -86,11 +94,12 @@ public:
         traits.exact = true;
         traits.searchable = known(index);
         traits.train_least = centroids * static_cast<size_t>(clustering.min_points_per_centroid);
-        traits.train_most = std::max(TRAIN_MOST, centroids * static_cast<size_t>(clustering.max_points_per_centroid));
+        traits.train_most =
+            std::max(TRAIN_MOST, centroids * static_cast<size_t>(clustering.max_points_per_centroid));
         return traits;
     }
 
-private:
+  private:
     static constexpr size_t TRAIN_MOST = 65536; // where there are no centroids to count
 
     bool known(Index &index)
@@ -122,7 +131,8 @@ private:
     {
         traits.exact = false;
         for (const faiss::VectorTransform *transform : chain.chain) {
-            if (dynamic_cast<const faiss::OPQMatrix *>(transform)) count_centroids(256); // of the codes it tries
+            if (dynamic_cast<const faiss::OPQMatrix *>(transform))
+                count_centroids(256); // of the codes it tries
         }
         return known(*chain.index);
     }
@@ -133,7 +143,8 @@ private:
         count_centroids(ivf.nlist);
         traits.bytes_per_row += ivf.code_size + sizeof(Index::idx_t);
         if (!dynamic_cast<faiss::IndexIVFFlat *>(&ivf)) traits.exact = false;
-        if (auto *fast = dynamic_cast<faiss::IndexIVFFastScan *>(&ivf)) count_centroids(size_t(1) << fast->nbits);
+        if (auto *fast = dynamic_cast<faiss::IndexIVFFastScan *>(&ivf))
+            count_centroids(size_t(1) << fast->nbits);
         if (auto *pq = dynamic_cast<faiss::IndexIVFPQ *>(&ivf)) {
             pq->do_polysemous_training = false;
             count_centroids(pq->pq.ksub);
@@ -149,7 +160,10 @@ private:
         return true;
     }
 
-    void count_centroids(size_t count) { centroids = std::max(centroids, count); }
+    void count_centroids(size_t count)
+    {
+        centroids = std::max(centroids, count);
+    }
 
     crn_faiss_traits traits = {};
     size_t centroids = 0; // of the largest k-means
@@ -171,8 +185,9 @@ struct Allowed final : faiss::IDSelector {
     idx_t count;
 };
 
-class Search {
-public:
+class Search
+{
+  public:
     Search(const crn_index_query &asked, size_t candidates, size_t count)
         : query(asked), wanted(candidates), allowed(asked.allow, count)
     {
@@ -188,7 +203,7 @@ public:
         return count;
     }
 
-private:
+  private:
     Labels any(const Index &index, const float *vector)
     {
         if (auto *chain = dynamic_cast<const faiss::IndexPreTransform *>(&index)) {
@@ -204,8 +219,8 @@ private:
         if (auto *graph = dynamic_cast<const faiss::IndexHNSW *>(&index)) {
             // FAISS 1.7.3 bounds its queue by k, not by the parameter's efSearch: so k is efSearch.
             faiss::SearchParametersHNSW parameters;
-            parameters.efSearch = static_cast<int>(
-                std::min(std::max<size_t>(wanted, query.ef != 0 ? query.ef : EF_DEFAULT), size_t(graph->ntotal)));
+            parameters.efSearch = static_cast<int>(std::min(
+                std::max<size_t>(wanted, query.ef != 0 ? query.ef : EF_DEFAULT), size_t(graph->ntotal)));
             return nearest(index, vector, static_cast<size_t>(parameters.efSearch), parameters);
         }
         if (filters(index)) {
@@ -235,7 +250,8 @@ private:
     Labels more_and_more(const Index &index, const float *vector)
     {
         const size_t count = static_cast<size_t>(index.ntotal);
-        const double expected = static_cast<double>(wanted) * static_cast<double>(count) / double(query.allowed);
+        const double expected =
+            static_cast<double>(wanted) * static_cast<double>(count) / double(query.allowed);
 
         for (size_t k = std::min(count, static_cast<size_t>(expected) + 1);; k = std::min(count, 4 * k)) {
             Labels labels(k, -1);
@@ -249,7 +265,8 @@ private:
     // where a filter left fewer than k rows in the nearest.
     Labels lists(const faiss::IndexIVF &ivf, const float *vector)
     {
-        const size_t probes = std::min(ivf.nlist, query.nprobe != 0 ? query.nprobe : probes_for_share(ivf.nprobe));
+        const size_t probes =
+            std::min(ivf.nlist, query.nprobe != 0 ? query.nprobe : probes_for_share(ivf.nprobe));
         std::unique_ptr<faiss::InvertedListScanner> scanner(
             ivf.get_InvertedListScanner(false, query.allow != nullptr ? &allowed : nullptr));
         std::vector<bool> done(ivf.nlist);
@@ -278,31 +295,33 @@ private:
     }
 
     // Scans the nearest `probes` lists that are not done, those beyond the first search's only until there are k.
-    void scan(const faiss::IndexIVF &ivf, faiss::InvertedListScanner &scanner, const float *vector, size_t probes,
-              std::vector<bool> &done, std::vector<float> &distances, Labels &labels)
+    void scan(const faiss::IndexIVF &ivf, faiss::InvertedListScanner &scanner, const float *vector,
+              size_t probes, std::vector<bool> &done, std::vector<float> &distances, Labels &labels)
     {
         const bool again = std::find(done.begin(), done.end(), true) != done.end();
         std::vector<float> list_distances(probes);
         Labels list_labels(probes, -1);
 
-        ivf.quantizer->search(1, vector, static_cast<Index::idx_t>(probes), list_distances.data(), list_labels.data());
+        ivf.quantizer->search(1, vector, static_cast<Index::idx_t>(probes), list_distances.data(),
+                              list_labels.data());
         for (size_t i = 0; i < probes; i++) {
             const Index::idx_t list = list_labels[i];
-            if (list < 0 || static_cast<size_t>(list) >= ivf.nlist || done[static_cast<size_t>(list)]) continue;
+            if (list < 0 || static_cast<size_t>(list) >= ivf.nlist || done[static_cast<size_t>(list)])
+                continue;
             if (again && count_allowed(labels) >= std::min(query.k, query.allowed)) return;
             faiss::InvertedLists::ScopedCodes codes(ivf.invlists, static_cast<size_t>(list));
             faiss::InvertedLists::ScopedIds ids(ivf.invlists, static_cast<size_t>(list));
             scanner.set_list(list, list_distances[i]);
-            scanner.scan_codes(ivf.get_list_size(static_cast<size_t>(list)), codes.get(), ids.get(), distances.data(),
-                               labels.data(), labels.size());
+            scanner.scan_codes(ivf.get_list_size(static_cast<size_t>(list)), codes.get(), ids.get(),
+                               distances.data(), labels.data(), labels.size());
             done[static_cast<size_t>(list)] = true;
         }
     }
 
     size_t count_allowed(const Labels &labels) const
     {
-        return static_cast<size_t>(
-            std::count_if(labels.begin(), labels.end(), [this](Index::idx_t id) { return allowed.is_member(id); }));
+        return static_cast<size_t>(std::count_if(labels.begin(), labels.end(),
+                                                 [this](Index::idx_t id) { return allowed.is_member(id); }));
     }
 
     const crn_index_query &query;

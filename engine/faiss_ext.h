@@ -37,6 +37,21 @@ void crn_faiss_ask(bool (*cancelled)(void *ctx), void *ctx);
 /* What FAISS says is wrong, without the place in its sources. Points into `message`. */
 const char *crn_faiss_words(const char *message);
 
+/* ---- inverted lists over whole vectors ("IVF<n>,Flat"; faiss_lists.cpp) ---- */
+
+size_t crn_faiss_list_count(const FaissIndex *index); /* 0: the index is of another kind */
+size_t crn_faiss_list_size(const FaissIndex *index, size_t list);
+/* vectors: [size][dim]; positions: [size]. */
+cairn_status crn_faiss_list_copy(const FaissIndex *index, size_t list, float *vectors, uint32_t *positions,
+                                 cairn_error *err);
+/* The lists that crn_faiss_search would read for a vector when a share of all rows is allowed, nearest first. lists: [list count].
+ * nprobe 0: the index's default. Shared. */
+cairn_status crn_faiss_probe(const FaissIndex *index, const float *vector, uint32_t nprobe, double share,
+                             uint32_t *lists, uint32_t *out_count, cairn_error *err);
+
+/* FAISS's own index of an open index of the faiss backend; NULL: it is Cairn's graph. */
+const FaissIndex *crn_index_faiss_of(const struct crn_index *index);
+
 /* ---- graphs ---- */
 
 struct crn_faiss_hnsw;
@@ -45,7 +60,8 @@ struct crn_faiss_hnsw;
 cairn_status crn_faiss_hnsw_build(const struct crn_index_rows *rows, uint32_t m, unsigned threads,
                                   bool (*cancelled)(void *ctx), void *ctx, struct crn_faiss_hnsw **out_graph,
                                   cairn_error *err);
-void crn_faiss_hnsw_get(const struct crn_faiss_hnsw *graph, struct crn_hnsw_source *out_source); /* borrowed */
-void crn_faiss_hnsw_free(struct crn_faiss_hnsw *graph);                                          /* NULL accepted */
+void crn_faiss_hnsw_get(const struct crn_faiss_hnsw *graph,
+                        struct crn_hnsw_source *out_source); /* borrowed */
+void crn_faiss_hnsw_free(struct crn_faiss_hnsw *graph);      /* NULL accepted */
 
 #endif

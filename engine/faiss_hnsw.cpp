@@ -31,7 +31,8 @@ struct crn_faiss_hnsw {
     faiss::HNSW graph;
 };
 
-namespace {
+namespace
+{
 
 // FAISS chooses a row's links among `efConstruction` candidates, but takes them all when they are fewer than the 2m
 // that a list holds: a poor graph. Measured (60,000 x 384, m 32): 40, FAISS's default, costs 16 s of processor time
@@ -39,19 +40,29 @@ namespace {
 constexpr uint32_t EF_CONSTRUCTION_LEAST = 64;
 constexpr size_t GRAIN = 64; // rows between two looks at `cancelled` and at failures
 
-class Distances final : public faiss::DistanceComputer {
-public:
+class Distances final : public faiss::DistanceComputer
+{
+  public:
     explicit Distances(const crn_index_rows &of) : rows(of), gather(crn_kernels_get()->f32_gather[of.op]) {}
-    void set_query(const float *vector) override { query = vector; }
-    float operator()(idx_t i) override { return between(query, i); }
+    void set_query(const float *vector) override
+    {
+        query = vector;
+    }
+    float operator()(idx_t i) override
+    {
+        return between(query, i);
+    }
     float symmetric_dis(idx_t i, idx_t j) override
     {
         if (i < 0 || j < 0) return std::numeric_limits<float>::infinity(); // see Build::give_up
         return between(row(i), j);
     }
-    const float *row(idx_t i) const { return rows.vectors + static_cast<size_t>(i) * rows.dim; }
+    const float *row(idx_t i) const
+    {
+        return rows.vectors + static_cast<size_t>(i) * rows.dim;
+    }
 
-private:
+  private:
     float between(const float *vector, idx_t i) const
     {
         const uint32_t position = static_cast<uint32_t>(i);
@@ -72,8 +83,9 @@ struct Worker {
     faiss::VisitedTable visited;
 };
 
-class Locks {
-public:
+class Locks
+{
+  public:
     explicit Locks(size_t count) : locks(count)
     {
         for (omp_lock_t &lock : locks) omp_init_lock(&lock);
@@ -86,9 +98,11 @@ public:
     std::vector<omp_lock_t> locks;
 };
 
-class Build {
-public:
-    Build(faiss::HNSW &empty, const crn_index_rows &rows, unsigned threads, bool (*asked)(void *), void *asked_ctx)
+class Build
+{
+  public:
+    Build(faiss::HNSW &empty, const crn_index_rows &rows, unsigned threads, bool (*asked)(void *),
+          void *asked_ctx)
         : graph(empty), cancelled(asked), ctx(asked_ctx), locks(rows.count), order(rows.count)
     {
         for (unsigned i = 0; i < threads; i++) workers.push_back(std::make_unique<Worker>(rows));
@@ -110,9 +124,12 @@ public:
         if (failure) std::rethrow_exception(failure);
     }
 
-    bool was_cancelled() const { return is_cancelled; }
+    bool was_cancelled() const
+    {
+        return is_cancelled;
+    }
 
-private:
+  private:
     // Within a level in random order, so that neighbours in the file do not all meet an empty graph together.
     void sort_by_level()
     {
@@ -121,20 +138,26 @@ private:
         std::iota(order.begin(), order.end(), 0);
         crn_rng_init(&rng, order.size());
         for (size_t i = order.size(); i > 1; i--) std::swap(order[i - 1], order[crn_rng_below(&rng, i)]);
-        std::stable_sort(order.begin(), order.end(), [this](int a, int b) { return graph.levels[a] > graph.levels[b]; });
+        std::stable_sort(order.begin(), order.end(),
+                         [this](int a, int b) { return graph.levels[a] > graph.levels[b]; });
     }
 
-    bool stopped() const { return is_cancelled || has_failed; }
+    bool stopped() const
+    {
+        return is_cancelled || has_failed;
+    }
 
     static void add_rows(void *ctx, size_t begin, size_t end, unsigned number)
     {
         Build &build = *static_cast<Build *>(ctx);
         Worker &worker = *build.workers[number];
 
-        if (number == 0 && build.cancelled != nullptr && build.cancelled(build.ctx)) build.is_cancelled = true;
+        if (number == 0 && build.cancelled != nullptr && build.cancelled(build.ctx))
+            build.is_cancelled = true;
         build.running++;
         try {
-            for (size_t i = begin; i < end && !build.stopped(); i++) build.add_row(worker, build.order[build.first + i]);
+            for (size_t i = begin; i < end && !build.stopped(); i++)
+                build.add_row(worker, build.order[build.first + i]);
             build.running--;
         } catch (...) {
             build.running--;
@@ -184,11 +207,13 @@ extern "C" cairn_status crn_faiss_hnsw_build(const crn_index_rows *rows, uint32_
         built->graph.efConstruction = static_cast<int>(std::max(EF_CONSTRUCTION_LEAST, m * 5 / 2));
         Build build(built->graph, *rows, std::max(threads, 1u), cancelled, ctx);
         build.run();
-        if (build.was_cancelled()) return crn_error_set(err, CAIRN_CANCELLED, "the HNSW graph was not finished");
+        if (build.was_cancelled())
+            return crn_error_set(err, CAIRN_CANCELLED, "the HNSW graph was not finished");
         *out_graph = built.release();
         return CAIRN_OK;
     } catch (const std::bad_alloc &) {
-        return crn_error_set(err, CAIRN_NO_MEMORY, "an HNSW graph of %zu rows needs more memory", rows->count);
+        return crn_error_set(err, CAIRN_NO_MEMORY, "an HNSW graph of %zu rows needs more memory",
+                             rows->count);
     } catch (const std::exception &e) {
         return crn_error_set(err, CAIRN_UNSUPPORTED, "FAISS built no HNSW graph: %s", e.what());
     } catch (...) {

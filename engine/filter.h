@@ -10,6 +10,7 @@
 
 #include <roaring/roaring.h>
 
+struct crn_filter_parts;
 struct crn_filter; /* a parsed filter: immutable, shared */
 
 /* INVALID_FILTER with the offending part, INVALID_JSON, INVALID_UTF8, LIMIT (depth, size). */
@@ -21,8 +22,8 @@ bool crn_filter_match(const struct crn_filter *filter, const struct crn_json *pa
 
 /* The same of a whole row: conditions on ids and vectors, which a payload alone never fulfils, are looked up in it. */
 struct crn_filter_row {
-    const struct crn_json *payload;   /* or NULL */
-    const struct crn_record *record;  /* with vectors if crn_filter_asks_vectors; or NULL */
+    const struct crn_json *payload;    /* or NULL */
+    const struct crn_record *record;   /* with vectors if crn_filter_asks_vectors; or NULL */
     const struct crn_catalog *catalog; /* names the record's spaces; or NULL */
 };
 bool crn_filter_match_row(const struct crn_filter *filter, const struct crn_filter_row *row);
@@ -36,7 +37,8 @@ size_t crn_filter_count(const struct crn_filter *filter, const struct crn_json *
 /* A set of locals: immutable, reference-counted, shared. */
 struct crn_rows {
     roaring_bitmap_t *locals;
-    uint64_t sequence; /* holds as of this log sequence */
+    uint64_t sequence;              /* holds as of this log sequence */
+    struct crn_filter_parts *parts; /* filter_parts.h; NULL: nothing is kept */
     _Atomic uint32_t references;
 };
 void crn_rows_release(struct crn_rows *rows); /* NULL accepted */
@@ -60,7 +62,7 @@ struct crn_scope_test {
     struct crn_filter *filter; /* NULL: none */
     struct crn_json_parser *parser;
     const struct crn_catalog *catalog; /* set by those whose filter may ask about vectors */
-    bool with_vectors; /* records asked about have to bring their vectors */
+    bool with_vectors;                 /* records asked about have to bring their vectors */
 };
 cairn_status crn_scope_test_init(struct crn_scope_test *test, const cairn_scope *scope, cairn_error *err);
 void crn_scope_test_release(struct crn_scope_test *test);

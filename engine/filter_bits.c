@@ -88,7 +88,8 @@ static uint64_t bits_at(const uint64_t *words, size_t at)
     return shift == 0 ? word[0] : word[0] >> shift | word[1] << (64 - shift);
 }
 
-static void gather(const uint64_t *words, uint32_t base, const uint32_t *locals, uint32_t count, uint64_t *allow)
+static void gather(const uint64_t *words, uint32_t base, const uint32_t *locals, uint32_t count,
+                   uint64_t *allow)
 {
     for (uint32_t begin = 0; begin < count; begin += 64) {
         const uint32_t rows = count - begin < 64 ? count - begin : 64;
@@ -96,13 +97,15 @@ static void gather(const uint64_t *words, uint32_t base, const uint32_t *locals,
         if (locals[begin + rows - 1] - locals[begin] == rows - 1) { /* no gap */
             bits = bits_at(words, locals[begin] - base) & UINT64_MAX >> (64 - rows);
         } else {
-            for (uint32_t i = 0; i < rows; i++) bits |= (uint64_t)crn_bits_get(words, locals[begin + i] - base) << i;
+            for (uint32_t i = 0; i < rows; i++)
+                bits |= (uint64_t)crn_bits_get(words, locals[begin + i] - base) << i;
         }
         allow[begin / 64] = bits;
     }
 }
 
-static void ask_one_by_one(const roaring_bitmap_t *filter, const uint32_t *locals, uint32_t count, uint64_t *allow)
+static void ask_one_by_one(const roaring_bitmap_t *filter, const uint32_t *locals, uint32_t count,
+                           uint64_t *allow)
 {
     memset(allow, 0, crn_bits_words(count) * sizeof *allow);
     for (uint32_t i = 0; i < count; i++) {
@@ -110,11 +113,12 @@ static void ask_one_by_one(const roaring_bitmap_t *filter, const uint32_t *local
     }
 }
 
-cairn_status crn_filter_bits(const roaring_bitmap_t *filter, const uint32_t *locals, uint32_t count, uint64_t *allow,
-                             cairn_error *err)
+cairn_status crn_filter_bits(const roaring_bitmap_t *filter, const uint32_t *locals, uint32_t count,
+                             uint64_t *allow, cairn_error *err)
 {
     const uint32_t first = locals[0] >> 16, last = locals[count - 1] >> 16;
-    const size_t words = ((size_t)last - first + 1) * CONTAINER_WORDS + 1, size = roaring_bitmap_frozen_size_in_bytes(filter);
+    const size_t words = ((size_t)last - first + 1) * CONTAINER_WORDS + 1,
+                 size = roaring_bitmap_frozen_size_in_bytes(filter);
 
     if ((locals[count - 1] - locals[0]) / SPARSE > count) {
         ask_one_by_one(filter, locals, count, allow);

@@ -8,7 +8,7 @@
 
 /* Sets bit p of allow[crn_bits_words(count)] where locals[p] is in the filter, and clears the others. locals: [count], ascending.
  * NO_MEMORY. */
-cairn_status crn_filter_bits(const roaring_bitmap_t *filter, const uint32_t *locals, uint32_t count, uint64_t *allow,
-                             cairn_error *err);
+cairn_status crn_filter_bits(const roaring_bitmap_t *filter, const uint32_t *locals, uint32_t count,
+                             uint64_t *allow, cairn_error *err);
 
 #endif

@@ -9,6 +9,7 @@
  * The mutex guards the entries, and is never held while the store is read; two threads that miss at once both
  * evaluate, and the newer set stays.
  */
+#include "engine/filter_parts.h"
 #include "engine/filter_rows.h"
 
 #include "base/error.h"
@@ -54,6 +55,7 @@ static struct crn_rows *rows_create(roaring_bitmap_t *locals, uint64_t sequence)
     if (rows == NULL) return NULL;
     rows->locals = locals;
     rows->sequence = sequence;
+    rows->parts = crn_mem_calloc(1, sizeof *rows->parts); /* without, searches are slower, not wrong */
     atomic_init(&rows->references, 1);
     return rows;
 }
@@ -71,6 +73,8 @@ void crn_rows_release(struct crn_rows *rows)
     /* Release orders this holder's reads before the count, acquire orders the freeing behind all of them. */
     if (atomic_fetch_sub_explicit(&rows->references, 1, memory_order_acq_rel) != 1) return;
     roaring_bitmap_free(rows->locals);
+    if (rows->parts != NULL) crn_filter_parts_release(rows->parts);
+    crn_mem_free(rows->parts);
     crn_mem_free(rows);
 }
 
@@ -113,7 +117,9 @@ static struct entry *find_entry(struct crn_scope_cache *cache, const struct crn_
 static void insert_entry(struct crn_scope_cache *cache, const struct crn_buf *key, uint64_t hash,
                          struct crn_rows *rows)
 {
-    const size_t bytes = ENTRY_BYTES + key->len + roaring_bitmap_portable_size_in_bytes(rows->locals);
+    const uint32_t most = roaring_bitmap_is_empty(rows->locals) ? 0 : roaring_bitmap_maximum(rows->locals);
+    const size_t bytes = ENTRY_BYTES + key->len + roaring_bitmap_portable_size_in_bytes(rows->locals) +
+                         crn_filter_parts_bytes(most);
     struct entry *present = find_entry(cache, key, hash);
 
     if (present != NULL && present->rows->sequence >= rows->sequence) return;

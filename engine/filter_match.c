@@ -105,7 +105,8 @@ int crn_filter_value_order(const struct crn_value *a, const struct crn_value *b)
     }
 }
 
-bool crn_filter_compares(const struct crn_value *value, enum crn_compare compare, const struct crn_value *operand)
+bool crn_filter_compares(const struct crn_value *value, enum crn_compare compare,
+                         const struct crn_value *operand)
 {
     if (class_of(value) != class_of(operand)) return false;
     const int order = crn_filter_value_order(value, operand);
@@ -151,13 +152,15 @@ static bool scalar_matches(const struct crn_filter_node *node, struct crn_json j
 {
     const enum crn_json_type type = crn_json_type(json);
 
-    if (node->special != NULL) return type != CRN_JSON_ARRAY && crn_filter_special_matches(node->kind, node->special, json);
+    if (node->special != NULL)
+        return type != CRN_JSON_ARRAY && crn_filter_special_matches(node->kind, node->special, json);
     if (node->kind == CRN_FILTER_ELEMENT) {
         const struct crn_filter_row element = {.payload = &json};
         return type == CRN_JSON_OBJECT && node_matches(node->first, &element);
     }
     if (node->kind == CRN_FILTER_OTHER) {
-        if (type == CRN_JSON_NULL || type == CRN_JSON_ARRAY || type == CRN_JSON_OBJECT) return type != CRN_JSON_NULL;
+        if (type == CRN_JSON_NULL || type == CRN_JSON_ARRAY || type == CRN_JSON_OBJECT)
+            return type != CRN_JSON_NULL;
         const struct crn_value other = crn_filter_value(json);
         return !among(&other, node->values, node->value_count);
     }
@@ -165,7 +168,8 @@ static bool scalar_matches(const struct crn_filter_node *node, struct crn_json j
     if (type == CRN_JSON_ARRAY || type == CRN_JSON_OBJECT) return false;
     const struct crn_value value = crn_filter_value(json);
     if (node->kind == CRN_FILTER_IN) return among(&value, node->values, node->value_count);
-    return crn_filter_compares(&value, node->kind == CRN_FILTER_COMPARE ? node->compare : CRN_EQ, node->values);
+    return crn_filter_compares(&value, node->kind == CRN_FILTER_COMPARE ? node->compare : CRN_EQ,
+                               node->values);
 }
 
 static bool element_matches(const struct crn_filter_node *node, struct crn_json array)
@@ -230,18 +234,21 @@ static bool has_vector(const struct crn_filter_node *node, const struct crn_filt
     for (uint32_t i = 0; i < row->record->vector_count; i++) {
         for (uint32_t s = 0; s < row->catalog->space_count; s++) {
             const struct crn_space *space = &row->catalog->spaces[s];
-            if (space->id == row->record->vectors[i].space && strcmp(space->name, node->path.text) == 0) return true;
+            if (space->id == row->record->vectors[i].space && strcmp(space->name, node->path.text) == 0)
+                return true;
         }
     }
     return false;
 }
 
 /* Children that match, up to `enough`. */
-static uint64_t count_children(const struct crn_filter_node *node, const struct crn_filter_row *row, uint64_t enough)
+static uint64_t count_children(const struct crn_filter_node *node, const struct crn_filter_row *row,
+                               uint64_t enough)
 {
     uint64_t count = 0;
 
-    for (const struct crn_filter_node *child = node->first; child != NULL && count < enough; child = child->next) {
+    for (const struct crn_filter_node *child = node->first; child != NULL && count < enough;
+         child = child->next) {
         count += node_matches(child, row);
     }
     return count;
@@ -292,8 +299,8 @@ bool crn_filter_asks_vectors(const struct crn_filter *filter)
 static size_t count_fulfilled(const struct crn_filter_node *node, bool wanted, const struct crn_json *payload,
                               size_t *conditions)
 {
-    const bool combines = node->kind == CRN_FILTER_AND || node->kind == CRN_FILTER_OR || node->kind == CRN_FILTER_NOT ||
-                          node->kind == CRN_FILTER_MIN;
+    const bool combines = node->kind == CRN_FILTER_AND || node->kind == CRN_FILTER_OR ||
+                          node->kind == CRN_FILTER_NOT || node->kind == CRN_FILTER_MIN;
     size_t fulfilled = 0;
 
     if (!combines) {

@@ -52,8 +52,8 @@ static cairn_status new_set(struct narrowing *narrowing, roaring_bitmap_t **out_
 }
 
 /* Rows with a value within each bound; whether one value is within all of them is seen in the row. */
-static cairn_status narrow_range(struct narrowing *narrowing, const struct crn_filter_node *node, uint32_t index,
-                                 struct crn_filter_narrowed *out)
+static cairn_status narrow_range(struct narrowing *narrowing, const struct crn_filter_node *node,
+                                 uint32_t index, struct crn_filter_narrowed *out)
 {
     const struct crn_value *values;
     const enum crn_compare *compares;
@@ -64,14 +64,16 @@ static cairn_status narrow_range(struct narrowing *narrowing, const struct crn_f
     for (size_t i = 0; i < count; i++) {
         roaring_bitmap_t *one = NULL;
         CRN_TRY(new_set(narrowing, &one));
-        const cairn_status status =
-            crn_read_index(narrowing->source->reader, index, compares[i], &values[i], add_local, one, narrowing->err);
+        const cairn_status status = crn_read_index(narrowing->source->reader, index, compares[i], &values[i],
+                                                   add_local, one, narrowing->err);
         if (status == CAIRN_OK && i > 0) roaring_bitmap_and_inplace(out->locals, one);
         if (status == CAIRN_OK && i == 0) roaring_bitmap_or_inplace(out->locals, one);
         roaring_bitmap_free(one);
         if (status != CAIRN_OK) return status;
     }
-    return count > 0 ? CAIRN_OK : crn_read_index(narrowing->source->reader, index, CRN_ANY, NULL, add_local, out->locals, narrowing->err);
+    return count > 0 ? CAIRN_OK
+                     : crn_read_index(narrowing->source->reader, index, CRN_ANY, NULL, add_local, out->locals,
+                                      narrowing->err);
 }
 
 /* Reads one condition's rows from the index. */
@@ -109,7 +111,8 @@ static cairn_status read_condition(struct narrowing *narrowing, const struct crn
     }
 }
 
-static cairn_status narrow_ids(struct narrowing *narrowing, const struct crn_filter_node *node, struct crn_filter_narrowed *out)
+static cairn_status narrow_ids(struct narrowing *narrowing, const struct crn_filter_node *node,
+                               struct crn_filter_narrowed *out)
 {
     const struct crn_filter_source *source = narrowing->source;
 
@@ -118,8 +121,8 @@ static cairn_status narrow_ids(struct narrowing *narrowing, const struct crn_fil
     for (size_t i = 0; i < node->id_count; i++) {
         const struct crn_filter_id *id = &node->ids[i];
         uint32_t local = 0;
-        const cairn_status status =
-            crn_read_find(source->reader, source->catalog, id->type, id->text, id->len, id->u64, &local, narrowing->err);
+        const cairn_status status = crn_read_find(source->reader, source->catalog, id->type, id->text,
+                                                  id->len, id->u64, &local, narrowing->err);
         if (status != CAIRN_OK) {
             drop(out);
             return status;
@@ -132,7 +135,8 @@ static cairn_status narrow_ids(struct narrowing *narrowing, const struct crn_fil
 static cairn_status narrow_condition(struct narrowing *narrowing, const struct crn_filter_node *node,
                                      struct crn_filter_narrowed *out)
 {
-    if (node->kind == CRN_FILTER_VECTOR || node->kind == CRN_FILTER_SLICE || node->kind == CRN_FILTER_MIN) return CAIRN_OK;
+    if (node->kind == CRN_FILTER_VECTOR || node->kind == CRN_FILTER_SLICE || node->kind == CRN_FILTER_MIN)
+        return CAIRN_OK;
     const struct crn_payload_index *index = find_index(narrowing->source->catalog, node->path.text);
 
     if (index == NULL) return CAIRN_OK;

@@ -58,7 +58,7 @@ static const struct operation {
     {"$geo_radius", CRN_FILTER_RADIUS, CRN_ANY, false, SPECIAL},
     {"$geo_polygon", CRN_FILTER_POLYGON, CRN_ANY, false, SPECIAL},
 };
-#define OPERATORS_TEXT                                                                                       \
+#define OPERATORS_TEXT                                                                                         \
     "$eq $ne $gt $gte $lt $lte $in $nin $contains $exists $empty $other $element $range $time $count $prefix " \
     "$substring $words $geo_box $geo_radius $geo_polygon"
 #define EQUALS (&operations[0])
@@ -83,7 +83,8 @@ void *crn_filter_take(struct crn_filter *filter, size_t size)
     return memory;
 }
 
-cairn_status crn_filter_take_text(struct crn_filter *filter, const char *text, size_t len, const char **out_text, cairn_error *err)
+cairn_status crn_filter_take_text(struct crn_filter *filter, const char *text, size_t len,
+                                  const char **out_text, cairn_error *err)
 {
     char *copy = crn_filter_take(filter, len + 1);
 
@@ -248,13 +249,13 @@ static cairn_status take_list(struct parse *parse, const struct operation *opera
 }
 
 /* `node` gets its operand. Where no value at all is enough, a path that leads nowhere matches, too. */
-static cairn_status parse_special(struct parse *parse, const struct operation *operation, struct crn_json operand,
-                                  struct crn_filter_node *node)
+static cairn_status parse_special(struct parse *parse, const struct operation *operation,
+                                  struct crn_json operand, struct crn_filter_node *node)
 {
     struct crn_filter_node *other = NULL, *missing = NULL;
 
-    CRN_TRY(crn_filter_special_parse(parse->filter, operation->kind, operation->name, node->path.text, operand, &node->special,
-                                     parse->err));
+    CRN_TRY(crn_filter_special_parse(parse->filter, operation->kind, operation->name, node->path.text,
+                                     operand, &node->special, parse->err));
     if (operation->kind != CRN_FILTER_COUNT || !crn_filter_special_zero(node->special)) return CAIRN_OK;
     const struct crn_filter_node count = *node;
     node->kind = CRN_FILTER_OR;
@@ -406,22 +407,25 @@ static cairn_status parse_min(struct parse *parse, struct crn_json operand, stru
     struct crn_filter_node *node = NULL;
     struct crn_json count, of;
 
-    if (!crn_json_get(operand, "count", &count) || !crn_json_get(operand, "of", &of) || crn_json_type(count) != CRN_JSON_I64 ||
-        crn_json_i64(count) < 1) {
-        return crn_error_set(parse->err, CAIRN_INVALID_FILTER, "filter: $min takes {\"count\": 1 or more, \"of\": [filter, ...]}");
+    if (!crn_json_get(operand, "count", &count) || !crn_json_get(operand, "of", &of) ||
+        crn_json_type(count) != CRN_JSON_I64 || crn_json_i64(count) < 1) {
+        return crn_error_set(parse->err, CAIRN_INVALID_FILTER,
+                             "filter: $min takes {\"count\": 1 or more, \"of\": [filter, ...]}");
     }
     CRN_TRY(add_node(parse, parent, CRN_FILTER_MIN, &node));
     node->minimum = crn_json_u64(count);
     return parse_list(parse, "$min", of, node);
 }
 
-static cairn_status parse_has_vector(struct parse *parse, struct crn_json operand, struct crn_filter_node *parent)
+static cairn_status parse_has_vector(struct parse *parse, struct crn_json operand,
+                                     struct crn_filter_node *parent)
 {
     struct crn_filter_node *node = NULL;
     size_t len;
 
     if (crn_json_type(operand) != CRN_JSON_STRING) {
-        return crn_error_set(parse->err, CAIRN_INVALID_FILTER, "filter: $has_vector takes the name of a space");
+        return crn_error_set(parse->err, CAIRN_INVALID_FILTER,
+                             "filter: $has_vector takes the name of a space");
     }
     CRN_TRY(add_node(parse, parent, CRN_FILTER_VECTOR, &node));
     parse->filter->asks_vectors = true;

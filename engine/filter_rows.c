@@ -182,8 +182,8 @@ static cairn_status match_by_scan(const struct crn_filter_source *source, const 
         .matches = matches,
         .err = err,
     };
-    cairn_status status =
-        crn_read_scan(source->reader, source->catalog, first, CRN_WANT_ID | CRN_WANT_PAYLOAD, scan_record, &scan, err);
+    cairn_status status = crn_read_scan(source->reader, source->catalog, first,
+                                        CRN_WANT_ID | CRN_WANT_PAYLOAD, scan_record, &scan, err);
 
     return scan.ended ? CAIRN_OK : status;
 }
@@ -202,8 +202,8 @@ static cairn_status match_by_point(const struct crn_filter_source *source, const
         bool is_match = false;
 
         crn_buf_clear(&memory);
-        status =
-            crn_read_record(source->reader, source->catalog, it.current_value, test->with_vectors, &memory, &record, err);
+        status = crn_read_record(source->reader, source->catalog, it.current_value, test->with_vectors,
+                                 &memory, &record, err);
         if (status == CAIRN_OK) status = crn_scope_test_record(test, &record, &is_match, err);
         if (status != CAIRN_OK && status != CAIRN_NOT_FOUND) goto done;
         status = CAIRN_OK;
@@ -249,7 +249,8 @@ static cairn_status evaluate_filter(const struct crn_filter_source *source, cons
 
     CRN_TRY(crn_filter_narrow(source, test->scope, test->filter, &narrowed, err));
     *locals = narrowed.locals;
-    if (limits_rows(test->scope) || (test->with_vectors && *locals == NULL) || (narrowed.exact && *locals == NULL)) {
+    if (limits_rows(test->scope) || (test->with_vectors && *locals == NULL) ||
+        (narrowed.exact && *locals == NULL)) {
         CRN_TRY(intersect_unfiltered(source, test->scope, locals, err));
     }
     return narrowed.exact ? CAIRN_OK : match_rows(source, test, locals, err);

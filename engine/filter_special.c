@@ -27,9 +27,9 @@ struct crn_filter_special {
     struct crn_value bounds[4]; /* RANGE, TIME (I64 of ms), COUNT (I64) */
     enum crn_compare compares[4];
     size_t bound_count;
-    struct crn_value text;    /* PREFIX, SUBSTRING */
-    struct crn_words *words;  /* WORDS */
-    struct place a, b;        /* BOX: top left, bottom right; RADIUS: center */
+    struct crn_value text;   /* PREFIX, SUBSTRING */
+    struct crn_words *words; /* WORDS */
+    struct place a, b;       /* BOX: top left, bottom right; RADIUS: center */
     double radius_m;
     struct ring *rings; /* POLYGON: the exterior, then the holes */
     size_t ring_count;
@@ -44,7 +44,8 @@ struct reading {
 
 static cairn_status refuse(const struct reading *reading, const char *wanted)
 {
-    return crn_error_set(reading->err, CAIRN_INVALID_FILTER, "filter: %s of \"%s\" takes %s", reading->name, reading->path, wanted);
+    return crn_error_set(reading->err, CAIRN_INVALID_FILTER, "filter: %s of \"%s\" takes %s", reading->name,
+                         reading->path, wanted);
 }
 
 /* ---- bounds ---- */
@@ -54,18 +55,22 @@ static const struct {
     enum crn_compare compare;
 } bound_names[] = {{"gt", CRN_GT}, {"gte", CRN_GTE}, {"lt", CRN_LT}, {"lte", CRN_LTE}};
 
-static cairn_status read_bound(const struct reading *reading, enum crn_filter_kind kind, struct crn_json json, struct crn_value *out)
+static cairn_status read_bound(const struct reading *reading, enum crn_filter_kind kind, struct crn_json json,
+                               struct crn_value *out)
 {
     size_t len;
 
     switch (kind) {
     case CRN_FILTER_RANGE:
-        if (!crn_json_is_number(json) && crn_json_type(json) != CRN_JSON_STRING) return refuse(reading, "numbers or strings as bounds");
+        if (!crn_json_is_number(json) && crn_json_type(json) != CRN_JSON_STRING)
+            return refuse(reading, "numbers or strings as bounds");
         *out = crn_filter_value(json);
         if (out->type != CRN_VALUE_STRING) return CAIRN_OK;
-        return crn_filter_take_text(reading->filter, out->string, out->string_len, &out->string, reading->err);
+        return crn_filter_take_text(reading->filter, out->string, out->string_len, &out->string,
+                                    reading->err);
     case CRN_FILTER_COUNT:
-        if (crn_json_type(json) != CRN_JSON_I64 || crn_json_i64(json) < 0) return refuse(reading, "numbers from 0 on as bounds");
+        if (crn_json_type(json) != CRN_JSON_I64 || crn_json_i64(json) < 0)
+            return refuse(reading, "numbers from 0 on as bounds");
         *out = (struct crn_value){.type = CRN_VALUE_I64, .i64 = crn_json_i64(json)};
         return CAIRN_OK;
     default: { /* TIME */
@@ -77,7 +82,8 @@ static cairn_status read_bound(const struct reading *reading, enum crn_filter_ki
     }
 }
 
-static cairn_status read_bounds(const struct reading *reading, enum crn_filter_kind kind, struct crn_json operand)
+static cairn_status read_bounds(const struct reading *reading, enum crn_filter_kind kind,
+                                struct crn_json operand)
 {
     struct crn_filter_special *special = reading->special;
     struct crn_json_iter it;
@@ -89,7 +95,8 @@ static cairn_status read_bounds(const struct reading *reading, enum crn_filter_k
     for (crn_json_iter_init(&it, operand); crn_json_iter_next(&it, &bound, &name, &len);) {
         size_t i = 0;
         while (i < 4 && strcmp(bound_names[i].name, name) != 0) i++;
-        if (i == 4 || special->bound_count == 4) return refuse(reading, "gt, gte, lt, lte, each once, and nothing else");
+        if (i == 4 || special->bound_count == 4)
+            return refuse(reading, "gt, gte, lt, lte, each once, and nothing else");
         special->compares[special->bound_count] = bound_names[i].compare;
         CRN_TRY(read_bound(reading, kind, bound, &special->bounds[special->bound_count]));
         special->bound_count++;
@@ -124,14 +131,17 @@ static cairn_status read_ring(const struct reading *reading, struct crn_json jso
     const char *key;
     size_t len;
 
-    if (!crn_json_get(json, "points", &points) || crn_json_size(points) < 4) return refuse(reading, "rings of at least 4 points, closed");
+    if (!crn_json_get(json, "points", &points) || crn_json_size(points) < 4)
+        return refuse(reading, "rings of at least 4 points, closed");
     out->points = crn_filter_take(reading->filter, crn_json_size(points) * sizeof *out->points);
     if (out->points == NULL) return crn_error_no_memory(reading->err, sizeof *out->points);
     for (crn_json_iter_init(&it, points); crn_json_iter_next(&it, &point, &key, &len);) {
-        if (!read_place(point, &out->points[out->count++])) return refuse(reading, "points {lon, lat} of the globe");
+        if (!read_place(point, &out->points[out->count++]))
+            return refuse(reading, "points {lon, lat} of the globe");
     }
     const struct place *first = &out->points[0], *last = &out->points[out->count - 1];
-    if (first->lon != last->lon || first->lat != last->lat) return refuse(reading, "rings of at least 4 points, closed");
+    if (first->lon != last->lon || first->lat != last->lat)
+        return refuse(reading, "rings of at least 4 points, closed");
     return CAIRN_OK;
 }
 
@@ -145,7 +155,8 @@ static cairn_status read_polygon(const struct reading *reading, struct crn_json 
 
     if (!crn_json_get(operand, "exterior", &exterior)) return refuse(reading, "an exterior");
     const bool has_holes = crn_json_get(operand, "interiors", &interiors);
-    special->rings = crn_filter_take(reading->filter, (1 + (has_holes ? crn_json_size(interiors) : 0)) * sizeof *special->rings);
+    special->rings = crn_filter_take(reading->filter, (1 + (has_holes ? crn_json_size(interiors) : 0)) *
+                                                          sizeof *special->rings);
     if (special->rings == NULL) return crn_error_no_memory(reading->err, sizeof *special->rings);
     CRN_TRY(read_ring(reading, exterior, &special->rings[special->ring_count++]));
     if (!has_holes) return CAIRN_OK;
@@ -159,8 +170,8 @@ static cairn_status read_box(const struct reading *reading, struct crn_json oper
 {
     struct crn_json a, b;
 
-    if (!crn_json_get(operand, "top_left", &a) || !crn_json_get(operand, "bottom_right", &b) || !read_place(a, &reading->special->a) ||
-        !read_place(b, &reading->special->b)) {
+    if (!crn_json_get(operand, "top_left", &a) || !crn_json_get(operand, "bottom_right", &b) ||
+        !read_place(a, &reading->special->a) || !read_place(b, &reading->special->b)) {
         return refuse(reading, "top_left and bottom_right, each a place {lon, lat} of the globe");
     }
     return CAIRN_OK;
@@ -170,8 +181,8 @@ static cairn_status read_radius(const struct reading *reading, struct crn_json o
 {
     struct crn_json center, radius;
 
-    if (!crn_json_get(operand, "center", &center) || !crn_json_get(operand, "radius", &radius) || !crn_json_is_number(radius) ||
-        !read_place(center, &reading->special->a)) {
+    if (!crn_json_get(operand, "center", &center) || !crn_json_get(operand, "radius", &radius) ||
+        !crn_json_is_number(radius) || !read_place(center, &reading->special->a)) {
         return refuse(reading, "a center {lon, lat} of the globe and a radius in metres");
     }
     reading->special->radius_m = crn_json_double(radius);
@@ -193,7 +204,8 @@ static bool in_box(const struct crn_filter_special *special, const struct place 
 {
     const struct place *a = &special->a, *b = &special->b;
     const bool crossing = a->lon > b->lon;
-    const bool lon = crossing ? place->lon > a->lon || place->lon < b->lon : place->lon > a->lon && place->lon < b->lon;
+    const bool lon =
+        crossing ? place->lon > a->lon || place->lon < b->lon : place->lon > a->lon && place->lon < b->lon;
 
     return lon && place->lat < a->lat && place->lat > b->lat;
 }
@@ -206,7 +218,8 @@ static bool in_ring(const struct ring *ring, const struct place *place)
     for (size_t i = 1; i < ring->count; i++) {
         const struct place *a = &ring->points[i - 1], *b = &ring->points[i];
         if ((a->lat > place->lat) == (b->lat > place->lat)) continue;
-        if (place->lon < (b->lon - a->lon) * (place->lat - a->lat) / (b->lat - a->lat) + a->lon) inside = !inside;
+        if (place->lon < (b->lon - a->lon) * (place->lat - a->lat) / (b->lat - a->lat) + a->lon)
+            inside = !inside;
     }
     return inside;
 }
@@ -220,7 +233,8 @@ static bool in_polygon(const struct crn_filter_special *special, const struct pl
     return true;
 }
 
-static bool place_matches(enum crn_filter_kind kind, const struct crn_filter_special *special, struct crn_json value)
+static bool place_matches(enum crn_filter_kind kind, const struct crn_filter_special *special,
+                          struct crn_json value)
 {
     struct place place;
 
@@ -241,8 +255,9 @@ static cairn_status read_text(const struct reading *reading, struct crn_json ope
     return crn_filter_take_text(reading->filter, text->string, text->string_len, &text->string, reading->err);
 }
 
-cairn_status crn_filter_special_parse(struct crn_filter *filter, enum crn_filter_kind kind, const char *name, const char *path,
-                                      struct crn_json operand, struct crn_filter_special **out, cairn_error *err)
+cairn_status crn_filter_special_parse(struct crn_filter *filter, enum crn_filter_kind kind, const char *name,
+                                      const char *path, struct crn_json operand,
+                                      struct crn_filter_special **out, cairn_error *err)
 {
     struct reading reading = {.filter = filter, .name = name, .path = path, .err = err};
 
@@ -286,12 +301,14 @@ static bool time_matches(const struct crn_filter_special *special, const char *t
     return crn_clock_parse(text, len, &time.i64) && within(special, &time);
 }
 
-bool crn_filter_special_matches(enum crn_filter_kind kind, const struct crn_filter_special *special, struct crn_json value)
+bool crn_filter_special_matches(enum crn_filter_kind kind, const struct crn_filter_special *special,
+                                struct crn_json value)
 {
     size_t len = 0;
 
     if (kind == CRN_FILTER_COUNT) return count_matches(special, value);
-    if (kind == CRN_FILTER_BOX || kind == CRN_FILTER_RADIUS || kind == CRN_FILTER_POLYGON) return place_matches(kind, special, value);
+    if (kind == CRN_FILTER_BOX || kind == CRN_FILTER_RADIUS || kind == CRN_FILTER_POLYGON)
+        return place_matches(kind, special, value);
     if (kind == CRN_FILTER_RANGE) {
         const enum crn_json_type type = crn_json_type(value);
         if (type == CRN_JSON_ARRAY || type == CRN_JSON_OBJECT) return false;
@@ -304,7 +321,8 @@ bool crn_filter_special_matches(enum crn_filter_kind kind, const struct crn_filt
     case CRN_FILTER_TIME:
         return time_matches(special, text, len);
     case CRN_FILTER_PREFIX:
-        return len >= special->text.string_len && memcmp(text, special->text.string, special->text.string_len) == 0;
+        return len >= special->text.string_len &&
+               memcmp(text, special->text.string, special->text.string_len) == 0;
     case CRN_FILTER_SUBSTRING:
         return memmem(text, len, special->text.string, special->text.string_len) != NULL;
     default:

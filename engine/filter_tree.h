@@ -78,15 +78,18 @@ struct crn_filter {
 
 /* Cleared memory that lives as long as the filter; NULL when there is none. */
 void *crn_filter_take(struct crn_filter *filter, size_t size);
-cairn_status crn_filter_take_text(struct crn_filter *filter, const char *text, size_t len, const char **out_text, cairn_error *err);
+cairn_status crn_filter_take_text(struct crn_filter *filter, const char *text, size_t len,
+                                  const char **out_text, cairn_error *err);
 
 /* A total order of ids: by kind, then numbers by value, texts by bytes. */
 int crn_filter_id_order(const struct crn_filter_id *a, const struct crn_filter_id *b);
 
-bool crn_filter_compares(const struct crn_value *value, enum crn_compare compare, const struct crn_value *operand);
+bool crn_filter_compares(const struct crn_value *value, enum crn_compare compare,
+                         const struct crn_value *operand);
 
 /* filter_rowwise.c: conditions on the row itself, "$ids", "$has_vector", "$slice", "$min". *out_known: the name is one of them. */
-cairn_status crn_filter_ids_parse(struct crn_filter *filter, struct crn_json operand, struct crn_filter_node *node, cairn_error *err);
+cairn_status crn_filter_ids_parse(struct crn_filter *filter, struct crn_json operand,
+                                  struct crn_filter_node *node, cairn_error *err);
 cairn_status crn_filter_slice_parse(struct crn_json operand, struct crn_filter_node *node, cairn_error *err);
 bool crn_filter_ids_match(const struct crn_filter_node *node, const struct crn_record *record);
 bool crn_filter_slice_matches(const struct crn_filter_node *node, const struct crn_record *record);

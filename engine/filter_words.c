@@ -30,7 +30,8 @@ struct crn_words {
 
 static bool belongs(const struct crn_words *words, uint32_t code)
 {
-    if (words->whitespace) return !(code == ' ' || (code >= 9 && code <= 13) || code == 0xa0 || code == 0x3000);
+    if (words->whitespace)
+        return !(code == ' ' || (code >= 9 && code <= 13) || code == 0xa0 || code == 0x3000);
     return crn_utf8_is_alnum(code);
 }
 
@@ -40,7 +41,8 @@ static uint32_t folded(const struct crn_words *words, uint32_t code)
 }
 
 /* The next run of characters from *at on; false at the end. */
-static bool next_run(const struct crn_words *words, const char *text, size_t len, size_t *at, struct word *out, uint64_t *out_characters)
+static bool next_run(const struct crn_words *words, const char *text, size_t len, size_t *at,
+                     struct word *out, uint64_t *out_characters)
 {
     size_t begin, behind;
 
@@ -63,18 +65,22 @@ static bool same(const struct crn_words *words, struct word word, struct word ot
     size_t i = 0, j = 0;
 
     while (i < word.len && j < other.len) {
-        if (folded(words, crn_utf8_next(word.text, word.len, &i)) != folded(words, crn_utf8_next(other.text, other.len, &j))) return false;
+        if (folded(words, crn_utf8_next(word.text, word.len, &i)) !=
+            folded(words, crn_utf8_next(other.text, other.len, &j)))
+            return false;
     }
     return j == other.len && (prefix || i == word.len);
 }
 
-static bool next_word(const struct crn_words *words, const char *text, size_t len, size_t *at, struct word *out)
+static bool next_word(const struct crn_words *words, const char *text, size_t len, size_t *at,
+                      struct word *out)
 {
     uint64_t characters;
 
     while (next_run(words, text, len, at, out, &characters)) {
         bool counts = characters >= words->min && characters <= words->max;
-        for (size_t i = 0; counts && i < words->stop_count; i++) counts = !same(words, *out, words->stop[i], false);
+        for (size_t i = 0; counts && i < words->stop_count; i++)
+            counts = !same(words, *out, words->stop[i], false);
         if (counts) return true;
     }
     return false;
@@ -98,7 +104,8 @@ static bool follows(const struct crn_words *words, const char *text, size_t len,
     struct word word;
 
     for (size_t i = 0; i < words->asked_count; i++) {
-        if (!next_word(words, text, len, &at, &word) || !same(words, word, words->asked[i], false)) return false;
+        if (!next_word(words, text, len, &at, &word) || !same(words, word, words->asked[i], false))
+            return false;
     }
     return true;
 }
@@ -132,8 +139,8 @@ static cairn_status refuse(const char *path, const char *wanted, cairn_error *er
     return crn_error_set(err, CAIRN_INVALID_FILTER, "filter: $words of \"%s\" takes %s", path, wanted);
 }
 
-static cairn_status read_choice(struct crn_json operand, const char *name, const char *const *choices, size_t count, size_t *out,
-                                const char *path, cairn_error *err)
+static cairn_status read_choice(struct crn_json operand, const char *name, const char *const *choices,
+                                size_t count, size_t *out, const char *path, cairn_error *err)
 {
     struct crn_json value;
     size_t len;
@@ -147,8 +154,8 @@ static cairn_status read_choice(struct crn_json operand, const char *name, const
     return refuse(path, "match all, any or phrase, and tokenizer word, whitespace or prefix", err);
 }
 
-static cairn_status read_stopwords(struct crn_filter *filter, struct crn_words *words, const char *path, struct crn_json operand,
-                                   cairn_error *err)
+static cairn_status read_stopwords(struct crn_filter *filter, struct crn_words *words, const char *path,
+                                   struct crn_json operand, cairn_error *err)
 {
     struct crn_json list, element;
     struct crn_json_iter it;
@@ -167,7 +174,8 @@ static cairn_status read_stopwords(struct crn_filter *filter, struct crn_words *
     return CAIRN_OK;
 }
 
-static cairn_status read_limits(struct crn_words *words, const char *path, struct crn_json operand, cairn_error *err)
+static cairn_status read_limits(struct crn_words *words, const char *path, struct crn_json operand,
+                                cairn_error *err)
 {
     struct crn_json value;
 
@@ -185,8 +193,8 @@ static cairn_status read_limits(struct crn_words *words, const char *path, struc
     return CAIRN_OK;
 }
 
-cairn_status crn_words_parse(struct crn_filter *filter, const char *path, struct crn_json operand, struct crn_words **out,
-                             cairn_error *err)
+cairn_status crn_words_parse(struct crn_filter *filter, const char *path, struct crn_json operand,
+                             struct crn_words **out, cairn_error *err)
 {
     static const char *const matches[] = {"all", "any", "phrase"};
     static const char *const tokenizers[] = {"word", "whitespace", "prefix"};
@@ -197,7 +205,8 @@ cairn_status crn_words_parse(struct crn_filter *filter, const char *path, struct
     const char *text = NULL;
 
     if (words == NULL) return crn_error_no_memory(err, sizeof *words);
-    if (!crn_json_get(operand, "query", &query) || crn_json_type(query) != CRN_JSON_STRING) return refuse(path, "a query", err);
+    if (!crn_json_get(operand, "query", &query) || crn_json_type(query) != CRN_JSON_STRING)
+        return refuse(path, "a query", err);
     CRN_TRY(read_choice(operand, "match", matches, 3, &match, path, err));
     CRN_TRY(read_choice(operand, "tokenizer", tokenizers, 3, &tokenizer, path, err));
     CRN_TRY(read_limits(words, path, operand, err));

@@ -28,7 +28,8 @@
 #include <cairn/status.h>
 #include <stdatomic.h>
 
-#define CRN_GRAPH_ENTRY_BLOCKS 16u /* of CRN_GRAPH_DEGREE sampled nodes each */
+#define CRN_GRAPH_ENTRY_BLOCKS 16u  /* of CRN_GRAPH_DEGREE sampled nodes each */
+#define CRN_GRAPH_ENTRIES_ASKED 16u /* the nearest of them tell whether allowed nodes lie near */
 #define CRN_GRAPH_ENTRIES (CRN_GRAPH_ENTRY_BLOCKS * CRN_GRAPH_DEGREE)
 
 /* ---- frame ---- */
@@ -44,10 +45,10 @@ struct crn_graph_frame {
     uint32_t dim;
     uint32_t dims; /* of z */
     float gain;
-    float radius2;        /* DOT: R^2, the largest |gain x|^2 */
-    float mean_norm2;     /* |gain mean|^2 */
-    const float *mean;    /* [dim] */
-    const float *mean_z;  /* [dims]: gain * mean, rotated */
+    float radius2;       /* DOT: R^2, the largest |gain x|^2 */
+    float mean_norm2;    /* |gain mean|^2 */
+    const float *mean;   /* [dim] */
+    const float *mean_z; /* [dims]: gain * mean, rotated */
     struct crn_rotation rotation;
 };
 
@@ -62,20 +63,23 @@ struct crn_graph_point {
 /* Bytes of memory for a frame's arrays, aligned to 64. */
 size_t crn_graph_frame_bytes(uint32_t dim);
 /* Lays a frame out in memory: the caller then fills mean, gain, radius2 and calls crn_graph_frame_finish. */
-void crn_graph_frame_init(struct crn_graph_frame *frame, enum crn_op op, uint32_t dim, uint64_t seed, void *memory);
+void crn_graph_frame_init(struct crn_graph_frame *frame, enum crn_op op, uint32_t dim, uint64_t seed,
+                          void *memory);
 void crn_graph_frame_finish(struct crn_graph_frame *frame);
 /* Chooses mean, gain and radius from rows[count][dim], of which `sampled` are looked at. */
 void crn_graph_frame_fit(struct crn_graph_frame *frame, const float *rows, size_t count);
 /* z[dims], aligned to 64 bytes. */
-void crn_graph_frame_point(const struct crn_graph_frame *frame, const float *vector, float *z, struct crn_graph_point *out);
+void crn_graph_frame_point(const struct crn_graph_frame *frame, const float *vector, float *z,
+                           struct crn_graph_point *out);
 
 /* ---- graph ---- */
 
 struct crn_graph {
     struct crn_graph_layout layout;
     struct crn_graph_frame frame;
-    uint8_t *rows;    /* [count][layout.row_bytes] */
-    uint8_t *entries; /* [CRN_GRAPH_ENTRY_BLOCKS] rows of a node at the origin, whose neighbours are the sample */
+    uint8_t *rows; /* [count][layout.row_bytes] */
+    uint8_t
+        *entries; /* [CRN_GRAPH_ENTRY_BLOCKS] rows of a node at the origin, whose neighbours are the sample */
     uint32_t entry_blocks;
     uint32_t count;
     const float *heights; /* [count], of graphs being built with heights; else NULL */
@@ -95,11 +99,7 @@ static inline uint8_t *crn_graph_row(const struct crn_graph *graph, uint32_t nod
 /* A pool or list key: the bits of a distance that is not negative, above a node's number. Ascending like distances. */
 static inline uint64_t crn_graph_key(float distance, uint32_t node)
 {
-    uint32_t bits;
-
-    distance = distance > 0 ? distance : 0;
-    memcpy(&bits, &distance, sizeof bits);
-    return (uint64_t)bits << 32 | node;
+    return crn_pool_key(distance, node);
 }
 
 static inline float crn_graph_key_distance(uint64_t key)
@@ -112,19 +112,22 @@ static inline float crn_graph_key_distance(uint64_t key)
 }
 
 #define CRN_GRAPH_KEY_NODE 0xffffffu
-#define CRN_GRAPH_KEY_PAD 8u /* keys of UINT64_MAX behind a list: whole vectors are compared */
+#define CRN_GRAPH_KEY_PAD CRN_POOL_PAD /* keys of UINT64_MAX behind a list: whole vectors are compared */
 
 /* The memory of one search. Confined. */
 struct crn_graph_scratch {
     struct crn_graph_query query;
     void *query_memory;
-    uint64_t *pool; /* [effort_max + pad] nodes seen, ascending by estimate */
-    uint64_t *near; /* [near_max + pad] nodes visited, ascending by code distance */
+    uint64_t *pool;   /* [crn_pool_words(effort_max)] nodes seen, ascending by estimate */
+    uint64_t *near;   /* [near_max + pad] nodes visited, ascending by code distance */
     uint64_t *listed; /* [near_max + pad] with a filter: allowed nodes seen, ascending by estimate */
-    uint64_t *seen; /* a bit for each node visited */
-    uint32_t *log;  /* [log_max] nodes whose bit is set */
-    uint32_t pool_max, near_max, listed_max, log_max, node_max;
+    uint64_t *seen;   /* a bit for each node visited */
+    uint32_t *log;    /* [log_max] nodes whose bit is set */
+    uint32_t *nodes;  /* [nodes_max] to compare, and */
+    float *bounds;    /* [bounds_max] what their distances are not below, about: graph_scan.h */
+    uint32_t pool_max, near_max, listed_max, log_max, node_max, nodes_max, bounds_max;
     uint32_t near_count, log_count, hops;
+    bool sparse; /* a walk with a filter found that it would take more visits than it may make */
     bool damaged;
 };
 
@@ -137,27 +140,33 @@ struct crn_graph_ask {
      * (node itself where positions is NULL). NULL: nothing. */
     const char *records;
     size_t record_bytes;
-    uint32_t keep;   /* places of the list of visited nodes */
-    float height;    /* of the query, in graphs with heights being built */
-    /* Nodes that may be listed: bit positions[node] (or node, when NULL) of allow; NULL: all. With them the
-     * scratch is reserved for the larger of `compared` and `region` places: */
+    uint32_t keep; /* places of the list of visited nodes */
+    /* Without a filter: nodes that lie near, to begin at instead of the entries; NULL: the entries. */
+    const uint32_t *starts;
+    uint32_t start_count;
+    float height;              /* of the query, in graphs with heights being built */
+    const uint32_t *positions; /* of the nodes in `records` and in `allow`; NULL: the nodes themselves */
+    /* Nodes that may be listed: bit positions[node]; NULL: all. See graph_walk_filter.h. */
     const uint64_t *allow;
-    const uint32_t *positions;
-    float share;       /* of all nodes, that are allowed */
     uint32_t base;     /* visits that would be enough without a filter */
     uint32_t wanted;   /* nodes that are asked for */
     float visits_each; /* visits worth making for each node met for each of the wanted ones */
-    uint32_t region;   /* nearest allowed nodes to visit where few are near the query; 0: then nothing is listed */
-    uint32_t compared; /* nearest allowed nodes, not visited, whose codes are compared at the end */
-    uint32_t most;     /* visits at most */
-    /* Compare just these, without a walk; NULL: walk. */
-    const uint32_t *nodes;
-    uint32_t node_count;
+    uint32_t
+        entries; /* of the CRN_GRAPH_ENTRIES_ASKED nearest sampled nodes, that must be allowed: else the walk does not begin */
+    uint32_t most; /* visits at most: a walk that would take more is left */
+    /* Compare just these, without a walk (NULL: walk): the first `first` of them, then those whose bound is below the distance of the
+     * wanted ones. Both arrays are overwritten. */
+    uint32_t *nodes;
+    float *bounds;
+    uint32_t node_count, first;
 };
 
 /* Grows what is too small. NO_MEMORY leaves a scratch that can be released or tried again. */
-cairn_status crn_graph_scratch_reserve(struct crn_graph_scratch *scratch, uint32_t dims, uint32_t nodes, uint32_t effort,
-                                       uint32_t keep, cairn_error *err);
+cairn_status crn_graph_scratch_reserve(struct crn_graph_scratch *scratch, uint32_t dims, uint32_t nodes,
+                                       uint32_t effort, uint32_t keep, cairn_error *err);
+/* Memory for nodes to compare. */
+cairn_status crn_graph_scratch_reserve_nodes(struct crn_graph_scratch *scratch, uint32_t count,
+                                             cairn_error *err);
 void crn_graph_scratch_release(struct crn_graph_scratch *scratch);
 
 /* How long a search for the k nearest waits for a better one. Easy queries settle soon: for the same recall fewer nodes are visited in all, a
@@ -169,15 +178,18 @@ static inline uint32_t crn_graph_patience(uint32_t effort)
 
 /* Visits nodes, beginning with scratch->query prepared, until the `effort` nearest seen are visited or the nearest are settled (with a filter:
  * graph_walk_filter.h); leaves the nearest of them in scratch->near[near_count]. */
-void crn_graph_walk(const struct crn_graph *graph, struct crn_graph_scratch *scratch, const struct crn_graph_ask *ask);
+void crn_graph_walk(const struct crn_graph *graph, struct crn_graph_scratch *scratch,
+                    const struct crn_graph_ask *ask);
 
 /* ---- locks of live rows: readers are counted, a writer is alone ---- */
 
 #define CRN_GRAPH_WRITER 0x80000000u
+#define CRN_GRAPH_SPINS 500u /* some microseconds: ten times as long as a row is written */
 
 static inline _Atomic uint32_t *crn_graph_lock_of(const struct crn_graph *graph, uint32_t node)
 {
-    return (_Atomic uint32_t *)(void *)(crn_graph_row(graph, node) + graph->layout.head + offsetof(struct crn_graph_head, lock));
+    return (_Atomic uint32_t *)(void *)(crn_graph_row(graph, node) + graph->layout.head +
+                                        offsetof(struct crn_graph_head, lock));
 }
 
 static inline void crn_graph_lock_read(_Atomic uint32_t *lock)
@@ -198,11 +210,28 @@ static inline void crn_graph_unlock_read(_Atomic uint32_t *lock)
     atomic_fetch_sub_explicit(lock, 1, memory_order_release);
 }
 
+/* False after a moment: whoever writes may have lost its processor, and a search must not wait until it gets one again. */
+static inline bool crn_graph_try_read(_Atomic uint32_t *lock)
+{
+    for (unsigned spins = 0;;) {
+        /* Acquire: what the last writer wrote is seen. */
+        if (atomic_fetch_add_explicit(lock, 1, memory_order_acquire) < CRN_GRAPH_WRITER) return true;
+        atomic_fetch_sub_explicit(lock, 1, memory_order_relaxed);
+        while (atomic_load_explicit(lock, memory_order_relaxed) >= CRN_GRAPH_WRITER) {
+            if (++spins == CRN_GRAPH_SPINS) return false;
+#if defined(__x86_64__)
+            __builtin_ia32_pause();
+#endif
+        }
+    }
+}
+
 static inline void crn_graph_lock_write(_Atomic uint32_t *lock)
 {
     uint32_t free = 0;
 
-    while (!atomic_compare_exchange_weak_explicit(lock, &free, CRN_GRAPH_WRITER, memory_order_acquire, memory_order_relaxed)) {
+    while (!atomic_compare_exchange_weak_explicit(lock, &free, CRN_GRAPH_WRITER, memory_order_acquire,
+                                                  memory_order_relaxed)) {
         free = 0;
 #if defined(__x86_64__)
         __builtin_ia32_pause();

@@ -1,5 +1,6 @@
 /* Building a whole graph (graph_build.h). */
 #include "engine/graph_build.h"
+#include "engine/graph_cells.h"
 #include "engine/graph_refine.h"
 #include "engine/graph_twins.h"
 
@@ -12,10 +13,12 @@
 #define INSERT_EFFORT 64u
 #define REFINE_EFFORT 128u
 #define ALPHA 1.1f
-#define SLICE 8192u       /* nodes between two questions whether to stop */
-#define GRAIN 64u         /* nodes a thread takes at a time */
-#define HELD_OUT 128u     /* rows to measure with */
-#define HELD_OUT_OF 4096u /* with fewer rows nothing is measured */
+#define SLICE 8192u            /* nodes between two questions whether to stop */
+#define GRAIN 16u              /* nodes a thread takes at a time */
+#define ALONE 64u              /* first nodes that one thread inserts */
+#define TOUCH_BYTES (8u << 20) /* of the rows' memory, made by a thread at a time */
+#define HELD_OUT 128u          /* rows to measure with */
+#define HELD_OUT_OF 4096u      /* with fewer rows nothing is measured */
 
 struct job {
     struct crn_graph_build *build;
@@ -42,12 +45,19 @@ static void work(void *ctx, size_t begin, size_t end, unsigned worker)
         const uint32_t node = job->order[i];
         const float *vector = job->rows->vectors + (size_t)node * job->rows->dim;
         switch (job->step) {
-        case INSERT: crn_graph_insert(growing, &job->workers[worker], node, vector); break;
-        case CHOOSE:
-            crn_graph_refine_choose(&job->refine, (uint32_t)i, &job->workers[worker], &job->choosers[worker], vector);
+        case INSERT:
+            crn_graph_insert(growing, &job->workers[worker], node, vector);
             break;
-        case LINK: crn_graph_refine_link(&job->refine, (uint32_t)i, &job->choosers[worker]); break;
-        case RESCUE: crn_graph_rescue(growing, &job->workers[worker], node, vector); break;
+        case CHOOSE:
+            crn_graph_refine_choose(&job->refine, (uint32_t)i, &job->workers[worker], &job->choosers[worker],
+                                    vector);
+            break;
+        case LINK:
+            crn_graph_refine_link(&job->refine, (uint32_t)i, &job->choosers[worker]);
+            break;
+        case RESCUE:
+            crn_graph_rescue(growing, &job->workers[worker], node, vector);
+            break;
         }
     }
 }
@@ -66,15 +76,40 @@ static cairn_status run(struct job *job, enum step step, size_t begin, size_t en
     return CAIRN_OK;
 }
 
-/* The first nodes alone, each of which becomes an entry: the others need something to begin at. */
-static void run_entries(struct job *job, size_t end)
+/* The first nodes, which become entries. The very first alone, each at once: the others need something to begin at. */
+static cairn_status run_entries(struct job *job, size_t end, cairn_error *err)
 {
-    for (size_t i = 0; i < end; i++) {
-        job->begin = 0;
-        job->step = INSERT;
+    const size_t alone = end < ALONE ? end : ALONE;
+
+    job->begin = 0;
+    job->step = INSERT;
+    for (size_t i = 0; i < alone; i++) {
         work(job, i, i + 1, 0);
         crn_graph_add_entry(&job->build->growing, job->order[i]);
     }
+    CRN_TRY(run(job, INSERT, alone, end, err));
+    for (size_t i = alone; i < end; i++) crn_graph_add_entry(&job->build->growing, job->order[i]);
+    return CAIRN_OK;
+}
+
+/* New memory is cleared by the kernel when it is first written, which for all rows takes as long as inserting some thousands of them, and
+ * would be done by the first thread, whose first nodes lie all over it. */
+static void touch_some(void *ctx, size_t begin, size_t end, unsigned worker)
+{
+    const struct crn_graph *graph = ctx;
+    const size_t bytes = (size_t)graph->count * graph->layout.row_bytes;
+
+    (void)worker;
+    for (size_t at = begin * TOUCH_BYTES; at < end * TOUCH_BYTES && at < bytes; at += 4096)
+        graph->rows[at] = 0;
+}
+
+static void touch_rows(struct job *job)
+{
+    struct crn_graph *graph = &job->build->growing.graph;
+    const size_t bytes = (size_t)graph->count * graph->layout.row_bytes;
+
+    crn_parallel_for(job->threads, (bytes + TOUCH_BYTES - 1) / TOUCH_BYTES, 1, touch_some, graph);
 }
 
 static cairn_status set_effort(struct job *job, uint32_t effort, cairn_error *err)
@@ -93,7 +128,8 @@ static cairn_status set_effort(struct job *job, uint32_t effort, cairn_error *er
 
 static void release_choosers(struct job *job)
 {
-    for (unsigned t = 0; job->choosers != NULL && t < job->threads; t++) crn_graph_chooser_release(&job->choosers[t]);
+    for (unsigned t = 0; job->choosers != NULL && t < job->threads; t++)
+        crn_graph_chooser_release(&job->choosers[t]);
     crn_mem_free(job->choosers);
     job->choosers = NULL;
 }
@@ -145,35 +181,11 @@ static cairn_status calibrate(struct job *job, size_t first, cairn_error *err)
 
     if (present == NULL) return crn_error_no_memory(err, words * sizeof *present);
     for (size_t i = 0; i < first; i++) present[job->order[i] / 64] |= UINT64_C(1) << (job->order[i] % 64);
-    const cairn_status status = crn_graph_calibrate(&job->build->growing, job->rows, present, job->order + first, HELD_OUT,
-                                                    job->threads, &job->build->calibration, err);
+    const cairn_status status =
+        crn_graph_calibrate(&job->build->growing, job->rows, present, job->order + first, HELD_OUT,
+                            job->threads, &job->build->calibration, err);
     crn_mem_free(present);
     return status;
-}
-
-/* ---- order ---- */
-
-void crn_graph_number_nodes(struct crn_graph_build *build, uint32_t count)
-{
-    const struct crn_graph *graph = &build->growing.graph;
-    uint32_t done = 0;
-
-    memset(build->numbers, 0xff, count * sizeof *build->numbers);
-    for (uint32_t start = 0; start < count; start++) {
-        if (build->numbers[start] != UINT32_MAX) continue;
-        uint32_t next = done;
-        build->numbers[start] = done;
-        build->positions[done++] = start;
-        for (; next < done; next++) {
-            const uint8_t *row = crn_graph_row(graph, build->positions[next]);
-            for (uint32_t v = 0; v < CRN_GRAPH_DEGREE; v++) {
-                const uint32_t id = crn_graph_id(&graph->layout, row, v);
-                if (id == CRN_GRAPH_NO_NODE || build->numbers[id] != UINT32_MAX) continue;
-                build->numbers[id] = done;
-                build->positions[done++] = id;
-            }
-        }
-    }
 }
 
 /* ---- all ---- */
@@ -192,8 +204,8 @@ static cairn_status prepare(struct job *job, cairn_error *err)
     job->first = crn_mem_array(count, sizeof *job->first);
     job->order = crn_mem_array(count, sizeof *job->order);
     job->workers = crn_mem_calloc(job->threads, sizeof *job->workers);
-    if (build->frame_memory == NULL || build->positions == NULL || build->numbers == NULL || job->first == NULL || job->order == NULL ||
-        job->workers == NULL) {
+    if (build->frame_memory == NULL || build->positions == NULL || build->numbers == NULL ||
+        job->first == NULL || job->order == NULL || job->workers == NULL) {
         return crn_error_no_memory(err, count * sizeof *job->order);
     }
     crn_graph_frame_init(&frame, job->rows->op, job->rows->dim, build->seed, build->frame_memory);
@@ -216,7 +228,8 @@ static cairn_status insert_all(struct job *job, cairn_error *err)
     const size_t most = count < HELD_OUT_OF ? count : count - HELD_OUT;
     const size_t entries = most < CRN_GRAPH_ENTRIES ? most : CRN_GRAPH_ENTRIES;
 
-    run_entries(job, entries);
+    touch_rows(job);
+    CRN_TRY(run_entries(job, entries, err));
     CRN_TRY(run(job, INSERT, entries, most, err));
     CRN_TRY(set_effort(job, REFINE_EFFORT, err));
     CRN_TRY(refine(job, most, err));
@@ -225,17 +238,24 @@ static cairn_status insert_all(struct job *job, cairn_error *err)
     return run(job, INSERT, most, count, err);
 }
 
-cairn_status crn_graph_build(const struct crn_index_rows *rows, unsigned threads, bool (*cancelled)(void *ctx), void *ctx,
-                             struct crn_graph_build *out, cairn_error *err)
+cairn_status crn_graph_build(const struct crn_index_rows *rows, unsigned threads,
+                             bool (*cancelled)(void *ctx), void *ctx, struct crn_graph_build *out,
+                             cairn_error *err)
 {
-    struct job job = {.build = out, .rows = rows, .threads = threads == 0 ? 1 : threads, .cancelled = cancelled, .ctx = ctx};
+    struct job job = {.build = out,
+                      .rows = rows,
+                      .threads = threads == 0 ? 1 : threads,
+                      .cancelled = cancelled,
+                      .ctx = ctx};
 
     *out = (struct crn_graph_build){0};
     cairn_status status = prepare(&job, err);
     if (status == CAIRN_OK) status = insert_all(&job, err);
-    if (status == CAIRN_OK) status = crn_graph_twins_place(&out->growing, job.first, (uint32_t)rows->count, err);
-    if (status == CAIRN_OK) crn_graph_number_nodes(out, (uint32_t)rows->count);
-    for (unsigned t = 0; job.workers != NULL && t < job.threads; t++) crn_graph_worker_release(&job.workers[t]);
+    if (status == CAIRN_OK)
+        status = crn_graph_twins_place(&out->growing, job.first, (uint32_t)rows->count, err);
+    if (status == CAIRN_OK) status = crn_graph_cells_make(out, rows, job.threads, cancelled, ctx, err);
+    for (unsigned t = 0; job.workers != NULL && t < job.threads; t++)
+        crn_graph_worker_release(&job.workers[t]);
     crn_mem_free(job.workers);
     crn_mem_free(job.first);
     crn_mem_free(job.order);
@@ -248,5 +268,7 @@ void crn_graph_build_release(struct crn_graph_build *build)
     crn_mem_free(build->frame_memory);
     crn_mem_free(build->positions);
     crn_mem_free(build->numbers);
+    crn_mem_free(build->cell_starts);
+    crn_mem_free(build->cell_records);
     *build = (struct crn_graph_build){0};
 }

@@ -10,6 +10,9 @@
 #include <math.h>
 
 #define K 10u
+#define GRAIN 8u /* rows that a thread searches for at a time */
+#define SCAN_BYTES \
+    (128u << 10) /* compared with all of them before the next: what stays in the second-level cache */
 
 static const uint32_t efforts[CRN_GRAPH_EFFORTS] = {16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768};
 
@@ -37,8 +40,8 @@ float crn_graph_distance_of(const struct crn_graph_frame *frame, float query_nor
 }
 
 /* How many of the visited nodes are as near as the k-th. */
-static void count_found(const struct measure *measure, const struct crn_graph_scratch *scratch, const float *query, float kth, uint32_t e,
-                        struct found *found)
+static void count_found(const struct measure *measure, const struct crn_graph_scratch *scratch,
+                        const float *query, float kth, uint32_t e, struct found *found)
 {
     const struct crn_index_rows *rows = measure->rows;
     uint32_t hits = 0;
@@ -52,8 +55,8 @@ static void count_found(const struct measure *measure, const struct crn_graph_sc
     found->hits[e] = hits < K ? hits : K;
 }
 
-static void sum_errors(const struct measure *measure, const struct crn_graph_scratch *scratch, const float *query, float norm2,
-                       struct found *found)
+static void sum_errors(const struct measure *measure, const struct crn_graph_scratch *scratch,
+                       const float *query, float norm2, struct found *found)
 {
     const struct crn_graph_frame *frame = &measure->growing->graph.frame;
     const struct crn_index_rows *rows = measure->rows;
@@ -63,35 +66,61 @@ static void sum_errors(const struct measure *measure, const struct crn_graph_scr
         const uint32_t row = (uint32_t)scratch->near[n] & CRN_GRAPH_KEY_NODE;
         float raw;
         crn_kernels_get()->f32_gather[rows->op](query, rows->vectors, rows->dim, &row, 1, &raw);
-        const double error = crn_graph_distance_of(frame, query_norm2, raw) - crn_graph_key_distance(scratch->near[n]);
+        const double error =
+            crn_graph_distance_of(frame, query_norm2, raw) - crn_graph_key_distance(scratch->near[n]);
         found->errors2 += error * error / fmax(norm2, 1e-30);
         found->error_count++;
     }
+}
+
+static const float *query_of(const struct measure *measure, size_t i)
+{
+    return measure->rows->vectors + (size_t)measure->held_out[i] * measure->rows->dim;
+}
+
+/* The distances of the K-th nearest rows. Memory would be the limit if each scanned all rows alone. */
+static void scan_some(const struct measure *measure, size_t begin, size_t end, float kth[GRAIN])
+{
+    const struct crn_index_rows *rows = measure->rows;
+    const size_t step =
+        SCAN_BYTES / (rows->dim * sizeof(float)) / 64 * 64 + 64; /* a piece's bits begin a word */
+    struct crn_hit hits[GRAIN][K];
+    struct crn_topk top[GRAIN];
+
+    for (size_t i = begin; i < end; i++) crn_topk_init(&top[i - begin], hits[i - begin], K);
+    for (size_t at = 0; at < rows->count; at += step) {
+        const size_t count = rows->count - at < step ? rows->count - at : step;
+        for (size_t i = begin; i < end; i++) {
+            crn_flat_scan_f32(rows->op, query_of(measure, i), rows->vectors + at * rows->dim, rows->dim,
+                              count, at, measure->present + at / 64, &top[i - begin]);
+        }
+    }
+    for (size_t i = begin; i < end; i++) kth[i - begin] = crn_topk_limit(&top[i - begin]);
 }
 
 static void measure_some(void *ctx, size_t begin, size_t end, unsigned worker)
 {
     struct measure *measure = ctx;
     const struct crn_graph *graph = &measure->growing->graph;
-    const struct crn_index_rows *rows = measure->rows;
     struct crn_graph_scratch *scratch = &measure->scratches[worker];
+    float kth[GRAIN];
 
+    scan_some(measure, begin, end, kth);
     for (size_t i = begin; i < end; i++) {
-        const float *query = rows->vectors + (size_t)measure->held_out[i] * rows->dim;
+        const float *query = query_of(measure, i);
         struct crn_graph_point point;
-        struct crn_hit hits[K];
-        struct crn_topk top;
-        crn_topk_init(&top, hits, K);
-        crn_flat_scan_f32(rows->op, query, rows->vectors, rows->dim, rows->count, 0, measure->present, &top);
         crn_graph_frame_point(&graph->frame, query, scratch->query.rotated, &point);
         measure->growing->kernels->query_prepare(&scratch->query);
         scratch->query.constant = point.constant;
         for (uint32_t e = 0; e < CRN_GRAPH_EFFORTS; e++) {
-            const struct crn_graph_ask ask = {
-                .effort = efforts[e], .keep = efforts[e], .settled = K, .patience = crn_graph_patience(efforts[e])};
+            const struct crn_graph_ask ask = {.effort = efforts[e],
+                                              .keep = efforts[e],
+                                              .settled = K,
+                                              .patience = crn_graph_patience(efforts[e])};
             crn_graph_walk(graph, scratch, &ask);
-            count_found(measure, scratch, query, crn_topk_limit(&top), e, &measure->found[i]);
-            if (e == CRN_GRAPH_EFFORTS / 2) sum_errors(measure, scratch, query, point.norm2, &measure->found[i]);
+            count_found(measure, scratch, query, kth[i - begin], e, &measure->found[i]);
+            if (e == CRN_GRAPH_EFFORTS / 2)
+                sum_errors(measure, scratch, query, point.norm2, &measure->found[i]);
         }
     }
 }
@@ -114,9 +143,9 @@ static void sum_up(const struct measure *measure, uint32_t count, struct crn_gra
     out->queries = count;
 }
 
-cairn_status crn_graph_calibrate(const struct crn_graph_growing *growing, const struct crn_index_rows *rows, const uint64_t *present,
-                                 const uint32_t *held_out, uint32_t count, unsigned threads, struct crn_graph_calibration *out,
-                                 cairn_error *err)
+cairn_status crn_graph_calibrate(const struct crn_graph_growing *growing, const struct crn_index_rows *rows,
+                                 const uint64_t *present, const uint32_t *held_out, uint32_t count,
+                                 unsigned threads, struct crn_graph_calibration *out, cairn_error *err)
 {
     const uint32_t most = efforts[CRN_GRAPH_EFFORTS - 1];
     struct measure *measure = crn_mem_calloc(1, sizeof *measure);
@@ -130,13 +159,15 @@ cairn_status crn_graph_calibrate(const struct crn_graph_growing *growing, const 
     measure->scratches = crn_mem_calloc(threads, sizeof *measure->scratches);
     if (measure->scratches == NULL) status = crn_error_no_memory(err, threads * sizeof *measure->scratches);
     for (unsigned t = 0; status == CAIRN_OK && t < threads; t++) {
-        status = crn_graph_scratch_reserve(&measure->scratches[t], growing->graph.layout.dims, growing->graph.count, most, most, err);
+        status = crn_graph_scratch_reserve(&measure->scratches[t], growing->graph.layout.dims,
+                                           growing->graph.count, most, most, err);
     }
     if (status == CAIRN_OK) {
-        crn_parallel_for(threads, count, 1, measure_some, measure);
+        crn_parallel_for(threads, count, GRAIN, measure_some, measure);
         sum_up(measure, count, out);
     }
-    for (unsigned t = 0; measure->scratches != NULL && t < threads; t++) crn_graph_scratch_release(&measure->scratches[t]);
+    for (unsigned t = 0; measure->scratches != NULL && t < threads; t++)
+        crn_graph_scratch_release(&measure->scratches[t]);
     crn_mem_free(measure->scratches);
     crn_mem_free(measure);
     return status;

@@ -18,9 +18,9 @@ struct crn_graph_calibration {
 
 /* Searches for rows held_out[count], at most CRN_GRAPH_MEASURED_MOST, whose true neighbours among the rows of the bitmap `present` are found by
  * scanning. Nobody inserts meanwhile. NO_MEMORY. */
-cairn_status crn_graph_calibrate(const struct crn_graph_growing *growing, const struct crn_index_rows *rows, const uint64_t *present,
-                                 const uint32_t *held_out, uint32_t count, unsigned threads, struct crn_graph_calibration *out,
-                                 cairn_error *err);
+cairn_status crn_graph_calibrate(const struct crn_graph_growing *growing, const struct crn_index_rows *rows,
+                                 const uint64_t *present, const uint32_t *held_out, uint32_t count,
+                                 unsigned threads, struct crn_graph_calibration *out, cairn_error *err);
 
 /* The distance of graph_row.h that a raw distance (kernels.h) of a vector stands for. */
 float crn_graph_distance_of(const struct crn_graph_frame *frame, float query_norm2, float raw);

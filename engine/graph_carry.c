@@ -5,19 +5,28 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "base/thread.h"
+#include "engine/graph_cells.h"
 #include "engine/graph_twins.h"
 
 #define INSERT_EFFORT 64u
+#define NEAR_EFFORT 24u /* of rows whose neighbours are known */
+#define STARTS 8u       /* of them, to begin at */
 #define ALPHA 1.2f
-#define LEAST_SHARE 6u    /* one row in so many is carried over, or more: else building anew is as fast, and better */
-#define FAR2 1e12f        /* a squared distance from the mean, in units of the frame, that codes are not for */
-#define KEPT_LEAST 4u     /* who has lost more than one neighbour in so many searches for others */
-#define NAMED_LEAST 3u    /* and who is in fewer lists */
-#define SLICE 1024u       /* rows between two questions whether to stop */
-#define GRAIN 32u         /* rows a thread takes at a time */
-#define HELD_OUT 64u      /* rows to measure with */
+#define LEAST_SHARE 12u  /* one row in so many is carried over, or more: else building anew finds much more */
+#define FAR2 1e12f       /* a squared distance from the mean, in units of the frame, that codes are not for */
+#define KEPT_LEAST 4u    /* who has lost more than one neighbour in so many searches for others */
+#define NAMED_LEAST 3u   /* and who is in fewer lists */
+#define SLICE 1024u      /* rows between two questions whether to stop */
+#define GRAIN 32u        /* rows a thread takes at a time */
+#define ROUNDED 1.00001f /* the longest row itself, summed in another order, may come out longer */
+#define HELD_OUT 64u     /* rows to measure with */
 #define HELD_OUT_OF 4096u /* with fewer rows nothing is measured */
 #define ENTRY_SHARE 8u    /* one row in so many is an entry, until there are enough */
+
+/* A row to be inserted, and the node it is in one of carry->others: other_count: in none. */
+struct other {
+    uint32_t row, part, node;
+};
 
 struct job {
     const struct crn_graph_carry *carry;
@@ -25,10 +34,11 @@ struct job {
     struct crn_graph_build *build;
     struct crn_graph_worker *workers; /* [threads] */
     unsigned threads;
-    uint32_t *first;   /* [count] the row whose twin each is: graph_twins.h; a node that is carried over, if there is one */
-    uint64_t *present; /* bitmap of the rows that are nodes by now */
-    uint64_t *weak;    /* bitmap of those that lost many neighbours */
-    uint32_t *others;  /* [other_count] rows to insert; the last held_out of them are measured with */
+    uint32_t *
+        first; /* [count] the row whose twin each is: graph_twins.h; a node that is carried over, if there is one */
+    uint64_t *present;    /* bitmap of the rows that are nodes by now */
+    uint64_t *weak;       /* bitmap of those that lost many neighbours */
+    struct other *others; /* [other_count] rows to insert; the last held_out of them are measured with */
     uint32_t other_count, held_out;
     bool (*cancelled)(void *ctx);
     void *ctx;
@@ -63,22 +73,48 @@ static cairn_status copy_frame(struct job *job, struct crn_graph_frame *out, cai
     return CAIRN_OK;
 }
 
+static void add_other(struct job *job, uint32_t row, uint32_t part, uint32_t node)
+{
+    job->others[job->other_count++] = (struct other){row, part, node};
+}
+
+/* Lists the rows that have to be inserted: those of other graphs as they are ordered there, then the rest. job->weak marks what is listed. */
+static void list_others(struct job *job)
+{
+    const struct crn_graph_carry *carry = job->carry;
+    const uint32_t count = (uint32_t)job->rows->count;
+
+    for (uint32_t p = 0; p < carry->other_count; p++) {
+        for (uint32_t node = 0; node < carry->others[p].graph->count; node++) {
+            const uint32_t row = carry->others[p].numbers[node];
+            if (row == CRN_GRAPH_NO_NODE || is_present(job, row) || job->first[row] != row) continue;
+            if ((job->weak[row / 64] >> (row % 64) & 1) != 0) continue;
+            job->weak[row / 64] |= UINT64_C(1) << (row % 64);
+            add_other(job, row, p, node);
+        }
+    }
+    for (uint32_t row = 0; row < count; row++) {
+        const bool listed = (job->weak[row / 64] >> (row % 64) & 1) != 0;
+        if (!listed && !is_present(job, row) && job->first[row] == row)
+            add_other(job, row, carry->other_count, 0);
+    }
+    memset(job->weak, 0, (count + 63) / 64 * sizeof *job->weak);
+}
+
 /* Chooses, among rows that could be carried over too, those to measure with; lists them behind the rows that have to be inserted. */
 static void choose_others(struct job *job)
 {
     const uint32_t count = (uint32_t)job->rows->count;
     struct crn_rng rng;
 
-    for (uint32_t row = 0; row < count; row++) {
-        if (!is_present(job, row) && job->first[row] == row) job->others[job->other_count++] = row;
-    }
+    list_others(job);
     if (count < HELD_OUT_OF) return;
     crn_rng_init(&rng, count);
     while (job->held_out < HELD_OUT) {
         const uint32_t row = (uint32_t)crn_rng_below(&rng, count);
         if (!is_present(job, row)) continue;
         job->present[row / 64] &= ~(UINT64_C(1) << (row % 64));
-        job->others[job->other_count++] = row;
+        add_other(job, row, job->carry->other_count, 0);
         job->held_out++;
     }
 }
@@ -138,9 +174,10 @@ static void measure_row(struct job *job, uint32_t row)
     struct crn_graph_growing *growing = &job->build->growing;
     struct crn_graph_worker *worker = &job->workers[0];
 
-    crn_graph_frame_point(&growing->graph.frame, vector_of(job, row), worker->scratch.query.rotated, &worker->point);
-    growing->norms2[row] = growing->kernels->row_dot(&growing->graph.layout, crn_graph_row(&growing->graph, row),
-                                                      crn_graph_row(&growing->graph, row));
+    crn_graph_frame_point(&growing->graph.frame, vector_of(job, row), worker->scratch.query.rotated,
+                          &worker->point);
+    growing->norms2[row] = growing->kernels->row_dot(
+        &growing->graph.layout, crn_graph_row(&growing->graph, row), crn_graph_row(&growing->graph, row));
     if (growing->heights != NULL) growing->heights[row] = worker->point.height;
 }
 
@@ -155,8 +192,8 @@ static void measure_links(struct job *job, uint32_t row)
         if (id == CRN_GRAPH_NO_NODE) break;
         const float rise = growing->heights == NULL ? 0 : growing->heights[row] - growing->heights[id];
         growing->lengths[(size_t)row * CRN_GRAPH_DEGREE + v] =
-            growing->norms2[row] + growing->norms2[id] - 2 * growing->kernels->row_dot(&graph->layout, bytes, crn_graph_row(graph, id)) +
-            rise * rise;
+            growing->norms2[row] + growing->norms2[id] -
+            2 * growing->kernels->row_dot(&graph->layout, bytes, crn_graph_row(graph, id)) + rise * rise;
         /* Relaxed: one thread. */
         atomic_fetch_add_explicit(&growing->in_degrees[id], 1, memory_order_relaxed);
     }
@@ -199,24 +236,55 @@ static void carry_rows(struct job *job)
 static bool all_fit(const struct job *job, const struct crn_graph_frame *frame)
 {
     for (uint32_t i = 0; i < job->other_count; i++) {
-        const float *vector = vector_of(job, job->others[i]);
+        const float *vector = vector_of(job, job->others[i].row);
         float norm2 = 0;
         for (uint32_t j = 0; j < frame->dim; j++) {
             const float z = (frame->heights ? vector[j] : vector[j] - frame->mean[j]) * frame->gain;
             norm2 += z * z;
         }
-        if (!(norm2 <= (frame->heights ? frame->radius2 : FAR2))) return false;
+        if (!(norm2 <= (frame->heights ? frame->radius2 * ROUNDED : FAR2))) return false;
     }
     return true;
+}
+
+/* Neighbours of the row in its own graph that are nodes by now. */
+static uint32_t find_starts(const struct job *job, const struct other *other, uint32_t starts[STARTS])
+{
+    uint32_t count = 0;
+
+    if (other->part == job->carry->other_count) return 0;
+    const struct crn_graph_carry_part *part = &job->carry->others[other->part];
+    const uint8_t *bytes = crn_graph_row(part->graph, other->node);
+    for (uint32_t v = 0; v < CRN_GRAPH_DEGREE && count < STARTS; v++) {
+        const uint32_t id = crn_graph_id(&part->graph->layout, bytes, v);
+        if (id >= part->graph->count) break;
+        const uint32_t row = part->numbers[id];
+        if (row != CRN_GRAPH_NO_NODE && is_present(job, row)) starts[count++] = row;
+    }
+    return count;
 }
 
 static void insert_some(void *ctx, size_t begin, size_t end, unsigned worker)
 {
     struct job *job = ctx;
+    struct crn_graph_worker *memory = &job->workers[worker];
+    uint32_t starts[STARTS];
 
+    memory->starts = starts;
+    memory->start_effort = NEAR_EFFORT;
     for (size_t i = job->begin + begin; i < job->begin + end; i++) {
-        crn_graph_insert(&job->build->growing, &job->workers[worker], job->others[i], vector_of(job, job->others[i]));
+        memory->start_count = find_starts(job, &job->others[i], starts);
+        crn_graph_insert(&job->build->growing, memory, job->others[i].row,
+                         vector_of(job, job->others[i].row));
     }
+    memory->starts = NULL;
+    memory->start_count = 0;
+}
+
+static void mark_inserted(struct job *job, size_t begin, size_t end)
+{
+    for (size_t i = begin; i < end; i++)
+        job->present[job->others[i].row / 64] |= UINT64_C(1) << (job->others[i].row % 64);
 }
 
 /* Rows that few lists name by now, or that have lost many neighbours. */
@@ -226,21 +294,26 @@ static void repair_some(void *ctx, size_t begin, size_t end, unsigned worker)
     struct crn_graph_growing *growing = &job->build->growing;
 
     for (uint32_t row = (uint32_t)(job->begin + begin); row < job->begin + end; row++) {
-        const uint32_t named = atomic_load_explicit(&growing->in_degrees[row], memory_order_relaxed); /* a hint */
-        if (!is_present(job, row) || (named >= NAMED_LEAST && (job->weak[row / 64] >> (row % 64) & 1) == 0)) continue;
+        const uint32_t named =
+            atomic_load_explicit(&growing->in_degrees[row], memory_order_relaxed); /* a hint */
+        if (!is_present(job, row) || (named >= NAMED_LEAST && (job->weak[row / 64] >> (row % 64) & 1) == 0))
+            continue;
         crn_graph_improve(growing, &job->workers[worker], row, vector_of(job, row));
     }
 }
 
-static cairn_status run(struct job *job, void (*some)(void *ctx, size_t begin, size_t end, unsigned worker), size_t begin, size_t end,
-                        cairn_error *err)
+/* With insert_some: rows that are in are starts for those of the next slice. */
+static cairn_status run(struct job *job, void (*some)(void *ctx, size_t begin, size_t end, unsigned worker),
+                        size_t begin, size_t end, cairn_error *err)
 {
     for (; begin < end; begin += SLICE) {
         if (job->cancelled != NULL && job->cancelled(job->ctx)) {
             return crn_error_set(err, CAIRN_CANCELLED, "the graph was not finished");
         }
         job->begin = begin;
-        crn_parallel_for(job->threads, end - begin < SLICE ? end - begin : SLICE, GRAIN, some, job);
+        const size_t count = end - begin < SLICE ? end - begin : SLICE;
+        crn_parallel_for(job->threads, count, GRAIN, some, job);
+        if (some == insert_some) mark_inserted(job, begin, begin + count);
     }
     return CAIRN_OK;
 }
@@ -285,7 +358,8 @@ static cairn_status prepare(struct job *job, bool *out_fits, cairn_error *err)
     job->workers = crn_mem_calloc(job->threads, sizeof *job->workers);
     build->positions = crn_mem_array(count, sizeof *build->positions);
     build->numbers = crn_mem_array(count, sizeof *build->numbers);
-    if (job->first == NULL || job->present == NULL || job->weak == NULL || job->others == NULL || job->workers == NULL || build->positions == NULL || build->numbers == NULL) {
+    if (job->first == NULL || job->present == NULL || job->weak == NULL || job->others == NULL ||
+        job->workers == NULL || build->positions == NULL || build->numbers == NULL) {
         return crn_error_no_memory(err, count * sizeof *job->others);
     }
     CRN_TRY(crn_graph_twins_find(job->rows->vectors, job->rows->dim, count, job->first, err));
@@ -296,39 +370,45 @@ static cairn_status prepare(struct job *job, bool *out_fits, cairn_error *err)
     *out_fits = all_fit(job, &frame);
     if (!*out_fits) return CAIRN_OK;
     CRN_TRY(crn_graph_growing_init(&build->growing, &frame, count, INSERT_EFFORT, ALPHA, err));
-    for (unsigned t = 0; t < job->threads; t++) CRN_TRY(crn_graph_worker_init(&job->workers[t], &build->growing, err));
+    for (unsigned t = 0; t < job->threads; t++)
+        CRN_TRY(crn_graph_worker_init(&job->workers[t], &build->growing, err));
     return CAIRN_OK;
 }
 
 static cairn_status carry_and_insert(struct job *job, cairn_error *err)
 {
     const uint32_t measured = job->other_count - job->held_out;
+    uint32_t held_out[HELD_OUT];
 
+    for (uint32_t i = 0; i < job->held_out; i++) held_out[i] = job->others[measured + i].row;
     carry_rows(job);
     CRN_TRY(run(job, insert_some, 0, measured, err));
-    for (uint32_t i = 0; i < measured; i++) job->present[job->others[i] / 64] |= UINT64_C(1) << (job->others[i] % 64);
     CRN_TRY(run(job, repair_some, 0, job->rows->count, err));
     if (job->held_out != 0) {
-        CRN_TRY(crn_graph_calibrate(&job->build->growing, job->rows, job->present, job->others + measured, job->held_out, job->threads,
-                                    &job->build->calibration, err));
+        CRN_TRY(crn_graph_calibrate(&job->build->growing, job->rows, job->present, held_out, job->held_out,
+                                    job->threads, &job->build->calibration, err));
         CRN_TRY(run(job, insert_some, measured, job->other_count, err));
     }
     CRN_TRY(crn_graph_twins_place(&job->build->growing, job->first, (uint32_t)job->rows->count, err));
-    crn_graph_number_nodes(job->build, (uint32_t)job->rows->count);
-    return CAIRN_OK;
+    return crn_graph_cells_make(job->build, job->rows, job->threads, job->cancelled, job->ctx, err);
 }
 
-cairn_status crn_graph_carry_over(const struct crn_graph_carry *carry, const struct crn_index_rows *rows, unsigned threads,
-                                  bool (*cancelled)(void *ctx), void *ctx, struct crn_graph_build *out, bool *out_fits,
-                                  cairn_error *err)
+cairn_status crn_graph_carry_over(const struct crn_graph_carry *carry, const struct crn_index_rows *rows,
+                                  unsigned threads, bool (*cancelled)(void *ctx), void *ctx,
+                                  struct crn_graph_build *out, bool *out_fits, cairn_error *err)
 {
-    struct job job = {.carry = carry, .rows = rows, .build = out, .threads = threads == 0 ? 1 : threads, .cancelled = cancelled,
+    struct job job = {.carry = carry,
+                      .rows = rows,
+                      .build = out,
+                      .threads = threads == 0 ? 1 : threads,
+                      .cancelled = cancelled,
                       .ctx = ctx};
 
     *out = (struct crn_graph_build){0};
     cairn_status status = prepare(&job, out_fits, err);
     if (status == CAIRN_OK && *out_fits) status = carry_and_insert(&job, err);
-    for (unsigned t = 0; job.workers != NULL && t < job.threads; t++) crn_graph_worker_release(&job.workers[t]);
+    for (unsigned t = 0; job.workers != NULL && t < job.threads; t++)
+        crn_graph_worker_release(&job.workers[t]);
     crn_mem_free(job.workers);
     crn_mem_free(job.others);
     crn_mem_free(job.weak);

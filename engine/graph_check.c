@@ -17,7 +17,7 @@ struct subject {
 
 static float factor(const uint8_t *at)
 {
-    _Float16 half;
+    crn_half half;
 
     memcpy(&half, at, sizeof half);
     return (float)half;

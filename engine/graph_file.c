@@ -7,7 +7,7 @@
 #include <math.h>
 #include <sys/mman.h>
 
-#define FORMAT 1u
+#define FORMAT 2u
 #define LARGE_PAGE ((size_t)2 << 20)
 
 /* GHED, word by word; floats by their bits. */
@@ -25,6 +25,7 @@ enum {
     HEAD_RADIUS2,
     HEAD_QUERIES,
     HEAD_ERROR,
+    HEAD_CELLS,
     HEAD_EFFORTS,
     HEAD_RECALLS = HEAD_EFFORTS + CRN_GRAPH_EFFORTS,
     HEAD_WORDS = HEAD_RECALLS + CRN_GRAPH_EFFORTS
@@ -48,7 +49,8 @@ static float float_of(uint32_t word)
 
 /* ---- writing ---- */
 
-static cairn_status write_head(const struct crn_graph_build *build, struct crn_derived_writer *writer, cairn_error *err)
+static cairn_status write_head(const struct crn_graph_build *build, struct crn_derived_writer *writer,
+                               cairn_error *err)
 {
     const struct crn_graph *graph = &build->growing.graph;
     const struct crn_graph_calibration *calibration = &build->calibration;
@@ -66,6 +68,7 @@ static cairn_status write_head(const struct crn_graph_build *build, struct crn_d
         [HEAD_RADIUS2] = word_of(graph->frame.radius2),
         [HEAD_QUERIES] = calibration->queries,
         [HEAD_ERROR] = word_of(calibration->error),
+        [HEAD_CELLS] = build->cells,
     };
 
     for (uint32_t e = 0; e < CRN_GRAPH_EFFORTS; e++) {
@@ -91,8 +94,8 @@ static cairn_status write_row(const struct crn_graph_build *build, const uint8_t
     return crn_derived_write(writer, copy, layout->row_bytes, err);
 }
 
-static cairn_status write_rows(const struct crn_graph_build *build, struct crn_derived_writer *writer, uint8_t *copy,
-                               cairn_error *err)
+static cairn_status write_rows(const struct crn_graph_build *build, struct crn_derived_writer *writer,
+                               uint8_t *copy, cairn_error *err)
 {
     const struct crn_graph *graph = &build->growing.graph;
 
@@ -107,18 +110,51 @@ static cairn_status write_rows(const struct crn_graph_build *build, struct crn_d
     return CAIRN_OK;
 }
 
-cairn_status crn_graph_write(const struct crn_graph_build *build, struct crn_derived_writer *writer, cairn_error *err)
+static cairn_status write_signs(const struct crn_graph_build *build, struct crn_derived_writer *writer,
+                                cairn_error *err)
+{
+    const struct crn_graph *graph = &build->growing.graph;
+    uint8_t record[CRN_GRAPH_SIGNS_BYTES_MAX];
+
+    CRN_TRY(crn_derived_section(writer, "GSGN", err));
+    for (uint32_t i = 0; i < graph->count; i++) {
+        crn_graph_signs_write(&graph->layout, crn_graph_row(graph, build->positions[i]), record);
+        CRN_TRY(crn_derived_write(writer, record, crn_graph_signs_bytes(graph->layout.dims), err));
+    }
+    return CAIRN_OK;
+}
+
+static cairn_status write_section(struct crn_derived_writer *writer, const char tag[4], const void *data,
+                                  size_t size, cairn_error *err)
+{
+    CRN_TRY(crn_derived_section(writer, tag, err));
+    return crn_derived_write(writer, data, size, err);
+}
+
+static cairn_status write_small(const struct crn_graph_build *build, struct crn_derived_writer *writer,
+                                cairn_error *err)
+{
+    const struct crn_graph *graph = &build->growing.graph;
+
+    CRN_TRY(write_section(writer, "GMEA", graph->frame.mean, graph->frame.dim * sizeof(float), err));
+    CRN_TRY(write_section(writer, "GPOS", build->positions, graph->count * sizeof *build->positions, err));
+    CRN_TRY(write_section(writer, "GCEL", build->cell_starts,
+                          (build->cells + (size_t)1) * sizeof *build->cell_starts, err));
+    return write_section(writer, "GCEN", build->cell_records,
+                         build->cells * crn_graph_signs_bytes(graph->layout.dims), err);
+}
+
+cairn_status crn_graph_write(const struct crn_graph_build *build, struct crn_derived_writer *writer,
+                             cairn_error *err)
 {
     const struct crn_graph *graph = &build->growing.graph;
     uint8_t *copy = crn_mem_aligned(graph->layout.row_bytes);
 
     if (copy == NULL) return crn_error_no_memory(err, graph->layout.row_bytes);
     cairn_status status = write_head(build, writer, err);
-    if (status == CAIRN_OK) status = crn_derived_section(writer, "GMEA", err);
-    if (status == CAIRN_OK) status = crn_derived_write(writer, graph->frame.mean, graph->frame.dim * sizeof(float), err);
+    if (status == CAIRN_OK) status = write_small(build, writer, err);
     if (status == CAIRN_OK) status = write_rows(build, writer, copy, err);
-    if (status == CAIRN_OK) status = crn_derived_section(writer, "GPOS", err);
-    if (status == CAIRN_OK) status = crn_derived_write(writer, build->positions, graph->count * sizeof *build->positions, err);
+    if (status == CAIRN_OK) status = write_signs(build, writer, err);
     crn_mem_free(copy);
     return status;
 }
@@ -131,20 +167,21 @@ static cairn_status damaged(const char *what, cairn_error *err)
 }
 
 /* A section of exactly `size` bytes. */
-static cairn_status section(struct crn_derived *file, const char tag[4], size_t size, bool verified, const void **out_data,
-                            cairn_error *err)
+static cairn_status section(struct crn_derived *file, const char tag[4], size_t size, bool verified,
+                            const void **out_data, cairn_error *err)
 {
     size_t found = 0;
 
     *out_data = crn_derived_get(file, tag, &found);
     if (found != size || *out_data == NULL) {
-        return crn_error_set(err, CAIRN_CORRUPT, "the graph is damaged: section %.4s has %zu bytes, not %zu", tag, found, size);
+        return crn_error_set(err, CAIRN_CORRUPT, "the graph is damaged: section %.4s has %zu bytes, not %zu",
+                             tag, found, size);
     }
     return verified ? crn_derived_verify(file, *out_data, size, err) : CAIRN_OK;
 }
 
-static cairn_status read_head(const struct crn_index_rows *rows, const uint32_t *head, struct crn_graph_opened *out,
-                              cairn_error *err)
+static cairn_status read_head(const struct crn_index_rows *rows, const uint32_t *head,
+                              struct crn_graph_opened *out, cairn_error *err)
 {
     struct crn_graph_calibration *calibration = &out->calibration;
     struct crn_graph *graph = &out->graph;
@@ -154,8 +191,9 @@ static cairn_status read_head(const struct crn_index_rows *rows, const uint32_t 
     if (head[HEAD_COUNT] != rows->count || head[HEAD_DIM] != rows->dim || head[HEAD_OP] != rows->op) {
         return damaged("it is one over other rows", err);
     }
-    if (head[HEAD_DIMS] != crn_rotation_padded(rows->dim) || head[HEAD_DIMS] > CRN_GRAPH_DIMS_MAX || head[HEAD_HEIGHTS] > 1 ||
-        head[HEAD_ENTRY_BLOCKS] > CRN_GRAPH_ENTRY_BLOCKS || !(gain > 0) || !isfinite(gain) || !(radius2 >= 0) ||
+    if (head[HEAD_DIMS] != crn_rotation_padded(rows->dim) || head[HEAD_DIMS] > CRN_GRAPH_DIMS_MAX ||
+        head[HEAD_HEIGHTS] > 1 || head[HEAD_ENTRY_BLOCKS] > CRN_GRAPH_ENTRY_BLOCKS || head[HEAD_CELLS] == 0 ||
+        head[HEAD_CELLS] > rows->count || !(gain > 0) || !isfinite(gain) || !(radius2 >= 0) ||
         !isfinite(radius2)) {
         return damaged("its head is not one", err);
     }
@@ -169,6 +207,7 @@ static cairn_status read_head(const struct crn_index_rows *rows, const uint32_t 
     graph->layout = crn_graph_layout_of(graph->frame.dims);
     graph->count = head[HEAD_COUNT];
     graph->entry_blocks = head[HEAD_ENTRY_BLOCKS];
+    out->cells = head[HEAD_CELLS];
     calibration->queries = head[HEAD_QUERIES];
     calibration->error = float_of(head[HEAD_ERROR]);
     for (uint32_t e = 0; e < CRN_GRAPH_EFFORTS; e++) {
@@ -190,22 +229,43 @@ static bool prove_row(void *ctx, const uint8_t *row)
 static cairn_status copy_rows(struct crn_graph_opened *out, cairn_error *err)
 {
     struct crn_graph *graph = &out->graph;
-    const size_t bytes = (size_t)graph->count * graph->layout.row_bytes;
+    const size_t row_bytes = (size_t)graph->count * graph->layout.row_bytes;
+    const size_t bytes = row_bytes + graph->count * crn_graph_signs_bytes(graph->layout.dims);
 
-    CRN_TRY(crn_derived_verify(out->file, graph->rows, bytes, err));
+    CRN_TRY(crn_derived_verify(out->file, graph->rows, row_bytes, err));
+    CRN_TRY(crn_derived_verify(out->file, out->signs, bytes - row_bytes, err));
     out->copy_bytes = (bytes + LARGE_PAGE - 1) / LARGE_PAGE * LARGE_PAGE + LARGE_PAGE;
     void *memory = mmap(NULL, out->copy_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) return crn_error_no_memory(err, out->copy_bytes);
     out->copy = memory;
     uint8_t *rows = (uint8_t *)(((uintptr_t)memory + LARGE_PAGE - 1) / LARGE_PAGE * LARGE_PAGE);
     (void)madvise(rows, bytes, MADV_HUGEPAGE); /* advice: without it only speed is lost */
-    memcpy(rows, graph->rows, bytes);
+    memcpy(rows, graph->rows, row_bytes);
+    memcpy(rows + row_bytes, out->signs, bytes - row_bytes);
     graph->rows = rows;
+    out->signs = rows + row_bytes;
     return CAIRN_OK;
 }
 
-cairn_status crn_graph_open(const struct crn_index_rows *rows, struct crn_derived *file, struct crn_graph_opened *out,
-                            cairn_error *err)
+static cairn_status read_cells(struct crn_graph_opened *out, cairn_error *err)
+{
+    const void *data;
+
+    CRN_TRY(section(out->file, "GCEL", (out->cells + (size_t)1) * sizeof(uint32_t), true, &data, err));
+    out->cell_starts = data;
+    CRN_TRY(section(out->file, "GCEN", out->cells * crn_graph_signs_bytes(out->graph.layout.dims), true,
+                    &data, err));
+    out->cell_records = data;
+    if (out->cell_starts[0] != 0 || out->cell_starts[out->cells] != out->graph.count)
+        return damaged("cells of other nodes", err);
+    for (uint32_t c = 0; c < out->cells; c++) {
+        if (out->cell_starts[c] > out->cell_starts[c + 1]) return damaged("cells that are not in order", err);
+    }
+    return CAIRN_OK;
+}
+
+cairn_status crn_graph_open(const struct crn_index_rows *rows, struct crn_derived *file,
+                            struct crn_graph_opened *out, cairn_error *err)
 {
     struct crn_graph *graph = &out->graph;
     uint32_t head[HEAD_WORDS];
@@ -225,12 +285,23 @@ cairn_status crn_graph_open(const struct crn_index_rows *rows, struct crn_derive
     for (uint32_t i = 0; i < graph->count; i++) {
         if (out->positions[i] >= graph->count) return damaged("a node of no row", err);
     }
+    CRN_TRY(read_cells(out, err));
     CRN_TRY(section(file, "GROW", (size_t)graph->count * graph->layout.row_bytes, false, &data, err));
     graph->rows = (uint8_t *)(uintptr_t)data;
+    CRN_TRY(
+        section(file, "GSGN", graph->count * crn_graph_signs_bytes(graph->layout.dims), false, &data, err));
+    out->signs = data;
     if (rows->copy) return copy_rows(out, err);
     graph->prove = prove_row;
     graph->prove_ctx = out;
     return CAIRN_OK;
+}
+
+cairn_status crn_graph_verify_signs(const struct crn_graph_opened *opened, cairn_error *err)
+{
+    const size_t bytes = opened->graph.count * crn_graph_signs_bytes(opened->graph.layout.dims);
+
+    return opened->copy != NULL ? CAIRN_OK : crn_derived_verify(opened->file, opened->signs, bytes, err);
 }
 
 void crn_graph_close(struct crn_graph_opened *opened)

@@ -18,11 +18,13 @@ size_t crn_graph_frame_bytes(uint32_t dim)
     return (aligned_floats(dim) + dims + crn_rotation_floats(dims)) * sizeof(float);
 }
 
-void crn_graph_frame_init(struct crn_graph_frame *frame, enum crn_op op, uint32_t dim, uint64_t seed, void *memory)
+void crn_graph_frame_init(struct crn_graph_frame *frame, enum crn_op op, uint32_t dim, uint64_t seed,
+                          void *memory)
 {
     float *floats = memory;
 
-    *frame = (struct crn_graph_frame){.op = op, .dim = dim, .dims = (uint32_t)crn_rotation_padded(dim), .gain = 1};
+    *frame =
+        (struct crn_graph_frame){.op = op, .dim = dim, .dims = (uint32_t)crn_rotation_padded(dim), .gain = 1};
     memset(memory, 0, crn_graph_frame_bytes(dim));
     frame->mean = floats;
     frame->mean_z = floats + aligned_floats(dim);
@@ -72,7 +74,8 @@ void crn_graph_frame_fit(struct crn_graph_frame *frame, const float *rows, size_
     if (frame->op == CRN_OP_DOT) {
         for (size_t i = 0; i < count; i++) {
             double norm2 = 0;
-            for (uint32_t j = 0; j < frame->dim; j++) norm2 += (double)rows[i * frame->dim + j] * rows[i * frame->dim + j];
+            for (uint32_t j = 0; j < frame->dim; j++)
+                norm2 += (double)rows[i * frame->dim + j] * rows[i * frame->dim + j];
             longest = norm2 > longest ? norm2 : longest;
             shortest = norm2 < shortest ? norm2 : shortest;
         }
@@ -93,7 +96,8 @@ static float dot_16(const float *a, const float *b, uint32_t count)
     return sum;
 }
 
-void crn_graph_frame_point(const struct crn_graph_frame *frame, const float *vector, float *z, struct crn_graph_point *out)
+void crn_graph_frame_point(const struct crn_graph_frame *frame, const float *vector, float *z,
+                           struct crn_graph_point *out)
 {
     for (uint32_t j = 0; j < frame->dim; j++) z[j] = (vector[j] - frame->mean[j]) * frame->gain;
     for (uint32_t j = frame->dim; j < frame->dims; j++) z[j] = 0;

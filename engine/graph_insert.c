@@ -11,17 +11,19 @@
 
 #define IN_DEGREE_LEAST 6u /* a node named by fewer lists is taken into a full one all the same */
 #define FORCED_MOST 6u     /* lists asked so on behalf of one node */
-#define SAME_LOOKED_AT 8u  /* nearest candidates asked whether they are the same: codes put equals first, or close to it */
+#define SAME_LOOKED_AT \
+    8u /* nearest candidates asked whether they are the same: codes put equals first, or close to it */
 
 /* ---- memory ---- */
 
-cairn_status crn_graph_growing_init(struct crn_graph_growing *growing, const struct crn_graph_frame *frame, uint32_t capacity,
-                                    uint32_t effort, float alpha, cairn_error *err)
+cairn_status crn_graph_growing_init(struct crn_graph_growing *growing, const struct crn_graph_frame *frame,
+                                    uint32_t capacity, uint32_t effort, float alpha, cairn_error *err)
 {
     struct crn_graph *graph = &growing->graph;
 
     assert(capacity <= CRN_GRAPH_NODES_MAX && frame->dims <= CRN_GRAPH_DIMS_MAX);
-    *growing = (struct crn_graph_growing){.effort = effort, .alpha = alpha, .kernels = crn_graph_kernels_get()};
+    *growing =
+        (struct crn_graph_growing){.effort = effort, .alpha = alpha, .kernels = crn_graph_kernels_get()};
     graph->layout = crn_graph_layout_of(frame->dims);
     graph->frame = *frame;
     graph->live = true;
@@ -32,8 +34,8 @@ cairn_status crn_graph_growing_init(struct crn_graph_growing *growing, const str
     growing->lengths = crn_mem_array(capacity, CRN_GRAPH_DEGREE * sizeof *growing->lengths);
     growing->in_degrees = crn_mem_calloc(capacity, sizeof *growing->in_degrees);
     if (frame->heights) growing->heights = crn_mem_array(capacity, sizeof *growing->heights);
-    if (graph->rows == NULL || graph->entries == NULL || growing->norms2 == NULL || growing->lengths == NULL ||
-        growing->in_degrees == NULL ||
+    if (graph->rows == NULL || graph->entries == NULL || growing->norms2 == NULL ||
+        growing->lengths == NULL || growing->in_degrees == NULL ||
         (frame->heights && growing->heights == NULL)) {
         crn_graph_growing_release(growing);
         return crn_error_no_memory(err, (size_t)capacity * graph->layout.row_bytes);
@@ -57,16 +59,18 @@ void crn_graph_growing_release(struct crn_graph_growing *growing)
     *growing = (struct crn_graph_growing){0};
 }
 
-cairn_status crn_graph_worker_init(struct crn_graph_worker *worker, const struct crn_graph_growing *growing, cairn_error *err)
+cairn_status crn_graph_worker_init(struct crn_graph_worker *worker, const struct crn_graph_growing *growing,
+                                   cairn_error *err)
 {
     const struct crn_graph *graph = &growing->graph;
 
     *worker = (struct crn_graph_worker){.candidate_max = growing->effort + CRN_GRAPH_DEGREE};
-    cairn_status status = crn_graph_scratch_reserve(&worker->scratch, graph->layout.dims, graph->count, growing->effort,
-                                                    growing->effort, err);
+    cairn_status status = crn_graph_scratch_reserve(&worker->scratch, graph->layout.dims, graph->count,
+                                                    growing->effort, growing->effort, err);
     if (status == CAIRN_OK) {
         worker->candidates = crn_mem_array(worker->candidate_max, sizeof *worker->candidates);
-        if (worker->candidates == NULL) status = crn_error_no_memory(err, worker->candidate_max * sizeof *worker->candidates);
+        if (worker->candidates == NULL)
+            status = crn_error_no_memory(err, worker->candidate_max * sizeof *worker->candidates);
     }
     if (status != CAIRN_OK) crn_graph_worker_release(worker);
     return status;
@@ -84,7 +88,8 @@ void crn_graph_worker_release(struct crn_graph_worker *worker)
 static float between(const struct crn_graph_growing *growing, uint32_t a, uint32_t b)
 {
     const struct crn_graph *graph = &growing->graph;
-    const float dot = growing->kernels->row_dot(&graph->layout, crn_graph_row(graph, a), crn_graph_row(graph, b));
+    const float dot =
+        growing->kernels->row_dot(&graph->layout, crn_graph_row(graph, a), crn_graph_row(graph, b));
     const float rise = growing->heights == NULL ? 0 : growing->heights[a] - growing->heights[b];
 
     return growing->norms2[a] + growing->norms2[b] - 2 * dot + rise * rise;
@@ -134,7 +139,8 @@ static uint32_t choose(const struct crn_graph_growing *growing, uint64_t *keys, 
 }
 
 /* Puts a neighbour into a slot of a row whose lock the caller holds. */
-static void set_slot(struct crn_graph_growing *growing, uint32_t node, uint32_t slot, uint32_t neighbour, float distance)
+static void set_slot(struct crn_graph_growing *growing, uint32_t node, uint32_t slot, uint32_t neighbour,
+                     float distance)
 {
     const struct crn_graph *graph = &growing->graph;
     uint8_t *row = crn_graph_row(graph, node);
@@ -148,7 +154,8 @@ static void set_slot(struct crn_graph_growing *growing, uint32_t node, uint32_t 
 
 /* Empties the slots behind the first `count` that name one of keys[count], too: others offered it meanwhile. The caller holds the
  * row's lock. */
-static void drop_repeated(struct crn_graph_growing *growing, uint32_t node, const uint64_t *keys, uint32_t count)
+static void drop_repeated(struct crn_graph_growing *growing, uint32_t node, const uint64_t *keys,
+                          uint32_t count)
 {
     const struct crn_graph *graph = &growing->graph;
     uint8_t *row = crn_graph_row(graph, node);
@@ -158,7 +165,8 @@ static void drop_repeated(struct crn_graph_growing *growing, uint32_t node, cons
     for (uint32_t v = count; v < used;) {
         const uint32_t id = crn_graph_id(&graph->layout, row, v);
         bool repeated = false;
-        for (uint32_t i = 0; !repeated && i < count; i++) repeated = ((uint32_t)keys[i] & CRN_GRAPH_KEY_NODE) == id;
+        for (uint32_t i = 0; !repeated && i < count; i++)
+            repeated = ((uint32_t)keys[i] & CRN_GRAPH_KEY_NODE) == id;
         if (!repeated) {
             v++;
             continue;
@@ -191,7 +199,8 @@ struct offer {
     float estimates[CRN_GRAPH_DEGREE];
 };
 
-static struct offer judge(struct crn_graph_growing *growing, const struct crn_graph_worker *worker, uint32_t node, uint32_t offered)
+static struct offer judge(struct crn_graph_growing *growing, const struct crn_graph_worker *worker,
+                          uint32_t node, uint32_t offered)
 {
     const struct crn_graph *graph = &growing->graph;
     const uint8_t *row = crn_graph_row(graph, node);
@@ -202,14 +211,16 @@ static struct offer judge(struct crn_graph_growing *growing, const struct crn_gr
         const uint32_t id = crn_graph_id(&graph->layout, row, offer.used);
         if (id == CRN_GRAPH_NO_NODE) break;
         if (id == offered) offer.known = true;
-        if (growing->heights != NULL) offer.estimates[offer.used] -= 2 * worker->point.height * growing->heights[id];
+        if (growing->heights != NULL)
+            offer.estimates[offer.used] -= 2 * worker->point.height * growing->heights[id];
         offer.used++;
     }
     return offer;
 }
 
 /* The slot of the farthest neighbour that other lists name often enough, or CRN_GRAPH_DEGREE. */
-static uint32_t farthest_slot(const struct crn_graph_growing *growing, const uint8_t *row, const float *lengths, float than)
+static uint32_t farthest_slot(const struct crn_graph_growing *growing, const uint8_t *row,
+                              const float *lengths, float than)
 {
     uint32_t farthest = CRN_GRAPH_DEGREE;
 
@@ -222,8 +233,8 @@ static uint32_t farthest_slot(const struct crn_graph_growing *growing, const uin
 
 /* The slot for the offered neighbour, or CRN_GRAPH_DEGREE: a free one; else that of the farthest neighbour it hides; else that of
  * the farthest of all, when it is farther than the offered one. A neighbour that hides the offered one keeps it out of a full row. */
-static uint32_t slot_for(const struct crn_graph_growing *growing, const struct offer *offer, const uint8_t *row,
-                         const float *lengths, float distance)
+static uint32_t slot_for(const struct crn_graph_growing *growing, const struct offer *offer,
+                         const uint8_t *row, const float *lengths, float distance)
 {
     const float alpha2 = growing->alpha * growing->alpha;
     uint32_t hidden = CRN_GRAPH_DEGREE;
@@ -232,7 +243,8 @@ static uint32_t slot_for(const struct crn_graph_growing *growing, const struct o
     for (uint32_t v = 0; v < CRN_GRAPH_DEGREE; v++) {
         if (lengths[v] < distance) {
             if (offer->estimates[v] * alpha2 < distance) return CRN_GRAPH_DEGREE;
-        } else if (offer->estimates[v] * alpha2 < lengths[v] && (hidden == CRN_GRAPH_DEGREE || lengths[v] > lengths[hidden]) &&
+        } else if (offer->estimates[v] * alpha2 < lengths[v] &&
+                   (hidden == CRN_GRAPH_DEGREE || lengths[v] > lengths[hidden]) &&
                    in_degree(growing, crn_graph_id(&growing->graph.layout, row, v)) > IN_DEGREE_LEAST) {
             hidden = v;
         }
@@ -240,8 +252,8 @@ static uint32_t slot_for(const struct crn_graph_growing *growing, const struct o
     return hidden != CRN_GRAPH_DEGREE ? hidden : farthest_slot(growing, row, lengths, distance);
 }
 
-static void link_back(struct crn_graph_growing *growing, const struct crn_graph_worker *worker, uint32_t node, uint32_t offered,
-                      float distance, bool forced)
+static void link_back(struct crn_graph_growing *growing, const struct crn_graph_worker *worker, uint32_t node,
+                      uint32_t offered, float distance, bool forced)
 {
     const struct crn_graph *graph = &growing->graph;
     const uint8_t *row = crn_graph_row(graph, node);
@@ -250,7 +262,9 @@ static void link_back(struct crn_graph_growing *growing, const struct crn_graph_
 
     crn_graph_lock_write(crn_graph_lock_of(graph, node));
     const struct offer offer = judge(growing, worker, node, offered);
-    if (!offer.known) slot = forced ? farthest_slot(growing, row, lengths, -1) : slot_for(growing, &offer, row, lengths, distance);
+    if (!offer.known)
+        slot = forced ? farthest_slot(growing, row, lengths, -1)
+                      : slot_for(growing, &offer, row, lengths, distance);
     if (slot != CRN_GRAPH_DEGREE) set_slot(growing, node, slot, offered, distance);
     crn_graph_unlock_write(crn_graph_lock_of(graph, node));
 }
@@ -267,27 +281,35 @@ static void prepare_query(const struct crn_graph_growing *growing, struct crn_gr
 /* Searches from the worker's point. */
 static void search(struct crn_graph_growing *growing, struct crn_graph_worker *worker)
 {
-    const struct crn_graph_ask ask = {.effort = growing->effort, .keep = growing->effort, .height = worker->point.height};
+    const uint32_t effort = worker->start_count != 0 ? worker->start_effort : growing->effort;
+    const struct crn_graph_ask ask = {.effort = effort,
+                                      .keep = effort,
+                                      .height = worker->point.height,
+                                      .starts = worker->starts,
+                                      .start_count = worker->start_count};
 
     prepare_query(growing, worker);
     crn_graph_walk(&growing->graph, &worker->scratch, &ask);
 }
 
 /* Searches, and fills worker->candidates with what was visited, ascending, without `node`. */
-static uint32_t find_candidates(struct crn_graph_growing *growing, struct crn_graph_worker *worker, uint32_t node)
+static uint32_t find_candidates(struct crn_graph_growing *growing, struct crn_graph_worker *worker,
+                                uint32_t node)
 {
     const struct crn_graph_scratch *scratch = &worker->scratch;
     uint32_t count = 0;
 
     search(growing, worker);
     for (uint32_t i = 0; i < scratch->near_count; i++) {
-        if (((uint32_t)scratch->near[i] & CRN_GRAPH_KEY_NODE) != node) worker->candidates[count++] = scratch->near[i];
+        if (((uint32_t)scratch->near[i] & CRN_GRAPH_KEY_NODE) != node)
+            worker->candidates[count++] = scratch->near[i];
     }
     return count;
 }
 
 /* Puts the node into the lists of candidates[count], full or not, until enough lists name it. */
-static void force_links(struct crn_graph_growing *growing, const struct crn_graph_worker *worker, uint32_t node, uint32_t count)
+static void force_links(struct crn_graph_growing *growing, const struct crn_graph_worker *worker,
+                        uint32_t node, uint32_t count)
 {
     for (uint32_t i = 0; i < count && i < FORCED_MOST && in_degree(growing, node) < IN_DEGREE_LEAST; i++) {
         link_back(growing, worker, (uint32_t)worker->candidates[i] & CRN_GRAPH_KEY_NODE, node,
@@ -295,7 +317,8 @@ static void force_links(struct crn_graph_growing *growing, const struct crn_grap
     }
 }
 
-static void link_both(struct crn_graph_growing *growing, struct crn_graph_worker *worker, uint32_t node, uint32_t count)
+static void link_both(struct crn_graph_growing *growing, struct crn_graph_worker *worker, uint32_t node,
+                      uint32_t count)
 {
     count = choose(growing, worker->candidates, count);
     link_out(growing, node, worker->candidates, count);
@@ -306,14 +329,17 @@ static void link_both(struct crn_graph_growing *growing, struct crn_graph_worker
     force_links(growing, worker, node, count);
 }
 
-uint32_t crn_graph_insert_unless(struct crn_graph_growing *growing, struct crn_graph_worker *worker, uint32_t node,
-                                 const float *vector, bool (*is_same)(void *ctx, uint32_t other), void *ctx)
+uint32_t crn_graph_insert_unless(struct crn_graph_growing *growing, struct crn_graph_worker *worker,
+                                 uint32_t node, const float *vector,
+                                 bool (*is_same)(void *ctx, uint32_t other), void *ctx)
 {
     struct crn_graph *graph = &growing->graph;
 
     crn_graph_frame_point(&graph->frame, vector, worker->scratch.query.rotated, &worker->point);
-    growing->kernels->row_init(&graph->layout, worker->scratch.query.rotated, worker->point.weight, crn_graph_row(graph, node));
-    growing->norms2[node] = growing->kernels->row_dot(&graph->layout, crn_graph_row(graph, node), crn_graph_row(graph, node));
+    growing->kernels->row_init(&graph->layout, worker->scratch.query.rotated, worker->point.weight,
+                               crn_graph_row(graph, node));
+    growing->norms2[node] =
+        growing->kernels->row_dot(&graph->layout, crn_graph_row(graph, node), crn_graph_row(graph, node));
     if (growing->heights != NULL) growing->heights[node] = worker->point.height;
     const uint32_t count = find_candidates(growing, worker, node);
     for (uint32_t i = 0; is_same != NULL && i < count && i < SAME_LOOKED_AT; i++) {
@@ -324,7 +350,8 @@ uint32_t crn_graph_insert_unless(struct crn_graph_growing *growing, struct crn_g
     return CRN_GRAPH_NO_NODE;
 }
 
-void crn_graph_insert(struct crn_graph_growing *growing, struct crn_graph_worker *worker, uint32_t node, const float *vector)
+void crn_graph_insert(struct crn_graph_growing *growing, struct crn_graph_worker *worker, uint32_t node,
+                      const float *vector)
 {
     (void)crn_graph_insert_unless(growing, worker, node, vector, NULL, NULL);
 }
@@ -336,7 +363,8 @@ static int by_key(const void *a, const void *b)
 }
 
 /* Adds the present neighbours that the search did not come by. */
-static uint32_t add_present(struct crn_graph_growing *growing, struct crn_graph_worker *worker, uint32_t node, uint32_t count)
+static uint32_t add_present(struct crn_graph_growing *growing, struct crn_graph_worker *worker, uint32_t node,
+                            uint32_t count)
 {
     const struct crn_graph *graph = &growing->graph;
     const uint32_t found = count;
@@ -345,7 +373,8 @@ static uint32_t add_present(struct crn_graph_growing *growing, struct crn_graph_
     for (uint32_t v = 0; v < CRN_GRAPH_DEGREE; v++) {
         const uint32_t id = crn_graph_id(&graph->layout, crn_graph_row(graph, node), v);
         bool known = id == CRN_GRAPH_NO_NODE;
-        for (uint32_t i = 0; !known && i < found; i++) known = ((uint32_t)worker->candidates[i] & CRN_GRAPH_KEY_NODE) == id;
+        for (uint32_t i = 0; !known && i < found; i++)
+            known = ((uint32_t)worker->candidates[i] & CRN_GRAPH_KEY_NODE) == id;
         if (!known) worker->candidates[count++] = crn_graph_key(lengths_of(growing, node)[v], id);
     }
     crn_graph_unlock_read(crn_graph_lock_of(graph, node));
@@ -353,14 +382,16 @@ static uint32_t add_present(struct crn_graph_growing *growing, struct crn_graph_
     return count;
 }
 
-void crn_graph_improve(struct crn_graph_growing *growing, struct crn_graph_worker *worker, uint32_t node, const float *vector)
+void crn_graph_improve(struct crn_graph_growing *growing, struct crn_graph_worker *worker, uint32_t node,
+                       const float *vector)
 {
     crn_graph_frame_point(&growing->graph.frame, vector, worker->scratch.query.rotated, &worker->point);
     const uint32_t found = find_candidates(growing, worker, node);
     link_both(growing, worker, node, add_present(growing, worker, node, found));
 }
 
-void crn_graph_worker_search(struct crn_graph_growing *growing, struct crn_graph_worker *worker, const float *vector)
+void crn_graph_worker_search(struct crn_graph_growing *growing, struct crn_graph_worker *worker,
+                             const float *vector)
 {
     crn_graph_frame_point(&growing->graph.frame, vector, worker->scratch.query.rotated, &worker->point);
     search(growing, worker);
@@ -382,7 +413,8 @@ void crn_graph_relink(struct crn_graph_growing *growing, uint32_t node, const ui
     }
 }
 
-void crn_graph_rescue(struct crn_graph_growing *growing, struct crn_graph_worker *worker, uint32_t node, const float *vector)
+void crn_graph_rescue(struct crn_graph_growing *growing, struct crn_graph_worker *worker, uint32_t node,
+                      const float *vector)
 {
     if (in_degree(growing, node) >= IN_DEGREE_LEAST) return;
     crn_graph_frame_point(&growing->graph.frame, vector, worker->scratch.query.rotated, &worker->point);
@@ -410,14 +442,17 @@ void crn_graph_link_twin(struct crn_graph_growing *growing, uint32_t node, uint3
     const struct crn_graph *graph = &growing->graph;
     uint32_t slot = 0;
 
-    while (slot < CRN_GRAPH_DEGREE - 1 && crn_graph_id(&graph->layout, crn_graph_row(graph, node), slot) != CRN_GRAPH_NO_NODE) slot++;
+    while (slot < CRN_GRAPH_DEGREE - 1 &&
+           crn_graph_id(&graph->layout, crn_graph_row(graph, node), slot) != CRN_GRAPH_NO_NODE)
+        slot++;
     set_slot(growing, node, slot, twin, 0);
 }
 
 bool crn_graph_add_entry(struct crn_graph_growing *growing, uint32_t node)
 {
     struct crn_graph *graph = &growing->graph;
-    const uint32_t block = growing->entry_count / CRN_GRAPH_DEGREE, slot = growing->entry_count % CRN_GRAPH_DEGREE;
+    const uint32_t block = growing->entry_count / CRN_GRAPH_DEGREE,
+                   slot = growing->entry_count % CRN_GRAPH_DEGREE;
     uint8_t *row = graph->entries + (size_t)block * graph->layout.row_bytes;
 
     if (block == CRN_GRAPH_ENTRY_BLOCKS) return false;

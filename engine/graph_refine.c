@@ -6,16 +6,16 @@
 
 #include <stdlib.h>
 
-#define ALPHA2 1.44f        /* squared */
-#define OFFERS_MOST 256u   /* nearest of the offers of a node that are looked at */
-#define OFFERS_READ 1024u  /* offers of a node that are read: some nodes are chosen by very many */
-#define TWIN 1e30f         /* hidden by a node at no distance: never listed beside it */
+#define ALPHA2 1.44f      /* squared */
+#define OFFERS_MOST 256u  /* nearest of the offers of a node that are looked at */
+#define OFFERS_READ 1024u /* offers of a node that are read: some nodes are chosen by very many */
+#define TWIN 1e30f        /* hidden by a node at no distance: never listed beside it */
 #define FETCHED_AHEAD 8u
 
 /* ---- memory ---- */
 
-cairn_status crn_graph_refine_init(struct crn_graph_refine *refine, struct crn_graph_growing *growing, const uint32_t *nodes,
-                                   uint32_t count, cairn_error *err)
+cairn_status crn_graph_refine_init(struct crn_graph_refine *refine, struct crn_graph_growing *growing,
+                                   const uint32_t *nodes, uint32_t count, cairn_error *err)
 {
     const uint32_t capacity = growing->graph.count;
 
@@ -37,7 +37,8 @@ void crn_graph_refine_release(struct crn_graph_refine *refine)
     *refine = (struct crn_graph_refine){0};
 }
 
-cairn_status crn_graph_chooser_init(struct crn_graph_chooser *chooser, const struct crn_graph_growing *growing, cairn_error *err)
+cairn_status crn_graph_chooser_init(struct crn_graph_chooser *chooser,
+                                    const struct crn_graph_growing *growing, cairn_error *err)
 {
     const uint32_t visited = growing->effort + CRN_GRAPH_DEGREE, offered = OFFERS_READ + CRN_GRAPH_DEGREE;
     const uint32_t max = visited > offered ? visited : offered;
@@ -47,7 +48,8 @@ cairn_status crn_graph_chooser_init(struct crn_graph_chooser *chooser, const str
     chooser->nodes = crn_mem_array(max, sizeof *chooser->nodes);
     chooser->codes = crn_mem_aligned((size_t)max * growing->graph.layout.dims);
     chooser->scales = crn_mem_array(max, 4 * sizeof *chooser->scales);
-    if (chooser->keys == NULL || chooser->nodes == NULL || chooser->codes == NULL || chooser->scales == NULL) {
+    if (chooser->keys == NULL || chooser->nodes == NULL || chooser->codes == NULL ||
+        chooser->scales == NULL) {
         crn_graph_chooser_release(chooser);
         return crn_error_no_memory(err, (size_t)max * growing->graph.layout.dims);
     }
@@ -107,7 +109,8 @@ static void load(const struct crn_graph_growing *growing, struct crn_graph_choos
             __builtin_prefetch(later + graph->layout.head);
         }
         memcpy(chooser->codes + (size_t)i * dims, row, dims);
-        memcpy(chooser->scales + i, row + graph->layout.head + offsetof(struct crn_graph_head, scale), sizeof *chooser->scales);
+        memcpy(chooser->scales + i, row + graph->layout.head + offsetof(struct crn_graph_head, scale),
+               sizeof *chooser->scales);
         chooser->norms[i] = growing->norms2[chooser->nodes[i]];
         chooser->heights[i] = growing->heights == NULL ? 0 : growing->heights[chooser->nodes[i]];
     }
@@ -118,31 +121,36 @@ struct place {
     float scale, norm2, height;
 };
 
-static float distance_to(const struct crn_graph_growing *growing, const struct crn_graph_chooser *chooser, const struct place *from,
-                         uint32_t at)
+static float distance_to(const struct crn_graph_growing *growing, const struct crn_graph_chooser *chooser,
+                         const struct place *from, uint32_t at)
 {
     const uint32_t dims = growing->graph.layout.dims;
     const int32_t dot = growing->kernels->codes_dot(from->code, chooser->codes + (size_t)at * dims, dims);
     const float rise = from->height - chooser->heights[at];
 
-    return from->norm2 + chooser->norms[at] - 2 * from->scale * chooser->scales[at] * (float)dot + rise * rise;
+    return from->norm2 + chooser->norms[at] - 2 * from->scale * chooser->scales[at] * (float)dot +
+           rise * rise;
 }
 
 /* Keys of all candidates, ascending by distance from the node. */
-static void rank(const struct crn_graph_growing *growing, struct crn_graph_chooser *chooser, uint32_t node, uint32_t count)
+static void rank(const struct crn_graph_growing *growing, struct crn_graph_chooser *chooser, uint32_t node,
+                 uint32_t count)
 {
     const struct crn_graph *graph = &growing->graph;
     const uint8_t *row = crn_graph_row(graph, node);
     struct place place = {.code = row, .norm2 = growing->norms2[node]};
 
     if (growing->heights != NULL) place.height = growing->heights[node];
-    memcpy(&place.scale, row + graph->layout.head + offsetof(struct crn_graph_head, scale), sizeof place.scale);
-    for (uint32_t i = 0; i < count; i++) chooser->keys[i] = crn_graph_key(distance_to(growing, chooser, &place, i), i);
+    memcpy(&place.scale, row + graph->layout.head + offsetof(struct crn_graph_head, scale),
+           sizeof place.scale);
+    for (uint32_t i = 0; i < count; i++)
+        chooser->keys[i] = crn_graph_key(distance_to(growing, chooser, &place, i), i);
     qsort(chooser->keys, count, sizeof *chooser->keys, by_key);
 }
 
 /* Notes for the candidates behind the i-th, which was kept, how well it hides them. */
-static void hide(const struct crn_graph_growing *growing, struct crn_graph_chooser *chooser, uint32_t i, uint32_t count)
+static void hide(const struct crn_graph_growing *growing, struct crn_graph_chooser *chooser, uint32_t i,
+                 uint32_t count)
 {
     const uint32_t at = (uint32_t)chooser->keys[i];
     const struct place place = {.code = chooser->codes + (size_t)at * growing->graph.layout.dims,
@@ -159,8 +167,8 @@ static void hide(const struct crn_graph_growing *growing, struct crn_graph_choos
 }
 
 /* Chooses among chooser->nodes[count], which are sorted, into out[CRN_GRAPH_DEGREE] and, when not NULL, lengths. */
-static void choose(const struct crn_graph_growing *growing, struct crn_graph_chooser *chooser, uint32_t node, uint32_t count,
-                   uint32_t most, uint32_t *out, float *lengths)
+static void choose(const struct crn_graph_growing *growing, struct crn_graph_chooser *chooser, uint32_t node,
+                   uint32_t count, uint32_t most, uint32_t *out, float *lengths)
 {
     const float rounds[] = {1, ALPHA2, TWIN / 2};
     uint32_t kept = 0;
@@ -209,11 +217,13 @@ cairn_status crn_graph_refine_gather(struct crn_graph_refine *refine, cairn_erro
 
     for (uint32_t i = 0; i < refine->count; i++) {
         const uint32_t *chosen = refine->chosen + (size_t)refine->nodes[i] * CRN_GRAPH_DEGREE;
-        for (uint32_t v = 0; v < CRN_GRAPH_DEGREE && chosen[v] != CRN_GRAPH_NO_NODE; v++) refine->ends[chosen[v] + 1]++;
+        for (uint32_t v = 0; v < CRN_GRAPH_DEGREE && chosen[v] != CRN_GRAPH_NO_NODE; v++)
+            refine->ends[chosen[v] + 1]++;
     }
     for (uint32_t i = 0; i < capacity; i++) refine->ends[i + 1] += refine->ends[i];
     refine->offers = crn_mem_array(refine->ends[capacity] + 1u, sizeof *refine->offers);
-    if (refine->offers == NULL) return crn_error_no_memory(err, refine->ends[capacity] * sizeof *refine->offers);
+    if (refine->offers == NULL)
+        return crn_error_no_memory(err, refine->ends[capacity] * sizeof *refine->offers);
     /* ends[n] is where n's offers begin, and grows to where they end. */
     for (uint32_t i = 0; i < refine->count; i++) {
         const uint32_t *chosen = refine->chosen + (size_t)refine->nodes[i] * CRN_GRAPH_DEGREE;

@@ -40,10 +40,11 @@ struct crn_graph_chooser {
 };
 
 /* nodes[count] is borrowed. NO_MEMORY leaves nothing. */
-cairn_status crn_graph_refine_init(struct crn_graph_refine *refine, struct crn_graph_growing *growing, const uint32_t *nodes,
-                                   uint32_t count, cairn_error *err);
+cairn_status crn_graph_refine_init(struct crn_graph_refine *refine, struct crn_graph_growing *growing,
+                                   const uint32_t *nodes, uint32_t count, cairn_error *err);
 void crn_graph_refine_release(struct crn_graph_refine *refine);
-cairn_status crn_graph_chooser_init(struct crn_graph_chooser *chooser, const struct crn_graph_growing *growing, cairn_error *err);
+cairn_status crn_graph_chooser_init(struct crn_graph_chooser *chooser,
+                                    const struct crn_graph_growing *growing, cairn_error *err);
 void crn_graph_chooser_release(struct crn_graph_chooser *chooser);
 
 /* The steps, in this order; each over all i in [0, count), several threads at once, but for `gather`. */

@@ -20,7 +20,8 @@ static int by_hash(const void *a, const void *b)
     return x->row < y->row ? -1 : x->row > y->row;
 }
 
-cairn_status crn_graph_twins_find(const float *rows, size_t dim, uint32_t count, uint32_t *out_first, cairn_error *err)
+cairn_status crn_graph_twins_find(const float *rows, size_t dim, uint32_t count, uint32_t *out_first,
+                                  cairn_error *err)
 {
     const size_t bytes = dim * sizeof *rows;
     struct mark *marks = crn_mem_array(count, sizeof *marks);
@@ -43,7 +44,8 @@ cairn_status crn_graph_twins_find(const float *rows, size_t dim, uint32_t count,
     return CAIRN_OK;
 }
 
-cairn_status crn_graph_twins_place(struct crn_graph_growing *growing, const uint32_t *first, uint32_t count, cairn_error *err)
+cairn_status crn_graph_twins_place(struct crn_graph_growing *growing, const uint32_t *first, uint32_t count,
+                                   cairn_error *err)
 {
     uint32_t *next = crn_mem_array(count, sizeof *next);
 

@@ -10,9 +10,11 @@
 #include "engine/graph_insert.h"
 
 /* out_first[i] = the first of the rows[count][dim] that equals row i, byte by byte: i itself for most. NO_MEMORY. */
-cairn_status crn_graph_twins_find(const float *rows, size_t dim, uint32_t count, uint32_t *out_first, cairn_error *err);
+cairn_status crn_graph_twins_find(const float *rows, size_t dim, uint32_t count, uint32_t *out_first,
+                                  cairn_error *err);
 
 /* Puts the nodes that are not their own first beside it; a first one may be any of its equals. NO_MEMORY, before anything is changed. */
-cairn_status crn_graph_twins_place(struct crn_graph_growing *growing, const uint32_t *first, uint32_t count, cairn_error *err);
+cairn_status crn_graph_twins_place(struct crn_graph_growing *growing, const uint32_t *first, uint32_t count,
+                                   cairn_error *err);
 
 #endif

@@ -3,27 +3,28 @@
  *
  * The pool holds the nodes seen, ascending by estimate; the nearest that was not visited yet is next. A node enters the pool once, with
  * its first estimate below the pool's end (entering it again with each better one was measured: the pool fills with doubles, and
- * for equal recall no visit is saved). The node to visit after the present one is chosen and fetched before the present one is
- * worked on: a visit is mostly waiting for memory.
+ * for equal recall no visit is saved). The two nodes to visit after the present one are chosen and fetched before the present one is
+ * worked on: a row takes longer to come than a visit lasts.
  */
 #include "engine/graph.h"
 
+#define HELD 3     /* nodes on the way to a visit */
+#define RECORDS 16 /* fetched during the last visits of a search: most of what is compared at the end */
 #define VISITED 0x80000000u /* in a pool key: taken out for a visit */
+#define ENTRIES 2u          /* nodes that a walk begins at */
 
 struct walk {
     const struct crn_graph *graph;
     struct crn_graph_scratch *scratch;
     const struct crn_graph_ask *ask;
-    uint64_t *pool;
-    uint32_t count, next; /* places used; the first that may not be visited */
-    float limit;          /* estimates at or above it cannot enter the pool */
+    struct crn_pool pool;
+    uint32_t next; /* the first place of the pool that may not be visited */
+    float limit;   /* estimates at or above it cannot enter the pool */
     /* With a filter (graph_walk_filter.h): */
     uint64_t *listed; /* allowed nodes seen, ascending by estimate */
     uint32_t listed_count, listed_most;
     float listed_limit;
     uint32_t met, met_allowed; /* nodes that entered the pool */
-    bool elsewhere;            /* the allowed ones do not lie near the query */
-    bool too_few;              /* finding enough of them would take too many visits */
 };
 
 static inline bool is_seen(const struct walk *walk, uint32_t node)
@@ -44,45 +45,49 @@ static inline void mark_all_seen(struct walk *walk, const uint32_t *nodes, unsig
 {
     struct crn_graph_scratch *scratch = walk->scratch;
 
-    if (scratch->log_count + count <= scratch->log_max) memcpy(scratch->log + scratch->log_count, nodes, count * sizeof *nodes);
+    if (scratch->log_count + count <= scratch->log_max)
+        memcpy(scratch->log + scratch->log_count, nodes, count * sizeof *nodes);
     scratch->log_count += count;
     for (unsigned i = 0; i < count; i++) scratch->seen[nodes[i] / 64] |= UINT64_C(1) << (nodes[i] % 64);
 }
 
-static inline void pool_insert(struct walk *walk, float estimate, uint32_t node)
+/* Enters nodes into the pool that were not in it. */
+static inline void pool_insert(struct walk *walk, const float *estimates, const uint32_t *nodes,
+                               unsigned count)
 {
-    const uint32_t at = crn_pool_insert(walk->pool, &walk->count, walk->ask->effort, crn_graph_key(estimate, node));
+    const uint32_t at = crn_pool_merge(&walk->pool, estimates, nodes, count);
 
     if (at < walk->next) walk->next = at;
-    if (walk->count == walk->ask->effort) walk->limit = crn_graph_key_distance(walk->pool[walk->count - 1]);
+    if (walk->pool.count == walk->pool.most)
+        walk->limit = crn_graph_key_distance(walk->pool.keys[walk->pool.count - 1]);
 }
 
 /* Takes the nearest node that was not visited yet out of the pool, or CRN_GRAPH_NO_NODE. */
 static inline uint32_t take_next(struct walk *walk)
 {
-    while (walk->next < walk->count && (walk->pool[walk->next] & VISITED) != 0) walk->next++;
-    if (walk->next == walk->count) return CRN_GRAPH_NO_NODE;
-    const uint32_t node = (uint32_t)walk->pool[walk->next] & CRN_GRAPH_KEY_NODE;
-    walk->pool[walk->next++] |= VISITED;
+    while (walk->next < walk->pool.count && (walk->pool.keys[walk->next] & VISITED) != 0) walk->next++;
+    if (walk->next == walk->pool.count) return CRN_GRAPH_NO_NODE;
+    const uint32_t node = (uint32_t)walk->pool.keys[walk->next] & CRN_GRAPH_KEY_NODE;
+    walk->pool.keys[walk->next++] |= VISITED;
     return node;
 }
 
-static void enter(struct walk *walk)
+/* The nearest of the sampled nodes, as many as are wanted, into best[wanted + CRN_GRAPH_KEY_PAD]; returns how many there are. */
+static inline uint32_t nearest_entries(const struct walk *walk, uint32_t wanted, uint64_t *best)
 {
     const struct crn_graph *graph = walk->graph;
     const struct crn_graph_query *query = &walk->scratch->query;
     float distances[CRN_GRAPH_DEGREE + 16];
     uint32_t ids[CRN_GRAPH_DEGREE + 16];
-    const uint32_t wanted = walk->ask->effort < 2 ? walk->ask->effort : 2;
-    uint64_t best[2 + CRN_GRAPH_KEY_PAD];
     uint32_t found = 0;
     float limit = __builtin_inff();
 
-    memset(best, 0xff, sizeof best);
+    memset(best, 0xff, (wanted + CRN_GRAPH_KEY_PAD) * sizeof *best);
     for (uint32_t b = 0; b < graph->entry_blocks; b++) {
         const uint8_t *block = graph->entries + (size_t)b * graph->layout.row_bytes;
-        const unsigned count = crn_row_neighbours(&graph->layout, query, block, query->constant,
-                                                  walk->ask->height != 0 ? __builtin_inff() : limit, distances, ids);
+        const unsigned count =
+            crn_row_neighbours(&graph->layout, query, block, query->constant,
+                               walk->ask->height != 0 ? __builtin_inff() : limit, distances, ids);
         for (unsigned i = 0; i < count; i++) {
             if (ids[i] >= graph->count) continue;
             if (walk->ask->height != 0) distances[i] -= 2 * walk->ask->height * graph->heights[ids[i]];
@@ -90,17 +95,50 @@ static void enter(struct walk *walk)
             if (found == wanted) limit = crn_graph_key_distance(best[found - 1]);
         }
     }
-    for (uint32_t i = 0; i < found; i++) {
-        const uint32_t node = (uint32_t)best[i] & CRN_GRAPH_KEY_NODE;
-        if (is_seen(walk, node)) continue; /* an entry twice */
-        crn_row_prefetch(&graph->layout, crn_graph_row(graph, node));
+    return found;
+}
+
+static inline void enter_at(struct walk *walk, uint64_t key)
+{
+    const uint32_t node = (uint32_t)key & CRN_GRAPH_KEY_NODE;
+
+    if (is_seen(walk, node)) return; /* an entry twice */
+    crn_row_prefetch(&walk->graph->layout, crn_graph_row(walk->graph, node));
+    mark_seen(walk, node);
+    const float estimate = crn_graph_key_distance(key);
+    pool_insert(walk, &estimate, &node, 1);
+}
+
+static void enter(struct walk *walk)
+{
+    uint64_t best[ENTRIES + CRN_GRAPH_KEY_PAD];
+    const uint32_t found =
+        nearest_entries(walk, walk->ask->effort < ENTRIES ? walk->ask->effort : ENTRIES, best);
+
+    for (uint32_t i = 0; i < found; i++) enter_at(walk, best[i]);
+}
+
+static void enter_starts(struct walk *walk)
+{
+    const struct crn_graph *graph = walk->graph;
+    const struct crn_graph_ask *ask = walk->ask;
+
+    for (uint32_t i = 0; i < ask->start_count; i++)
+        crn_row_prefetch(&graph->layout, crn_graph_row(graph, ask->starts[i]));
+    for (uint32_t i = 0; i < ask->start_count; i++) {
+        const uint32_t node = ask->starts[i];
+        if (is_seen(walk, node)) continue;
+        float distance = crn_row_distance(&graph->layout, &walk->scratch->query,
+                                          crn_graph_row(graph, node)); /* of what does not change */
+        if (ask->height != 0) distance -= 2 * ask->height * graph->heights[node];
         mark_seen(walk, node);
-        pool_insert(walk, crn_graph_key_distance(best[i]), node);
+        pool_insert(walk, &distance, &node, 1);
     }
 }
 
 /* Estimates of neighbours in a graph with heights, from a query that has one. */
-static unsigned raise_neighbours(const struct walk *walk, uint32_t node, unsigned count, float *distances, uint32_t *ids)
+static unsigned raise_neighbours(const struct walk *walk, uint32_t node, unsigned count, float *distances,
+                                 uint32_t *ids)
 {
     const float *heights = walk->graph->heights;
     unsigned kept = 0;
@@ -115,6 +153,26 @@ static unsigned raise_neighbours(const struct walk *walk, uint32_t node, unsigne
     return kept;
 }
 
+static inline void list_near(struct walk *walk, float distance, uint32_t node)
+{
+    struct crn_graph_scratch *scratch = walk->scratch;
+
+    crn_pool_insert(scratch->near, &scratch->near_count, walk->ask->keep, crn_graph_key(distance, node));
+}
+
+/* Counts a visit. False: the row is damaged. */
+static inline bool prove_visit(struct walk *walk, const uint8_t *row)
+{
+    const struct crn_graph *graph = walk->graph;
+
+    if (graph->prove != NULL && !graph->prove(graph->prove_ctx, row)) {
+        walk->scratch->damaged = true;
+        return false;
+    }
+    walk->scratch->hops++;
+    return true;
+}
+
 static inline void visit(struct walk *walk, uint32_t node)
 {
     const struct crn_graph *graph = walk->graph;
@@ -124,25 +182,32 @@ static inline void visit(struct walk *walk, uint32_t node)
     float distances[CRN_GRAPH_DEGREE + 16];
     uint32_t ids[CRN_GRAPH_DEGREE + 16];
 
-    if (graph->live) crn_graph_lock_read(crn_graph_lock_of(graph, node));
-    float distance = crn_row_distance(&graph->layout, &scratch->query, row);
+    float distance =
+        crn_row_distance(&graph->layout, &scratch->query, row); /* the node's own code does not change */
+    unsigned count = 0;
     if (raise) distance -= 2 * walk->ask->height * graph->heights[node];
-    unsigned count = crn_row_neighbours(&graph->layout, &scratch->query, row, distance, raise ? __builtin_inff() : walk->limit,
-                                        distances, ids);
-    if (graph->live) crn_graph_unlock_read(crn_graph_lock_of(graph, node));
+    /* A row that is locked for long has no neighbours this time. */
+    if (!graph->live || crn_graph_try_read(crn_graph_lock_of(graph, node))) {
+        count = crn_row_neighbours(&graph->layout, &scratch->query, row, distance,
+                                   raise ? __builtin_inff() : walk->limit, distances, ids);
+        if (graph->live) crn_graph_unlock_read(crn_graph_lock_of(graph, node));
+    }
     if (raise) count = raise_neighbours(walk, node, count, distances, ids);
-    crn_pool_insert(scratch->near, &scratch->near_count, walk->ask->keep, crn_graph_key(distance, node));
+    list_near(walk, distance, node);
     count = crn_row_unseen(scratch->seen, graph->count, distances, ids, count);
     mark_all_seen(walk, ids, count);
-    for (unsigned i = 0; i < count; i++) pool_insert(walk, distances[i], ids[i]);
+    if (count != 0) pool_insert(walk, distances, ids, count);
 }
 
-static inline void fetch_record(const struct walk *walk, uint64_t key)
+/* Fetches the record of the nearest number `at`, from 1 to RECORDS: they will be compared soon. */
+static inline void fetch_record(const struct walk *walk, uint32_t at)
 {
     const struct crn_graph_ask *ask = walk->ask;
-    const uint32_t node = (uint32_t)key & CRN_GRAPH_KEY_NODE;
-    const char *record = ask->records + (ask->positions == NULL ? node : ask->positions[node]) * ask->record_bytes;
 
+    if (ask->records == NULL || at - 1 >= RECORDS || at > walk->scratch->near_count) return;
+    const uint32_t node = (uint32_t)walk->scratch->near[at - 1] & CRN_GRAPH_KEY_NODE;
+    const char *record =
+        ask->records + (ask->positions == NULL ? node : ask->positions[node]) * ask->record_bytes;
     for (size_t j = 0; j < ask->record_bytes; j += 64) __builtin_prefetch(record + j, 0, 2);
 }
 
@@ -152,18 +217,16 @@ static inline void walk_all(struct walk *walk)
     const struct crn_graph *graph = walk->graph;
     struct crn_graph_scratch *scratch = walk->scratch;
     const uint32_t settled = walk->ask->settled, patience = walk->ask->patience;
-    uint32_t held = CRN_GRAPH_NO_NODE, changed = 0; /* the visit that changed the nearest last */
+    uint32_t held[HELD], count = 0; /* taken out of the pool and asked for, the first is next */
+    uint32_t changed = 0;           /* the visit that changed the nearest last */
 
     for (;;) {
-        const uint32_t node = held != CRN_GRAPH_NO_NODE ? held : take_next(walk);
-        if (node == CRN_GRAPH_NO_NODE) break;
-        held = take_next(walk);
-        if (held != CRN_GRAPH_NO_NODE) crn_row_prefetch(&graph->layout, crn_graph_row(graph, held));
-        if (graph->prove != NULL && !graph->prove(graph->prove_ctx, crn_graph_row(graph, node))) {
-            scratch->damaged = true;
-            break;
-        }
-        scratch->hops++;
+        while (count < HELD && (held[count] = take_next(walk)) != CRN_GRAPH_NO_NODE)
+            crn_row_prefetch(&graph->layout, crn_graph_row(graph, held[count++]));
+        if (count == 0) break;
+        const uint32_t node = held[0];
+        memmove(held, held + 1, --count * sizeof *held);
+        if (!prove_visit(walk, crn_graph_row(graph, node))) break;
         if (patience == 0) {
             visit(walk, node);
         } else {
@@ -172,21 +235,17 @@ static inline void walk_all(struct walk *walk)
             if (scratch->near[settled - 1] != last || last == UINT64_MAX) changed = scratch->hops;
             const uint32_t waited = scratch->hops - changed;
             if (waited >= patience) break;
-            if (waited != 0 && walk->ask->records != NULL && waited <= scratch->near_count) fetch_record(walk, scratch->near[waited - 1]);
-        }
-        /* What has become nearest will be next but one. */
-        while (walk->next < walk->count && (walk->pool[walk->next] & VISITED) != 0) walk->next++;
-        if (walk->next < walk->count) {
-            crn_row_prefetch(&graph->layout, crn_graph_row(graph, (uint32_t)walk->pool[walk->next] & CRN_GRAPH_KEY_NODE));
+            fetch_record(walk, patience > RECORDS ? waited + RECORDS - patience : waited);
         }
     }
 }
 
 #include "engine/graph_walk_filter.h"
 
-void CRN_GRAPH_WALK(const struct crn_graph *graph, struct crn_graph_scratch *scratch, const struct crn_graph_ask *ask)
+void CRN_GRAPH_WALK(const struct crn_graph *graph, struct crn_graph_scratch *scratch,
+                    const struct crn_graph_ask *ask)
 {
-    struct walk walk = {.graph = graph, .scratch = scratch, .ask = ask, .pool = scratch->pool, .limit = __builtin_inff()};
+    struct walk walk = {.graph = graph, .scratch = scratch, .ask = ask, .limit = __builtin_inff()};
 
     memset(scratch->near, 0xff, (ask->keep + CRN_GRAPH_KEY_PAD) * sizeof *scratch->near);
     scratch->near_count = scratch->log_count = scratch->hops = 0;
@@ -195,15 +254,20 @@ void CRN_GRAPH_WALK(const struct crn_graph *graph, struct crn_graph_scratch *scr
         compare_nodes(&walk);
         return;
     }
-    memset(scratch->pool, 0xff, (ask->effort + CRN_GRAPH_KEY_PAD) * sizeof *scratch->pool);
-    enter(&walk);
+    crn_pool_reset(&walk.pool, scratch->pool, ask->effort);
     if (ask->allow == NULL) {
+        if (ask->start_count != 0) {
+            enter_starts(&walk);
+        } else {
+            enter(&walk);
+        }
         walk_all(&walk);
     } else {
         walk_filtered(&walk);
     }
-    if (scratch->log_count > scratch->log_max) {
-        memset(scratch->seen, 0, ((size_t)graph->count + 63) / 64 * sizeof *scratch->seen);
+    const size_t words = ((size_t)graph->count + 63) / 64;
+    if (scratch->log_count > scratch->log_max || scratch->log_count > words / 4) {
+        memset(scratch->seen, 0, words * sizeof *scratch->seen);
     } else {
         for (uint32_t i = 0; i < scratch->log_count; i++) scratch->seen[scratch->log[i] / 64] = 0;
     }

@@ -22,7 +22,7 @@
 struct crn_hnsw {
     uint32_t count, m;
     uint32_t entry, top_level;
-    const uint32_t *links;       /* [count][2m]: level 0 */
+    const uint32_t *links; /* [count][2m]: level 0 */
     uint32_t tall_count;
     const uint32_t *tall;        /* [tall_count]: positions, ascending */
     const uint32_t *tall_begin;  /* [tall_count + 1]: where a tall row's lists begin, level 1 first */
@@ -43,8 +43,8 @@ cairn_status crn_hnsw_write(const struct crn_hnsw_source *source, const struct c
                             struct crn_derived_writer *writer, cairn_error *err);
 
 /* CORRUPT when the file's graph is damaged or is not one over these rows. */
-cairn_status crn_hnsw_open(const struct crn_index_rows *rows, struct crn_derived *file, struct crn_hnsw *out_graph,
-                           cairn_error *err);
+cairn_status crn_hnsw_open(const struct crn_index_rows *rows, struct crn_derived *file,
+                           struct crn_hnsw *out_graph, cairn_error *err);
 
 /* Is there a graph in the file at all? */
 bool crn_hnsw_in(const struct crn_derived *file);
@@ -54,6 +54,7 @@ cairn_status crn_hnsw_search(const struct crn_hnsw *graph, const struct crn_inde
                              const struct crn_index_query *query, struct crn_topk *top, cairn_error *err);
 
 /* The list of a row on a level it stands on; *out_length is its longest length. */
-const uint32_t *crn_hnsw_list(const struct crn_hnsw *graph, uint32_t position, uint32_t level, size_t *out_length);
+const uint32_t *crn_hnsw_list(const struct crn_hnsw *graph, uint32_t position, uint32_t level,
+                              size_t *out_length);
 
 #endif

@@ -21,8 +21,8 @@ static uint32_t upper_levels(const struct crn_hnsw_source *source, size_t positi
     return (uint32_t)source->levels[position] - 1;
 }
 
-static cairn_status write_tall(const struct crn_hnsw_source *source, size_t count, struct crn_derived_writer *writer,
-                               cairn_error *err)
+static cairn_status write_tall(const struct crn_hnsw_source *source, size_t count,
+                               struct crn_derived_writer *writer, cairn_error *err)
 {
     uint32_t lists = 0;
 
@@ -48,8 +48,8 @@ cairn_status crn_hnsw_write(const struct crn_hnsw_source *source, const struct c
                             struct crn_derived_writer *writer, cairn_error *err)
 {
     const uint32_t head[HEAD_WORDS] = {
-        [HEAD_M] = source->m,         [HEAD_COUNT] = (uint32_t)rows->count, [HEAD_DIM] = rows->dim,
-        [HEAD_OP] = rows->op,         [HEAD_ENTRY] = source->entry,         [HEAD_TOP_LEVEL] = source->top_level,
+        [HEAD_M] = source->m, [HEAD_COUNT] = (uint32_t)rows->count, [HEAD_DIM] = rows->dim,
+        [HEAD_OP] = rows->op, [HEAD_ENTRY] = source->entry,         [HEAD_TOP_LEVEL] = source->top_level,
     };
 
     CRN_TRY(crn_derived_section(writer, "GRPH", err));
@@ -77,15 +77,16 @@ static cairn_status section(struct crn_derived *file, const char tag[4], size_t 
     const void *data = crn_derived_get(file, tag, &size);
 
     if (!crn_mem_mul(count, width * sizeof(uint32_t), &wanted) || size != wanted) {
-        return crn_error_set(err, CAIRN_CORRUPT, "the HNSW graph is damaged: section %.4s has %zu bytes, not %zu * %zu",
-                             tag, size, count, width * sizeof(uint32_t));
+        return crn_error_set(err, CAIRN_CORRUPT,
+                             "the HNSW graph is damaged: section %.4s has %zu bytes, not %zu * %zu", tag,
+                             size, count, width * sizeof(uint32_t));
     }
     *out_words = data;
     return size == 0 ? CAIRN_OK : crn_derived_verify(file, data, size, err);
 }
 
-static cairn_status read_head(const struct crn_index_rows *rows, struct crn_derived *file, struct crn_hnsw *graph,
-                              cairn_error *err)
+static cairn_status read_head(const struct crn_index_rows *rows, struct crn_derived *file,
+                              struct crn_hnsw *graph, cairn_error *err)
 {
     const uint32_t *head;
 
@@ -96,8 +97,9 @@ static cairn_status read_head(const struct crn_index_rows *rows, struct crn_deri
     graph->top_level = head[HEAD_TOP_LEVEL];
     if (graph->m < CRN_HNSW_M_LEAST || graph->m > CRN_HNSW_M_MAX) return damaged(err, "its number of links");
     if (graph->count != rows->count || head[HEAD_DIM] != rows->dim || head[HEAD_OP] != (uint32_t)rows->op) {
-        return crn_error_set(err, CAIRN_CORRUPT, "the HNSW graph is over other rows: %u of dim %u and operation %u",
-                             graph->count, head[HEAD_DIM], head[HEAD_OP]);
+        return crn_error_set(err, CAIRN_CORRUPT,
+                             "the HNSW graph is over other rows: %u of dim %u and operation %u", graph->count,
+                             head[HEAD_DIM], head[HEAD_OP]);
     }
     return CAIRN_OK;
 }
@@ -145,14 +147,16 @@ static uint32_t top_level_of(const struct crn_hnsw *graph, uint32_t position)
     return i == graph->tall_count ? 0 : graph->tall_begin[i + 1] - graph->tall_begin[i];
 }
 
-const uint32_t *crn_hnsw_list(const struct crn_hnsw *graph, uint32_t position, uint32_t level, size_t *out_length)
+const uint32_t *crn_hnsw_list(const struct crn_hnsw *graph, uint32_t position, uint32_t level,
+                              size_t *out_length)
 {
     if (level == 0) {
         *out_length = (size_t)graph->m * 2;
         return graph->links + (size_t)position * graph->m * 2;
     }
     *out_length = graph->m;
-    return graph->upper_links + ((size_t)graph->tall_begin[find_tall(graph, position)] + level - 1) * graph->m;
+    return graph->upper_links +
+           ((size_t)graph->tall_begin[find_tall(graph, position)] + level - 1) * graph->m;
 }
 
 static bool stands_on(const struct crn_hnsw *graph, uint32_t position, uint32_t level)
@@ -178,14 +182,15 @@ static cairn_status check_links(const struct crn_hnsw *graph, cairn_error *err)
         const uint32_t *list = graph->upper_links + (size_t)graph->tall_begin[i] * graph->m;
         if (levels > graph->top_level) return damaged(err, "a row stands above the top level");
         for (uint32_t level = 1; level <= levels; level++, list += graph->m) {
-            if (!list_is_sound(graph, list, graph->m, level)) return damaged(err, "a link leads off its level");
+            if (!list_is_sound(graph, list, graph->m, level))
+                return damaged(err, "a link leads off its level");
         }
     }
     return CAIRN_OK;
 }
 
-cairn_status crn_hnsw_open(const struct crn_index_rows *rows, struct crn_derived *file, struct crn_hnsw *out_graph,
-                           cairn_error *err)
+cairn_status crn_hnsw_open(const struct crn_index_rows *rows, struct crn_derived *file,
+                           struct crn_hnsw *out_graph, cairn_error *err)
 {
     struct crn_hnsw *graph = out_graph;
 

@@ -36,7 +36,8 @@ struct walk {
     const struct crn_index_rows *rows;
     const struct crn_index_query *query;
     struct crn_topk *top;
-    void (*gather)(const float *query, const float *rows, size_t dim, const uint32_t *pos, size_t n, float *out);
+    void (*gather)(const float *query, const float *rows, size_t dim, const uint32_t *pos, size_t n,
+                   float *out);
     struct beam beam;
     uint64_t *seen; /* a bit for each row */
     uint32_t positions[CRN_HNSW_M_MAX * 2];
@@ -65,7 +66,8 @@ static void beam_insert(struct beam *beam, float distance, uint32_t position)
 
 static void compare(struct walk *walk, size_t count)
 {
-    walk->gather(walk->query->vector, walk->rows->vectors, walk->rows->dim, walk->positions, count, walk->distances);
+    walk->gather(walk->query->vector, walk->rows->vectors, walk->rows->dim, walk->positions, count,
+                 walk->distances);
 }
 
 /* The row nearest to the query that greedy steps on the upper levels lead to, as the walk's only position. */
@@ -151,8 +153,11 @@ static size_t beam_width(const struct crn_index_rows *rows, const struct crn_ind
 cairn_status crn_hnsw_search(const struct crn_hnsw *graph, const struct crn_index_rows *rows,
                              const struct crn_index_query *query, struct crn_topk *top, cairn_error *err)
 {
-    struct walk walk = {
-        .graph = graph, .rows = rows, .query = query, .top = top, .gather = crn_kernels_get()->f32_gather[rows->op]};
+    struct walk walk = {.graph = graph,
+                        .rows = rows,
+                        .query = query,
+                        .top = top,
+                        .gather = crn_kernels_get()->f32_gather[rows->op]};
     const size_t words = crn_bits_words(rows->count);
     cairn_status status = CAIRN_OK;
 
@@ -162,7 +167,8 @@ cairn_status crn_hnsw_search(const struct crn_hnsw *graph, const struct crn_inde
     walk.beam.places = crn_mem_array(walk.beam.width, sizeof *walk.beam.places);
     walk.seen = crn_mem_calloc(words, sizeof *walk.seen);
     if (walk.beam.places == NULL || walk.seen == NULL) {
-        status = crn_error_no_memory(err, walk.beam.width * sizeof *walk.beam.places + words * sizeof *walk.seen);
+        status =
+            crn_error_no_memory(err, walk.beam.width * sizeof *walk.beam.places + words * sizeof *walk.seen);
     } else {
         visit(&walk);
     }

@@ -59,7 +59,8 @@ static cairn_status check_string(const char *text, struct crn_id *out_id, cairn_
 
     if (len == 0) return crn_error_set(err, CAIRN_INVALID_ID, "the id is empty");
     if (len > CAIRN_ID_MAX) {
-        return crn_error_set(err, CAIRN_INVALID_ID, "the id '%.32s...' is longer than %u bytes", text, CAIRN_ID_MAX);
+        return crn_error_set(err, CAIRN_INVALID_ID, "the id '%.32s...' is longer than %u bytes", text,
+                             CAIRN_ID_MAX);
     }
     const size_t valid = crn_utf8_valid(text, len);
     if (valid != len) {
@@ -71,7 +72,21 @@ static cairn_status check_string(const char *text, struct crn_id *out_id, cairn_
     return CAIRN_OK;
 }
 
-cairn_status crn_id_check(cairn_id_type type, const char *text, uint64_t u64, struct crn_id *out_id, cairn_error *err)
+/* Decimal digits, and how many. Searches write one for each result: snprintf takes a tenth of a microsecond. */
+static size_t u64_text(uint64_t value, char *out)
+{
+    char digits[20];
+    size_t at = sizeof digits;
+
+    do digits[--at] = (char)('0' + value % 10);
+    while ((value /= 10) != 0);
+    memcpy(out, digits + at, sizeof digits - at);
+    out[sizeof digits - at] = '\0';
+    return sizeof digits - at;
+}
+
+cairn_status crn_id_check(cairn_id_type type, const char *text, uint64_t u64, struct crn_id *out_id,
+                          cairn_error *err)
 {
     unsigned char bytes[16];
 
@@ -83,7 +98,7 @@ cairn_status crn_id_check(cairn_id_type type, const char *text, uint64_t u64, st
         return check_string(text, out_id, err);
     case CAIRN_ID_U64:
         out_id->u64 = u64;
-        out_id->len = (size_t)snprintf(out_id->text, sizeof out_id->text, "%" PRIu64, u64);
+        out_id->len = u64_text(u64, out_id->text);
         return CAIRN_OK;
     case CAIRN_ID_UUID:
         if (text == NULL || !uuid_parse(text, strnlen(text, 40), bytes)) {
@@ -107,7 +122,8 @@ void crn_id_generate(int64_t now_ms, char out_text[37])
     uuid_text(bytes, out_text);
 }
 
-size_t crn_id_encode(cairn_id_type type, const char *text, size_t len, uint64_t u64, char out[CRN_ID_BYTES_MAX])
+size_t crn_id_encode(cairn_id_type type, const char *text, size_t len, uint64_t u64,
+                     char out[CRN_ID_BYTES_MAX])
 {
     out[0] = (char)type;
     if (type == CAIRN_ID_U64) {
@@ -136,7 +152,7 @@ void crn_id_decode(const char *encoded, char *out_text, cairn_id *out_id)
     out_id->u64 = 0;
     if (out_id->type == CAIRN_ID_U64) {
         for (int i = 0; i < 8; i++) out_id->u64 |= (uint64_t)(unsigned char)encoded[1 + i] << (8 * i);
-        snprintf(out_text, CAIRN_ID_MAX + 1, "%" PRIu64, out_id->u64);
+        u64_text(out_id->u64, out_text);
         return;
     }
     memcpy(out_text, encoded + 1, strlen(encoded + 1) + 1);

@@ -17,12 +17,14 @@ struct crn_id { /* a checked id */
 };
 
 /* Checks an id as given by a caller. INVALID_ID, INVALID_UTF8. */
-cairn_status crn_id_check(cairn_id_type type, const char *text, uint64_t u64, struct crn_id *out_id, cairn_error *err);
+cairn_status crn_id_check(cairn_id_type type, const char *text, uint64_t u64, struct crn_id *out_id,
+                          cairn_error *err);
 
 /* A new UUIDv7 (RFC 9562) as text, for patterns that bring no id. */
 void crn_id_generate(int64_t now_ms, char out_text[37]);
 
-size_t crn_id_encode(cairn_id_type type, const char *text, size_t len, uint64_t u64, char out[CRN_ID_BYTES_MAX]);
+size_t crn_id_encode(cairn_id_type type, const char *text, size_t len, uint64_t u64,
+                     char out[CRN_ID_BYTES_MAX]);
 
 /* Bytes of an encoded id within `available`, or 0 when it is damaged. */
 size_t crn_id_encoded_size(const char *encoded, size_t available);

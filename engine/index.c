@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-static const struct crn_index_ops *const backends[] = {&crn_index_graph, &crn_index_ivf, &crn_index_faiss};
+static const struct crn_index_ops *const backends[] = {&crn_index_graph, &crn_index_ivf, &crn_index_faiss,
+                                                       &crn_index_gpu};
 
 const struct crn_index_ops *crn_index_find(const char *name_and_spec, const char **out_spec)
 {

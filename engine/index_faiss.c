@@ -25,8 +25,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SPEC_MAX 60u        /* characters */
-#define ADD_ROWS 16384u     /* between two questions whether to stop */
+#define SPEC_MAX 60u    /* characters */
+#define ADD_ROWS 16384u /* between two questions whether to stop */
 #define STREAM_SECTION "FAIS"
 
 struct crn_index {
@@ -65,9 +65,14 @@ static const struct part {
     const char *word;
     unsigned long most;
 } parts[] = {
-    {"Flat", 0}, {"HNSW", CRN_HNSW_M_MAX}, {"IVF", 1ul << 20}, {"PQ", 4096},    {"x", 10},
-    {"SQ", 8},   {"SQfp", 16},             {"np", 0},          {"fs", 0},       {"fsr", 0},
-    {"RR", 4096}, {"PCA", 4096},           {"PCAR", 4096},     {"PCAW", 4096},  {"PCAWR", 4096}, {"OPQ", 4096},
+    {"Flat", 0},        {"HNSW", CRN_HNSW_M_MAX},
+    {"IVF", 1ul << 20}, {"PQ", 4096},
+    {"x", 10},          {"SQ", 8},
+    {"SQfp", 16},       {"np", 0},
+    {"fs", 0},          {"fsr", 0},
+    {"RR", 4096},       {"PCA", 4096},
+    {"PCAR", 4096},     {"PCAW", 4096},
+    {"PCAWR", 4096},    {"OPQ", 4096},
 };
 
 static const struct part *find_part(const char *word, size_t len)
@@ -89,8 +94,9 @@ static cairn_status check_parts(const char *spec, cairn_error *err)
         if (letters > 0) {
             part = find_part(at, letters);
             if (part == NULL) {
-                return crn_error_set(err, CAIRN_INVALID_OPTION, "index faiss:%s: '%.*s' is no part that Cairn passes on to FAISS",
-                                     spec, (int)letters, at);
+                return crn_error_set(err, CAIRN_INVALID_OPTION,
+                                     "index faiss:%s: '%.*s' is no part that Cairn passes on to FAISS", spec,
+                                     (int)letters, at);
             }
             at += letters;
         } else if (*at == '_') {
@@ -100,10 +106,12 @@ static cairn_status check_parts(const char *spec, cairn_error *err)
             part = NULL;
             at++;
         } else if (!parse_number(&at, &number) || part == NULL) {
-            return crn_error_set(err, CAIRN_INVALID_OPTION, "index faiss:%s: '%s' is not understood", spec, at);
+            return crn_error_set(err, CAIRN_INVALID_OPTION, "index faiss:%s: '%s' is not understood", spec,
+                                 at);
         } else if (number == 0 || number > part->most) {
-            return crn_error_set(err, CAIRN_INVALID_OPTION, "index faiss:%s: the number behind %s must be 1 to %lu", spec,
-                                 part->word, part->most);
+            return crn_error_set(err, CAIRN_INVALID_OPTION,
+                                 "index faiss:%s: the number behind %s must be 1 to %lu", spec, part->word,
+                                 part->most);
         }
     }
     return CAIRN_OK;
@@ -136,14 +144,18 @@ static cairn_status make_faiss(const char *spec, uint32_t dim, enum crn_op op, F
 
     CRN_TRY(check_parts(spec, err));
     if (op == CRN_OP_L1 && strcmp(spec, "Flat") != 0) {
-        return crn_error_set(err, CAIRN_INVALID_OPTION, "index faiss:%s has no manhattan metric: only HNSW<m> and Flat have", spec);
+        return crn_error_set(err, CAIRN_INVALID_OPTION,
+                             "index faiss:%s has no manhattan metric: only HNSW<m> and Flat have", spec);
     }
-    CRN_TRY(translate(faiss_index_factory(&index, (int)dim, spec, metric_of(op)), CAIRN_INVALID_OPTION, spec, err));
+    CRN_TRY(translate(faiss_index_factory(&index, (int)dim, spec, metric_of(op)), CAIRN_INVALID_OPTION, spec,
+                      err));
     cairn_status status = crn_faiss_prepare(index, out_traits, err);
     if (status == CAIRN_OK && !out_traits->searchable) {
-        status = crn_error_set(err, CAIRN_INVALID_OPTION, "index faiss:%s is of a kind that Cairn cannot search", spec);
+        status = crn_error_set(err, CAIRN_INVALID_OPTION,
+                               "index faiss:%s is of a kind that Cairn cannot search", spec);
     } else if (status == CAIRN_OK && faiss_Index_metric_type(index) != metric_of(op)) {
-        status = crn_error_set(err, CAIRN_INVALID_OPTION, "index faiss:%s has the euclidean metric only", spec);
+        status =
+            crn_error_set(err, CAIRN_INVALID_OPTION, "index faiss:%s has the euclidean metric only", spec);
     }
     if (status != CAIRN_OK) {
         faiss_Index_free(index);
@@ -162,15 +174,17 @@ static cairn_status check(const char *spec, uint32_t dim, enum crn_op op, cairn_
     unsigned long m;
 
     if (*spec == '\0' || strlen(spec) > SPEC_MAX) {
-        return crn_error_set(err, CAIRN_INVALID_OPTION,
-                             "index faiss:%.80s: a factory string of 1 to %u characters is needed, as in faiss:HNSW32", spec,
-                             SPEC_MAX);
+        return crn_error_set(
+            err, CAIRN_INVALID_OPTION,
+            "index faiss:%.80s: a factory string of 1 to %u characters is needed, as in faiss:HNSW32", spec,
+            SPEC_MAX);
     }
     if (!is_own_graph(spec, &m)) {
         CRN_TRY(make_faiss(spec, dim, op, &index, &traits, err));
         faiss_Index_free(index);
     } else if (m < CRN_HNSW_M_LEAST || m > CRN_HNSW_M_MAX) {
-        return crn_error_set(err, CAIRN_INVALID_OPTION, "index faiss:%s: the number behind HNSW must be %u to %u", spec,
+        return crn_error_set(err, CAIRN_INVALID_OPTION,
+                             "index faiss:%s: the number behind HNSW must be %u to %u", spec,
                              CRN_HNSW_M_LEAST, CRN_HNSW_M_MAX);
     }
     return CAIRN_OK;
@@ -213,11 +227,13 @@ static cairn_status train(const struct build *build, cairn_error *err)
 
     if (faiss_Index_is_trained(build->index)) return CAIRN_OK;
     if (rows->count < build->traits.train_least) {
-        return crn_error_set(err, CAIRN_UNSUPPORTED, "index faiss:%s needs %zu rows to train on, there are %zu", build->spec,
+        return crn_error_set(err, CAIRN_UNSUPPORTED,
+                             "index faiss:%s needs %zu rows to train on, there are %zu", build->spec,
                              build->traits.train_least, rows->count);
     }
     if (rows->count <= build->traits.train_most) {
-        return translate(faiss_Index_train(build->index, (int64_t)rows->count, rows->vectors), CAIRN_UNSUPPORTED, build->spec, err);
+        return translate(faiss_Index_train(build->index, (int64_t)rows->count, rows->vectors),
+                         CAIRN_UNSUPPORTED, build->spec, err);
     }
     const size_t count = build->traits.train_most;
     float *sample = crn_mem_array(count, rows->dim * sizeof *sample);
@@ -247,8 +263,8 @@ static cairn_status add(const struct build *build, cairn_error *err)
     for (size_t begin = 0; begin < rows->count; begin += ADD_ROWS) {
         const size_t count = rows->count - begin < ADD_ROWS ? rows->count - begin : ADD_ROWS;
         CRN_TRY(check_cancelled(build, err));
-        CRN_TRY(translate(faiss_Index_add(build->index, (int64_t)count, rows->vectors + begin * rows->dim), CAIRN_UNSUPPORTED,
-                          build->spec, err));
+        CRN_TRY(translate(faiss_Index_add(build->index, (int64_t)count, rows->vectors + begin * rows->dim),
+                          CAIRN_UNSUPPORTED, build->spec, err));
     }
     return check_cancelled(build, err);
 }
@@ -268,7 +284,8 @@ static ssize_t sink_write(void *cookie, const char *data, size_t size)
     return sink->status == CAIRN_OK ? (ssize_t)size : 0;
 }
 
-static cairn_status write_faiss(const struct build *build, struct crn_derived_writer *writer, cairn_error *err)
+static cairn_status write_faiss(const struct build *build, struct crn_derived_writer *writer,
+                                cairn_error *err)
 {
     struct sink sink = {.writer = writer, .err = err, .status = CAIRN_OK};
 
@@ -279,11 +296,13 @@ static cairn_status write_faiss(const struct build *build, struct crn_derived_wr
     const int closed = fclose(stream);
     if (sink.status != CAIRN_OK) return sink.status;
     CRN_TRY(translate(code, CAIRN_UNSUPPORTED, build->spec, err));
-    return closed == 0 ? CAIRN_OK : crn_error_set(err, CAIRN_IO, "index faiss:%s was not written whole", build->spec);
+    return closed == 0 ? CAIRN_OK
+                       : crn_error_set(err, CAIRN_IO, "index faiss:%s was not written whole", build->spec);
 }
 
 static cairn_status build_faiss(const char *spec, const struct crn_index_rows *rows, unsigned threads,
-                                bool (*cancelled)(void *ctx), void *ctx, struct crn_derived_writer *writer, cairn_error *err)
+                                bool (*cancelled)(void *ctx), void *ctx, struct crn_derived_writer *writer,
+                                cairn_error *err)
 {
     struct build build = {.spec = spec, .rows = rows, .cancelled = cancelled, .ctx = ctx};
     const int threads_before = omp_get_max_threads();
@@ -304,8 +323,9 @@ static cairn_status build_faiss(const char *spec, const struct crn_index_rows *r
     return status;
 }
 
-static cairn_status build_graph(uint32_t m, const struct crn_index_rows *rows, unsigned threads, bool (*cancelled)(void *ctx),
-                                void *ctx, struct crn_derived_writer *writer, cairn_error *err)
+static cairn_status build_graph(uint32_t m, const struct crn_index_rows *rows, unsigned threads,
+                                bool (*cancelled)(void *ctx), void *ctx, struct crn_derived_writer *writer,
+                                cairn_error *err)
 {
     struct crn_faiss_hnsw *graph;
     struct crn_hnsw_source source;
@@ -317,8 +337,9 @@ static cairn_status build_graph(uint32_t m, const struct crn_index_rows *rows, u
     return status;
 }
 
-static cairn_status build(const char *spec, const struct crn_index_rows *rows, unsigned threads, bool (*cancelled)(void *ctx),
-                          void *ctx, struct crn_derived_writer *writer, cairn_error *err)
+static cairn_status build(const char *spec, const struct crn_index_rows *rows, unsigned threads,
+                          bool (*cancelled)(void *ctx), void *ctx, struct crn_derived_writer *writer,
+                          cairn_error *err)
 {
     unsigned long m;
 
@@ -344,13 +365,15 @@ static cairn_status open_faiss(struct crn_index *index, struct crn_derived *file
     const int code = faiss_read_index(stream, 0, &index->faiss);
     fclose(stream);
     CRN_TRY(translate(code, CAIRN_CORRUPT, "", err));
-    if (faiss_Index_d(index->faiss) != (int)rows->dim || faiss_Index_ntotal(index->faiss) != (int64_t)rows->count ||
+    if (faiss_Index_d(index->faiss) != (int)rows->dim ||
+        faiss_Index_ntotal(index->faiss) != (int64_t)rows->count ||
         faiss_Index_metric_type(index->faiss) != metric_of(rows->op)) {
         return crn_error_set(err, CAIRN_CORRUPT, "an index over other rows: %lld of dim %d",
                              (long long)faiss_Index_ntotal(index->faiss), faiss_Index_d(index->faiss));
     }
     CRN_TRY(crn_faiss_prepare(index->faiss, &index->traits, err));
-    if (!index->traits.searchable) return crn_error_set(err, CAIRN_CORRUPT, "an index of a kind that is never written");
+    if (!index->traits.searchable)
+        return crn_error_set(err, CAIRN_CORRUPT, "an index of a kind that is never written");
     return CAIRN_OK;
 }
 
@@ -401,8 +424,8 @@ static size_t sort_positions(uint32_t *positions, size_t count)
     return kept;
 }
 
-static cairn_status search_faiss(const struct crn_index *index, const struct crn_index_query *query, struct crn_topk *top,
-                                 cairn_error *err)
+static cairn_status search_faiss(const struct crn_index *index, const struct crn_index_query *query,
+                                 struct crn_topk *top, cairn_error *err)
 {
     const struct crn_index_rows *rows = &index->rows;
     const size_t candidates = index->traits.exact ? query->k : query->k * 4 + 32;
@@ -423,11 +446,16 @@ static cairn_status search_faiss(const struct crn_index *index, const struct crn
     return status;
 }
 
-static cairn_status search(const struct crn_index *index, const struct crn_index_query *query, struct crn_topk *top,
-                           cairn_error *err)
+static cairn_status search(const struct crn_index *index, const struct crn_index_query *query,
+                           struct crn_topk *top, cairn_error *err)
 {
     if (index->faiss == NULL) return crn_hnsw_search(&index->graph, &index->rows, query, top, err);
     return search_faiss(index, query, top, err);
+}
+
+const FaissIndex *crn_index_faiss_of(const struct crn_index *index)
+{
+    return index->faiss;
 }
 
 static size_t memory_bytes(const struct crn_index *index)

@@ -7,10 +7,9 @@
  *
  * How much is visited follows from the recall that is asked for, by what was measured when the graph was built (graph_build.h).
  *
- * With a filter the backend itself chooses between walking (graph_walk_filter.h) and comparing the codes of all allowed rows: each
- * has its cost, counted in visits. A walk that finds that it would cost as much as the comparing gives up, and is followed by it.
+ * Searches with a filter: graph_filter.h.
  */
-#include "engine/graph_file.h"
+#include "engine/graph_filter.h"
 
 #include "base/error.h"
 #include "base/mem.h"
@@ -18,6 +17,7 @@
 #include "quant/vector.h"
 
 #include <math.h>
+#include <string.h>
 
 #define RECALL_DEFAULT 0.98
 #define EFFORT_UNMEASURED 64u /* where the segment was too small to measure */
@@ -25,47 +25,48 @@
 #define ERROR_UNMEASURED 0.005f
 #define ERRORS_ALLOWED 4.0f /* standard deviations by which codes may be off */
 #define BATCH 4u            /* rows compared between two looks at the limit */
-#define SPARE_ROWS 4u       /* rows fetched ahead beyond k: about as many as are compared */
-#define IDLE_MOST 8u        /* scratches kept for the next searches */
+#define SETTLED_LIMITED \
+    4u /* nearest nodes that settle a walk when k others are known: few here are nearer than those */
+#define SPARE_ROWS 4u /* rows fetched ahead beyond k: about as many as are compared */
+#define IDLE_MOST 8u  /* scratches kept for the next searches */
 
-/* Filters. */
-#define VISIT_CODES 10.0    /* codes compared in the time of one visit: a row is five codes long, and its neighbours are listed */
-#define VISITS_EACH 0.5     /* visits for each node met for each of the wanted ones: one visit sees many */
-#define PROBE 5.0           /* so many efforts' time of comparing are worth one effort to see whether the allowed rows lie near */
-#define PROBED 3.0          /* then it is walked on if that costs so many times less than comparing */
-#define POOL_VISITS 1.5     /* places of the pool for each visit expected: more may turn out to be needed */
-#define SPARE 32u           /* nodes listed beyond the twice the wanted ones */
-#define REGION_CODES 2.0    /* comparing all finds more than a region's walk: preferred up to so many times its cost */
-#define REGION_LEAST 220.0  /* places of the list of a walk through a region of allowed rows far from the query, */
-#define REGION_EFFORTS 5.0  /* and so many times an unfiltered walk's effort */
+/* Allowed rows that are worth comparing. */
+#define CELL_ROWS 2500.0
+#define CELL_ROWS_EACH 50.0 /* and for each neighbour that is asked for */
+#define CELL_ROWS_EF 16.0   /* at least, for each of `ef` */
 
 struct crn_index {
     struct crn_graph_opened opened;
     struct crn_index_rows rows;
     _Atomic(struct crn_graph_scratch *) idle[IDLE_MOST];
-    _Atomic(uint32_t *) nodes; /* [count] the node of each position; made by the first search that compares allowed rows */
+    _Atomic(uint32_t *)
+        nodes; /* [count] the node of each position; made by the first search that compares allowed rows */
 };
 
 static cairn_status check(const char *spec, uint32_t dim, enum crn_op op, cairn_error *err)
 {
-    if (*spec != '\0') return crn_error_set(err, CAIRN_INVALID_OPTION, "index graph:%.80s: graph takes no parameters", spec);
-    if (op == CRN_OP_L1) return crn_error_set(err, CAIRN_INVALID_OPTION, "index graph has no manhattan metric: use flat");
+    if (*spec != '\0')
+        return crn_error_set(err, CAIRN_INVALID_OPTION, "index graph:%.80s: graph takes no parameters", spec);
+    if (op == CRN_OP_L1)
+        return crn_error_set(err, CAIRN_INVALID_OPTION, "index graph has no manhattan metric: use flat");
     if (dim > CRN_GRAPH_DIMS_MAX) {
-        return crn_error_set(err, CAIRN_INVALID_OPTION, "index graph takes up to %u dimensions, not %u: use faiss:HNSW32",
+        return crn_error_set(err, CAIRN_INVALID_OPTION,
+                             "index graph takes up to %u dimensions, not %u: use faiss:HNSW32",
                              CRN_GRAPH_DIMS_MAX, dim);
     }
     return CAIRN_OK;
 }
 
-static cairn_status build(const char *spec, const struct crn_index_rows *rows, unsigned threads, bool (*cancelled)(void *ctx),
-                          void *ctx, struct crn_derived_writer *writer, cairn_error *err)
+static cairn_status build(const char *spec, const struct crn_index_rows *rows, unsigned threads,
+                          bool (*cancelled)(void *ctx), void *ctx, struct crn_derived_writer *writer,
+                          cairn_error *err)
 {
     struct crn_graph_build graph;
 
     CRN_TRY(check(spec, rows->dim, rows->op, err));
     if (rows->count == 0 || rows->count > CRN_GRAPH_NODES_MAX) {
-        return crn_error_set(err, CAIRN_UNSUPPORTED, "index graph over %zu rows: 1 to %u are possible", rows->count,
-                             CRN_GRAPH_NODES_MAX);
+        return crn_error_set(err, CAIRN_UNSUPPORTED, "index graph over %zu rows: 1 to %u are possible",
+                             rows->count, CRN_GRAPH_NODES_MAX);
     }
     cairn_status status = crn_graph_build(rows, threads, cancelled, ctx, &graph, err);
     if (status == CAIRN_OK) status = crn_graph_write(&graph, writer, err);
@@ -110,7 +111,8 @@ static struct crn_graph_scratch *take_scratch(struct crn_index *index)
     for (uint32_t i = 0; i < IDLE_MOST; i++) {
         if (atomic_load_explicit(&index->idle[i], memory_order_relaxed) == NULL) continue;
         /* Acquire: what its last user left in it is seen. */
-        struct crn_graph_scratch *scratch = atomic_exchange_explicit(&index->idle[i], NULL, memory_order_acquire);
+        struct crn_graph_scratch *scratch =
+            atomic_exchange_explicit(&index->idle[i], NULL, memory_order_acquire);
         if (scratch != NULL) return scratch;
     }
     return crn_mem_calloc(1, sizeof(struct crn_graph_scratch));
@@ -120,7 +122,8 @@ static void give_scratch(struct crn_index *index, struct crn_graph_scratch *scra
 {
     for (uint32_t i = 0; i < IDLE_MOST; i++) {
         struct crn_graph_scratch *none = NULL;
-        if (atomic_compare_exchange_strong_explicit(&index->idle[i], &none, scratch, memory_order_release, memory_order_relaxed)) {
+        if (atomic_compare_exchange_strong_explicit(&index->idle[i], &none, scratch, memory_order_release,
+                                                    memory_order_relaxed)) {
             return;
         }
     }
@@ -161,14 +164,18 @@ static cairn_status prove_vector(const struct crn_index_rows *rows, uint32_t pos
 {
     const float *vector = rows->vectors + (size_t)position * rows->dim;
 
-    return rows->file == NULL ? CAIRN_OK : crn_derived_verify(rows->file, vector, rows->dim * sizeof *vector, err);
+    return rows->file == NULL ? CAIRN_OK
+                              : crn_derived_verify(rows->file, vector, rows->dim * sizeof *vector, err);
 }
 
-static void fetch_vectors(const struct crn_index *index, const struct crn_graph_scratch *scratch, uint32_t begin, uint32_t end)
+/* The first `most` nodes that are nearer than a code distance. */
+static void fetch_vectors(const struct crn_index *index, const struct crn_graph_scratch *scratch,
+                          uint32_t most, float limit)
 {
     const size_t bytes = index->rows.dim * sizeof(float);
 
-    for (uint32_t i = begin; i < end && i < scratch->near_count; i++) {
+    for (uint32_t i = 0;
+         i < most && i < scratch->near_count && crn_graph_key_distance(scratch->near[i]) <= limit; i++) {
         const uint32_t position = index->opened.positions[(uint32_t)scratch->near[i] & CRN_GRAPH_KEY_NODE];
         const char *vector = (const char *)(index->rows.vectors + (size_t)position * index->rows.dim);
         for (size_t j = 0; j < bytes; j += 64) __builtin_prefetch(vector + j);
@@ -177,35 +184,30 @@ static void fetch_vectors(const struct crn_index *index, const struct crn_graph_
 
 /* Compares what the walk found at full precision, nearest codes first. */
 static cairn_status rescore(const struct crn_index *index, const struct crn_graph_scratch *scratch,
-                            const struct crn_index_query *query, float margin, struct crn_topk *top, cairn_error *err)
+                            const struct crn_index_query *query, float margin, struct crn_topk *top,
+                            cairn_error *err)
 {
+    const struct crn_graph_frame *frame = &index->opened.graph.frame;
     const struct crn_index_rows *rows = &index->rows;
     const float norm2 = rows->op == CRN_OP_DOT ? (float)crn_vector_norm2(query->vector, rows->dim) : 0;
     uint32_t positions[BATCH];
     float distances[BATCH];
 
-    fetch_vectors(index, scratch, 0, (uint32_t)top->k + SPARE_ROWS);
+    float limit = query->limited ? crn_graph_distance_of(frame, norm2, query->limit) + margin : INFINITY;
+    fetch_vectors(index, scratch, (uint32_t)top->k + SPARE_ROWS, limit);
     for (uint32_t begin = 0; begin < scratch->near_count; begin += BATCH) {
         const uint32_t left = scratch->near_count - begin, count = left < BATCH ? left : BATCH;
-        if (top->count == top->k && crn_graph_key_distance(scratch->near[begin]) >
-                                        crn_graph_distance_of(&index->opened.graph.frame, norm2, crn_topk_limit(top)) + margin) {
-            break;
-        }
+        if (top->count == top->k)
+            limit = fminf(limit, crn_graph_distance_of(frame, norm2, crn_topk_limit(top)) + margin);
+        if (crn_graph_key_distance(scratch->near[begin]) > limit) break;
         for (uint32_t i = 0; i < count; i++) {
             positions[i] = index->opened.positions[(uint32_t)scratch->near[begin + i] & CRN_GRAPH_KEY_NODE];
             CRN_TRY(prove_vector(rows, positions[i], err));
         }
-        crn_kernels_get()->f32_gather[rows->op](query->vector, rows->vectors, rows->dim, positions, count, distances);
+        crn_kernels_get()->f32_gather[rows->op](query->vector, rows->vectors, rows->dim, positions, count,
+                                                distances);
         for (uint32_t i = 0; i < count; i++) crn_topk_push(top, distances[i], positions[i]);
     }
-    return CAIRN_OK;
-}
-
-static cairn_status walk(const struct crn_index *index, struct crn_graph_scratch *scratch, const struct crn_graph_ask *ask,
-                         cairn_error *err)
-{
-    crn_graph_walk(&index->opened.graph, scratch, ask);
-    if (scratch->damaged) return crn_error_set(err, CAIRN_CORRUPT, "a row of the graph does not match its checksum");
     return CAIRN_OK;
 }
 
@@ -223,104 +225,95 @@ static const uint32_t *nodes_of(struct crn_index *index)
     if (nodes == NULL) return NULL;
     memset(nodes, 0xff, count * sizeof *nodes);
     for (uint32_t i = 0; i < count; i++) nodes[index->opened.positions[i]] = i;
-    if (atomic_compare_exchange_strong_explicit(&index->nodes, &none, nodes, memory_order_acq_rel, memory_order_acquire)) return nodes;
+    if (atomic_compare_exchange_strong_explicit(&index->nodes, &none, nodes, memory_order_acq_rel,
+                                                memory_order_acquire))
+        return nodes;
     crn_mem_free(nodes); /* another search was faster */
     return none;
 }
 
-/* Compares the codes of all allowed rows. */
-static cairn_status compare(struct crn_index *index, struct crn_graph_scratch *scratch, const struct crn_index_query *query,
-                            uint32_t keep, cairn_error *err)
+static struct crn_index_filter *prepare_filter(const struct crn_index *constant, const uint64_t *allow)
 {
+    struct crn_index *index = (struct crn_index *)(uintptr_t)constant; /* for its nodes, which are atomic */
     const uint32_t *nodes = nodes_of(index);
-    uint32_t *asked = crn_mem_array(query->allowed, sizeof *asked);
-    cairn_status status;
 
-    if (nodes == NULL || asked == NULL) {
-        status = crn_error_no_memory(err, (nodes == NULL ? index->rows.count : query->allowed) * sizeof *asked);
-    } else {
-        struct crn_graph_ask ask = {.keep = keep, .nodes = asked};
-        for (size_t w = 0; w < crn_bits_words(index->rows.count); w++) {
-            for (uint64_t bits = query->allow[w]; bits != 0; bits &= bits - 1) {
-                const uint32_t node = nodes[w * 64 + (unsigned)__builtin_ctzll(bits)];
-                if (node < index->opened.graph.count && ask.node_count < query->allowed) asked[ask.node_count++] = node;
-            }
-        }
-        status = walk(index, scratch, &ask, err);
-    }
-    crn_mem_free(asked);
-    return status;
+    return nodes == NULL ? NULL : crn_graph_filter_create(&index->opened, nodes, allow);
 }
 
-static cairn_status walk_filtered(struct crn_index *index, struct crn_graph_scratch *scratch, const struct crn_index_query *query,
-                                  cairn_error *err)
+/* How many allowed rows are worth comparing: for k = 10 and the usual recall 3,000; for more neighbours, or a higher recall, more. */
+static uint32_t rows_worth(const struct crn_index_query *query)
 {
-    const uint32_t base = effort_of(index, query), k = (uint32_t)query->k;
-    const double share = (double)query->allowed / (double)index->rows.count;
-    const uint32_t region = (uint32_t)((REGION_LEAST + REGION_EFFORTS * base) * (1 - share)) + k;
-    const uint32_t compared = k + (base < k + SPARE ? base : k + SPARE), listed = compared > region ? compared : region;
-    const double comparing = (double)query->allowed / VISIT_CODES; /* as visits */
-    const double expected = base + VISITS_EACH * k * (1 / share - 1);
-    const bool likely = comparing > expected + k, walks = likely || comparing > PROBE * base;
-    const double most = likely ? comparing : comparing / PROBED, visits = expected < most ? expected : most;
-    const uint32_t effort = walks ? (uint32_t)(POOL_VISITS * visits) : 1;
-    const struct crn_graph_ask ask = {.effort = effort,
-                                      .keep = compared,
-                                      .allow = query->allow,
-                                      .positions = index->opened.positions,
-                                      .share = (float)share,
-                                      .base = base,
-                                      .wanted = k,
-                                      .visits_each = VISITS_EACH,
-                                      .region = likely && comparing > REGION_CODES * region ? region : 0,
-                                      .compared = compared,
-                                      .most = (uint32_t)most};
+    const double recall = query->recall > 0 ? query->recall : RECALL_DEFAULT;
+    const double missed = recall < RECALL_DEFAULT ? 1 - RECALL_DEFAULT : 1 - recall;
+    const double rows = (CELL_ROWS + CELL_ROWS_EACH * (double)query->k) *
+                        (missed > 0.0025 ? (1 - RECALL_DEFAULT) / missed : 8);
+    const double least = CELL_ROWS_EF * (double)query->ef;
 
-    CRN_TRY(crn_graph_scratch_reserve(scratch, index->opened.graph.layout.dims, index->opened.graph.count, effort, listed, err));
-    if (walks) {
-        CRN_TRY(walk(index, scratch, &ask, err));
-        if (scratch->hops < ask.most && scratch->near_count >= query->k) return CAIRN_OK;
-    }
-    return compare(index, scratch, query, compared, err);
+    return (uint32_t)(rows > least ? rows : least);
 }
 
-static cairn_status walk_whole(const struct crn_index *index, struct crn_graph_scratch *scratch, const struct crn_index_query *query,
-                               cairn_error *err)
+static cairn_status search_filtered(struct crn_index *index, struct crn_graph_scratch *scratch,
+                                    const struct crn_index_query *query, float length, cairn_error *err)
 {
-    const uint32_t effort = effort_of(index, query);
+    const struct crn_graph_filtered asked = {.allow = query->allow,
+                                             .allowed = (uint32_t)query->allowed,
+                                             .filter = query->filter,
+                                             .nodes = query->filter == NULL ? nodes_of(index) : NULL,
+                                             .k = (uint32_t)query->k,
+                                             .base = effort_of(index, query),
+                                             .rows = rows_worth(query),
+                                             .query_length = length};
+
+    if (asked.filter == NULL && asked.nodes == NULL)
+        return crn_error_no_memory(err, index->rows.count * sizeof *asked.nodes);
+    return crn_graph_search_filtered(&index->opened, scratch, &asked, err);
+}
+
+static cairn_status walk_whole(const struct crn_index *index, struct crn_graph_scratch *scratch,
+                               const struct crn_index_query *query, cairn_error *err)
+{
+    const uint32_t effort = effort_of(index, query), k = (uint32_t)query->k;
+    const uint32_t settled = query->limited && k > SETTLED_LIMITED ? SETTLED_LIMITED : k;
     const struct crn_graph_ask ask = {.effort = effort,
                                       .keep = effort,
-                                      .settled = query->k < effort ? (uint32_t)query->k : effort,
+                                      .settled = settled < effort ? settled : effort,
                                       .patience = crn_graph_patience(effort),
                                       .positions = index->opened.positions,
-                                      .records = (const char *)index->rows.vectors,
+                                      .records = query->limited ? NULL : (const char *)index->rows.vectors,
                                       .record_bytes = index->rows.dim * sizeof(float)};
 
-    CRN_TRY(crn_graph_scratch_reserve(scratch, index->opened.graph.layout.dims, index->opened.graph.count, effort, effort, err));
-    return walk(index, scratch, &ask, err);
+    CRN_TRY(crn_graph_scratch_reserve(scratch, index->opened.graph.layout.dims, index->opened.graph.count,
+                                      effort, effort, err));
+    crn_graph_walk(&index->opened.graph, scratch, &ask);
+    if (scratch->damaged)
+        return crn_error_set(err, CAIRN_CORRUPT, "a row of the graph does not match its checksum");
+    return CAIRN_OK;
 }
 
 /* ---- the whole ---- */
 
-static cairn_status find(struct crn_index *index, struct crn_graph_scratch *scratch, const struct crn_index_query *query,
-                         struct crn_topk *top, cairn_error *err)
+static cairn_status find(struct crn_index *index, struct crn_graph_scratch *scratch,
+                         const struct crn_index_query *query, struct crn_topk *top, cairn_error *err)
 {
     const struct crn_graph *graph = &index->opened.graph;
-    const float error = index->opened.calibration.queries == 0 ? ERROR_UNMEASURED : index->opened.calibration.error;
+    const float error =
+        index->opened.calibration.queries == 0 ? ERROR_UNMEASURED : index->opened.calibration.error;
     struct crn_graph_point point;
 
     CRN_TRY(crn_graph_scratch_reserve(scratch, graph->layout.dims, graph->count, 1, 1, err));
     crn_graph_frame_point(&graph->frame, query->vector, scratch->query.rotated, &point);
     crn_graph_kernels_get()->query_prepare(&scratch->query);
     scratch->query.constant = point.constant;
-    CRN_TRY(query->allow == NULL ? walk_whole(index, scratch, query, err) : walk_filtered(index, scratch, query, err));
+    CRN_TRY(query->allow == NULL ? walk_whole(index, scratch, query, err)
+                                 : search_filtered(index, scratch, query, sqrtf(point.norm2), err));
     return rescore(index, scratch, query, ERRORS_ALLOWED * error * sqrtf(point.norm2), top, err);
 }
 
-static cairn_status search(const struct crn_index *constant, const struct crn_index_query *query, struct crn_topk *top,
-                           cairn_error *err)
+static cairn_status search(const struct crn_index *constant, const struct crn_index_query *query,
+                           struct crn_topk *top, cairn_error *err)
 {
-    struct crn_index *index = (struct crn_index *)(uintptr_t)constant; /* for its scratches, which are atomic */
+    struct crn_index *index =
+        (struct crn_index *)(uintptr_t)constant; /* for its scratches, which are atomic */
     struct crn_graph_scratch *scratch = take_scratch(index);
 
     if (scratch == NULL) return crn_error_no_memory(err, sizeof *scratch);
@@ -334,6 +327,18 @@ static size_t memory_bytes(const struct crn_index *index)
     return sizeof *index + crn_graph_frame_bytes(index->rows.dim) + index->opened.copy_bytes;
 }
 
+_Static_assert(CRN_GRAPH_EFFORTS <= CRN_INDEX_EFFORTS_MAX, "recalls fit");
+
+static void recalls(const struct crn_index *index, struct crn_index_recalls *out)
+{
+    const struct crn_graph_calibration *measured = &index->opened.calibration;
+
+    if (measured->queries == 0) return;
+    out->count = CRN_GRAPH_EFFORTS;
+    memcpy(out->efforts, measured->efforts, sizeof measured->efforts);
+    memcpy(out->recalls, measured->recalls, sizeof measured->recalls);
+}
+
 const struct crn_index_ops crn_index_graph = {
     .name = "graph",
     .opens_at_once = true,
@@ -342,6 +347,9 @@ const struct crn_index_ops crn_index_graph = {
     .build = build,
     .open = open_index,
     .search = search,
+    .filter_create = prepare_filter,
+    .filter_free = crn_graph_filter_free,
     .close = close_index,
     .memory_bytes = memory_bytes,
+    .recalls = recalls,
 };

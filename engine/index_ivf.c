@@ -15,6 +15,7 @@
 #include <ctype.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define IDLE_MOST 8u /* scratches kept for the next searches */
 
@@ -149,6 +150,18 @@ static size_t memory_bytes(const struct crn_index *index)
     return sizeof *index + index->opened.heap_bytes;
 }
 
+_Static_assert(CRN_IVF_PROBES <= CRN_INDEX_EFFORTS_MAX, "recalls fit");
+
+static void recalls(const struct crn_index *index, struct crn_index_recalls *out)
+{
+    const struct crn_ivf_calibration *measured = &index->opened.calibration;
+
+    if (measured->queries == 0) return;
+    out->count = CRN_IVF_PROBES;
+    memcpy(out->efforts, measured->probes, sizeof measured->probes);
+    memcpy(out->recalls, measured->recalls, sizeof measured->recalls);
+}
+
 const struct crn_index_ops crn_index_ivf = {
     .name = "ivf",
     .opens_at_once = true,
@@ -158,4 +171,5 @@ const struct crn_index_ops crn_index_ivf = {
     .search = search,
     .close = close_index,
     .memory_bytes = memory_bytes,
+    .recalls = recalls,
 };

@@ -15,7 +15,7 @@
  * A list of n rows, b = blocks of 32 of them (lookup.h), lies in one piece, a multiple of 64 bytes:
  *
  *   blocks u8 [b][padded / 32 words], add f32 [32 b], scale f32 [32 b], int8: scale f32 [n], norm2 f32 [n],
- *   positions u32 [n], int8: codes i8 [n][dim]
+ *   positions u32 [n], zeros up to a multiple of 64 bytes, int8: codes i8 [n][dim]
  */
 #ifndef CRN_ENGINE_IVF_H
 #define CRN_ENGINE_IVF_H
@@ -94,8 +94,41 @@ struct crn_ivf_build {
 /* lists 0: as many as suit the rows. Memory, besides the vectors: 8 bytes a row, the sample, some tens of
  * MiB. Released by crn_ivf_build_release, also after failing. */
 cairn_status crn_ivf_build(struct crn_ivf_build *build, uint32_t lists, cairn_error *err);
+/* The same without the calibration: centroids and which rows are in which list. */
+cairn_status crn_ivf_divide(struct crn_ivf_build *build, uint32_t lists, cairn_error *err);
 void crn_ivf_build_release(struct crn_ivf_build *build);
 cairn_status crn_ivf_check_cancelled(const struct crn_ivf_build *build, cairn_error *err);
+
+/* ---- ivf_group.c ---- */
+
+#define CRN_IVF_GROUPS_MAX 512u /* twice the square root of CRN_IVF_LISTS_MAX */
+
+/* Groups of near centroids. */
+struct crn_ivf_groups {
+    uint32_t count;   /* 0: the centroids are few */
+    uint32_t *starts; /* [count + 1] of the centroids, which are sorted by group */
+    float *centres;   /* [count][dim] */
+    float reach;
+    uint32_t lists, dim;
+    unsigned threads;
+    const float *centroids; /* while they are grouped */
+    uint32_t *group;        /* [lists] */
+    float *sorted;          /* [lists][dim] */
+};
+
+/* Released by crn_ivf_groups_release, also after failing. NO_MEMORY. */
+cairn_status crn_ivf_groups_init(struct crn_ivf_groups *groups, uint32_t lists, uint32_t dim,
+                                 unsigned threads, cairn_error *err);
+void crn_ivf_groups_release(struct crn_ivf_groups *groups);
+
+/* Groups the centroids [lists][dim] and sorts them; does nothing where they are few. The same for any number
+ * of threads. */
+void crn_ivf_groups_make(struct crn_ivf_groups *groups, float *centroids);
+
+/* The centroids of the groups near a row, the nearest group first. Gives how many ranges: 1 or more. One more
+ * may be written to. */
+size_t crn_ivf_groups_find(const struct crn_ivf_groups *groups, const float *row,
+                           struct crn_ivf_range ranges[CRN_IVF_GROUPS_MAX + 1]);
 
 /* ---- ivf_cluster.c ---- */
 
@@ -177,7 +210,6 @@ struct crn_ivf_scratch {
     void *memory; /* for the index's sizes */
     size_t hits_capacity;
     struct crn_hit *hits; /* [hits_capacity] */
-    uint32_t *positions;  /* [hits_capacity] */
     struct crn_ivf_pending pending;
 };
 

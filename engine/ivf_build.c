@@ -137,7 +137,7 @@ static cairn_status cluster_sample(struct crn_ivf_build *build, cairn_error *err
     return status;
 }
 
-cairn_status crn_ivf_build(struct crn_ivf_build *build, uint32_t lists, cairn_error *err)
+cairn_status crn_ivf_divide(struct crn_ivf_build *build, uint32_t lists, cairn_error *err)
 {
     const size_t count = build->rows->count;
 
@@ -154,6 +154,12 @@ cairn_status crn_ivf_build(struct crn_ivf_build *build, uint32_t lists, cairn_er
     }
     CRN_TRY(cluster_sample(build, err));
     sort_by_list(build);
+    return CAIRN_OK;
+}
+
+cairn_status crn_ivf_build(struct crn_ivf_build *build, uint32_t lists, cairn_error *err)
+{
+    CRN_TRY(crn_ivf_divide(build, lists, err));
     return crn_ivf_calibrate(build, err);
 }
 

@@ -20,7 +20,7 @@
 #define QUERIES 128u
 #define QUERIES_OF 1024u /* with fewer rows nothing is measured */
 #define MEASURED_K 10u
-#define SLICE 16u /* queries that a thread takes at a time */
+#define SLICE 16u                /* queries that a thread takes at a time */
 #define BLOCK_BYTES (256u << 10) /* of rows that are compared with a slice */
 #define STEP_BYTES (64u << 20)   /* of rows between two questions whether to stop */
 
@@ -29,9 +29,9 @@ static const uint32_t probes[CRN_IVF_PROBES] = {1,  2,  4,  6,  8,   12,  16,  2
 
 struct measure {
     const struct crn_ivf_build *build;
-    float *distances; /* [threads][lists] */
-    float *decoded;   /* [threads][2 * dim] */
-    int8_t *codes;    /* [threads][dim] */
+    float *distances;  /* [threads][lists] */
+    float *decoded;    /* [threads][2 * dim] */
+    int8_t *codes;     /* [threads][dim] */
     size_t begin, end; /* the rows of a step */
     uint32_t queries[QUERIES];
     struct crn_hit hits[QUERIES][MEASURED_K + 1];

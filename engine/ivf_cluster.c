@@ -26,6 +26,7 @@
 struct crn_ivf_clusters {
     const struct crn_ivf_build *build;
     struct crn_ivf_coarse coarse;
+    struct crn_ivf_groups groups;
     size_t worker_bytes; /* a prepared query, then hits */
     size_t query_bytes;
     char *scratch; /* [threads][worker_bytes] */
@@ -50,6 +51,24 @@ static cairn_status check_range(const float *sample, size_t count, uint32_t dim,
 
 /* ---- assigning ---- */
 
+/* The nearest centroid of a row, among those of the nearest groups. */
+static uint32_t find_in_groups(const struct crn_ivf_clusters *clusters, const float *row,
+                               const struct crn_ivf_coarse_query *query, struct crn_hit *hits)
+{
+    struct crn_ivf_range ranges[CRN_IVF_GROUPS_MAX + 1];
+    const size_t found = crn_ivf_groups_find(&clusters->groups, row, ranges);
+
+    return crn_ivf_coarse_nearest(&clusters->coarse, query, ranges, found, hits);
+}
+
+static uint32_t find_among_all(const struct crn_ivf_clusters *clusters,
+                               const struct crn_ivf_coarse_query *query, struct crn_hit *hits)
+{
+    const size_t found = crn_ivf_coarse_find(&clusters->coarse, query, 1, hits);
+
+    return found == 0 ? 0 : (uint32_t)hits[0].label; /* none: all distances overflow */
+}
+
 static void assign_rows(void *ctx, size_t begin, size_t end, unsigned worker)
 {
     const struct crn_ivf_clusters *clusters = ctx;
@@ -61,8 +80,9 @@ static void assign_rows(void *ctx, size_t begin, size_t end, unsigned worker)
         struct crn_ivf_coarse_query query;
 
         crn_ivf_coarse_prepare(&clusters->coarse.binary, clusters->rows + i * dim, memory, &query);
-        const size_t found = crn_ivf_coarse_find(&clusters->coarse, &query, 1, hits);
-        clusters->out[i] = found == 0 ? 0 : (uint32_t)hits[0].label; /* none: all distances overflow */
+        clusters->out[i] = clusters->groups.count == 0
+                               ? find_among_all(clusters, &query, hits)
+                               : find_in_groups(clusters, clusters->rows + i * dim, &query, hits);
     }
 }
 
@@ -121,6 +141,13 @@ static void choose_first(const struct crn_ivf_build *build, const float *sample,
     }
 }
 
+/* Makes the centroids those that rows are assigned to, in another order where they are grouped. */
+static void take_centroids(struct crn_ivf_clusters *clusters)
+{
+    crn_ivf_groups_make(&clusters->groups, clusters->build->centroids);
+    crn_ivf_coarse_encode(&clusters->coarse, clusters->build->centroids, clusters->floats);
+}
+
 static cairn_status iterate(struct crn_ivf_clusters *clusters, const float *sample, size_t count,
                             uint32_t *nearest, uint32_t *sizes, double *sums, cairn_error *err)
 {
@@ -130,11 +157,11 @@ static cairn_status iterate(struct crn_ivf_clusters *clusters, const float *samp
     crn_rng_init(&rng, SEED);
     choose_first(build, sample, count, &rng);
     for (unsigned i = 0; i < ITERATIONS; i++) {
-        crn_ivf_coarse_encode(&clusters->coarse, build->centroids, clusters->floats);
+        take_centroids(clusters);
         CRN_TRY(crn_ivf_assign(clusters, sample, count, nearest, err));
         move_centroids(build, sample, count, nearest, sizes, sums, &rng);
     }
-    crn_ivf_coarse_encode(&clusters->coarse, build->centroids, clusters->floats);
+    take_centroids(clusters);
     return CAIRN_OK;
 }
 
@@ -167,6 +194,7 @@ static cairn_status prepare(struct crn_ivf_clusters *clusters, cairn_error *err)
 
     binary.op = CRN_OP_L2;
     CRN_TRY(crn_ivf_coarse_init(&clusters->coarse, &binary, build->lists, err));
+    CRN_TRY(crn_ivf_groups_init(&clusters->groups, build->lists, build->rows->dim, build->threads, err));
     clusters->query_bytes = crn_ivf_coarse_query_bytes(&binary);
     clusters->worker_bytes = clusters->query_bytes + (hits + 63) / 64 * 64;
     clusters->scratch = crn_mem_aligned(build->threads * clusters->worker_bytes);
@@ -196,6 +224,7 @@ void crn_ivf_clusters_free(struct crn_ivf_clusters *clusters)
 {
     if (clusters == NULL) return;
     crn_ivf_coarse_release(&clusters->coarse);
+    crn_ivf_groups_release(&clusters->groups);
     crn_mem_free(clusters->scratch);
     crn_mem_free(clusters->floats);
     crn_mem_free(clusters);

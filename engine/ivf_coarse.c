@@ -9,7 +9,6 @@
 #include <string.h>
 
 #define BESIDES 16u /* centroids compared by int8 besides 1.25 of each that is wanted */
-#define GATHER 128u /* of them at a time */
 #define SIEVE 8u    /* estimates held for each that is chosen: choosing seldom is cheaper */
 
 static size_t aligned(size_t bytes)
@@ -24,7 +23,7 @@ cairn_status crn_ivf_coarse_init(struct crn_ivf_coarse *coarse, const struct crn
 {
     const size_t blocks = (count + CRN_LOOKUP_ROWS - 1) / CRN_LOOKUP_ROWS;
     const size_t block_bytes = blocks * binary->padded / 32 * CRN_LOOKUP_WORD_BYTES;
-    const size_t floats_bytes = aligned(count * sizeof(float));
+    const size_t floats_bytes = blocks * CRN_LOOKUP_ROWS * sizeof(float);
 
     *coarse = (struct crn_ivf_coarse){.count = count, .binary = *binary};
     coarse->memory_bytes = block_bytes + 4 * floats_bytes + aligned(count * binary->dim);
@@ -112,56 +111,112 @@ static bool compares_all(size_t count, size_t wanted)
     return 2 * compared(count, wanted) >= count;
 }
 
+/* Centroids that are held at a time. */
+static size_t held(size_t count, size_t wanted)
+{
+    return compares_all(count, wanted) ? count : SIEVE * compared(count, wanted);
+}
+
 size_t crn_ivf_coarse_hits(size_t count, size_t wanted)
 {
-    return compares_all(count, wanted) ? wanted : wanted + SIEVE * compared(count, wanted);
+    /* A distance and a number take half a hit. */
+    return wanted + (held(count, wanted) + 1) / 2;
 }
 
 struct estimate {
     const struct crn_ivf_coarse *coarse;
     const struct crn_ivf_coarse_query *query;
+    size_t first; /* centroid of which the scan begins: a multiple of CRN_LOOKUP_ROWS */
 };
 
-static void estimate_block(const void *ctx, size_t begin, size_t n, float *out)
+static bool estimate_within(const void *ctx, size_t begin, size_t n, float limit, float *out, uint32_t *masks)
 {
     const struct estimate *estimate = ctx;
 
-    crn_binary_block(&estimate->query->blocks, &estimate->coarse->rows, begin, n, out);
+    return crn_binary_within(&estimate->query->blocks, &estimate->coarse->rows, estimate->first + begin, n,
+                             limit, 0, out, masks);
 }
 
-static void compare(const struct crn_ivf_coarse *coarse, const struct crn_ivf_coarse_query *query,
-                    const struct crn_hit *chosen, size_t count, struct crn_topk *top)
+/* The numbers of the centroids to be compared, those that are estimated to be nearest. */
+static size_t choose(const struct crn_ivf_coarse *coarse, const struct crn_ivf_coarse_query *query,
+                     size_t wanted, float *distances, uint32_t *numbers)
 {
-    uint32_t numbers[GATHER];
-    float distances[GATHER];
+    const struct estimate estimate = {.coarse = coarse, .query = query};
+    const struct crn_scan_codes codes = {.ctx = &estimate, .within = estimate_within};
+    struct crn_sieve sieve;
 
-    for (size_t begin = 0; begin < count; begin += GATHER) {
-        const size_t some = count - begin < GATHER ? count - begin : GATHER;
+    if (compares_all(coarse->count, wanted)) {
+        for (size_t c = 0; c < coarse->count; c++) numbers[c] = (uint32_t)c;
+        return coarse->count;
+    }
+    crn_sieve_init(&sieve, distances, numbers, compared(coarse->count, wanted), held(coarse->count, wanted));
+    crn_flat_scan_codes(&codes, coarse->count, 0, NULL, &sieve);
+    crn_sieve_shrink(&sieve);
+    return sieve.count;
+}
 
-        for (size_t i = 0; i < some; i++) numbers[i] = (uint32_t)chosen[begin + i].label;
-        crn_scalar_gather(&query->fine, &coarse->fine, numbers, some, distances);
-        for (size_t i = 0; i < some; i++) crn_topk_push(top, distances[i], numbers[i]);
+/* Shell's sort, "A high-speed sorting procedure", CACM 1959, with Knuth's steps: few and nearly none moved. */
+static void sort(struct crn_hit *hits, size_t count)
+{
+    size_t step = 1;
+
+    while (step < count / 3) step = 3 * step + 1;
+    for (; step > 0; step /= 3) {
+        for (size_t i = step; i < count; i++) {
+            const struct crn_hit hit = hits[i];
+            size_t at = i;
+
+            for (; at >= step && hits[at - step].distance > hit.distance; at -= step)
+                hits[at] = hits[at - step];
+            hits[at] = hit;
+        }
     }
 }
 
 size_t crn_ivf_coarse_find(const struct crn_ivf_coarse *coarse, const struct crn_ivf_coarse_query *query,
                            size_t wanted, struct crn_hit *hits)
 {
-    const struct estimate estimate = {coarse, query};
-    const struct crn_scan_codes codes = {.ctx = &estimate, .block = estimate_block};
-    const size_t some = compared(coarse->count, wanted);
-    struct crn_sieve sieve;
-    struct crn_topk top;
+    float *distances = (float *)(void *)(hits + wanted);
+    uint32_t *numbers = (uint32_t *)(void *)(distances + held(coarse->count, wanted));
+    size_t count = choose(coarse, query, wanted, distances, numbers), finite = 0;
 
-    crn_topk_init(&top, hits, wanted);
-    if (compares_all(coarse->count, wanted)) {
-        crn_flat_scan_scalar(&query->fine, &coarse->fine, coarse->count, 0, NULL, &top);
-    } else {
-        crn_sieve_init(&sieve, hits + wanted, some, SIEVE * some);
-        crn_flat_scan_codes(&codes, coarse->count, 0, NULL, &sieve);
-        crn_sieve_shrink(&sieve);
-        compare(coarse, query, sieve.hits, sieve.count, &top);
+    crn_scalar_gather(&query->fine, &coarse->fine, numbers, count, distances);
+    for (size_t i = 0; i < count; i++) { /* NaN is no distance */
+        distances[finite] = distances[i];
+        numbers[finite] = numbers[i];
+        finite += distances[i] == distances[i];
     }
-    crn_topk_sort(&top);
-    return top.count;
+    if (finite > wanted) crn_sieve_choose(distances, numbers, finite, wanted);
+    count = finite < wanted ? finite : wanted;
+    for (size_t i = 0; i < count; i++) hits[i] = (struct crn_hit){distances[i], numbers[i]};
+    sort(hits, count);
+    return count;
+}
+
+uint32_t crn_ivf_coarse_nearest(const struct crn_ivf_coarse *coarse, const struct crn_ivf_coarse_query *query,
+                                const struct crn_ivf_range *ranges, size_t count, struct crn_hit *hits)
+{
+    const size_t room = held(coarse->count, 1);
+    float *distances = (float *)(void *)(hits + 1);
+    uint32_t *numbers = (uint32_t *)(void *)(distances + room);
+    struct crn_sieve sieve;
+    size_t nearest = 0;
+
+    crn_sieve_init(&sieve, distances, numbers, compared(coarse->count, 1), room);
+    for (size_t i = 0; i < count; i++) {
+        /* Whole blocks: their other centroids are as good as those of the range. */
+        const size_t first = ranges[i].begin / CRN_LOOKUP_ROWS * CRN_LOOKUP_ROWS;
+        const struct estimate estimate = {.coarse = coarse, .query = query, .first = first};
+        const struct crn_scan_codes codes = {.ctx = &estimate, .within = estimate_within};
+
+        crn_flat_scan_codes(&codes, ranges[i].end - first, (uint32_t)first, NULL, &sieve);
+        if (i == 0) crn_sieve_shrink(&sieve); /* so that few of the others get in */
+    }
+    crn_sieve_shrink(&sieve);
+    if (sieve.count == 0) return 0;
+    crn_scalar_gather(&query->fine, &coarse->fine, numbers, sieve.count, distances);
+    for (size_t i = 1; i < sieve.count; i++) {
+        if (distances[i] < distances[nearest] || distances[nearest] != distances[nearest]) nearest = i;
+    }
+    return numbers[nearest];
 }

@@ -45,12 +45,20 @@ size_t crn_ivf_coarse_query_bytes(const struct crn_binary *binary);
 void crn_ivf_coarse_prepare(const struct crn_binary *binary, const float *query, void *memory,
                             struct crn_ivf_coarse_query *out);
 
-/* Hits of scratch that finding `wanted` of `count` centroids takes. */
+/* Hits of room that finding `wanted` of `count` centroids takes. */
 size_t crn_ivf_coarse_hits(size_t count, size_t wanted);
 
 /* The nearest `wanted` (1..count) centroids, nearest first, labels being their numbers, with distances by
  * int8 codes, at hits[0..]. Gives how many there are: fewer where distances are not finite. */
 size_t crn_ivf_coarse_find(const struct crn_ivf_coarse *coarse, const struct crn_ivf_coarse_query *query,
                            size_t wanted, struct crn_hit *hits);
+
+/* The nearest of the centroids in some ranges: its number, or 0 where distances are not finite. `hits` as for
+ * finding one. */
+struct crn_ivf_range {
+    uint32_t begin, end;
+};
+uint32_t crn_ivf_coarse_nearest(const struct crn_ivf_coarse *coarse, const struct crn_ivf_coarse_query *query,
+                                const struct crn_ivf_range *ranges, size_t count, struct crn_hit *hits);
 
 #endif

@@ -13,7 +13,7 @@
 #include <math.h>
 #include <string.h>
 
-#define FORMAT 1u
+#define FORMAT 2u
 #define BATCH_BYTES (16u << 20) /* of lists encoded between two writes, unless one is larger */
 
 /* IHED, word by word; floats by their bits. */

@@ -50,7 +50,8 @@ static size_t padded_count(size_t count)
 size_t crn_ivf_list_bytes(const struct crn_ivf_frame *frame, size_t count)
 {
     return aligned(padded_count(count) * crn_binary_bytes(frame->binary.dim) +
-                   count * (crn_scalar_bytes(frame->binary.dim) + sizeof(uint32_t)));
+                   count * (2 * sizeof(float) + sizeof(uint32_t))) +
+           aligned(count * frame->binary.dim);
 }
 
 void crn_ivf_list_at(const struct crn_ivf_frame *frame, size_t count, void *bytes, struct crn_ivf_list *out)
@@ -64,7 +65,7 @@ void crn_ivf_list_at(const struct crn_ivf_frame *frame, size_t count, void *byte
     out->fine_scale = out->scale + whole;
     out->fine_norm2 = out->fine_scale + count;
     out->positions = (uint32_t *)(void *)(out->fine_norm2 + count);
-    out->fine = (int8_t *)(void *)(out->positions + count);
+    out->fine = (int8_t *)bytes + crn_ivf_list_bytes(frame, count) - aligned(count * frame->binary.dim);
 }
 
 /* ---- encoding ---- */

@@ -17,13 +17,12 @@
 #define CHUNK CRN_IVF_CHUNK
 #define ERROR_UNMEASURED 0.005f
 #define ERRORS_ALLOWED 4.0f /* standard deviations by which int8 codes may be off */
+#define LISTS_AHEAD 2u      /* whose blocks are asked for before a list is scanned */
 #define AHEAD_BYTES 8192u   /* of a list's blocks that are asked for */
 #define CODE_BYTES 512u     /* of a row's int8 codes; the rest follows by the processor's own prefetching */
 
-/* Deviations by which block codes may be off, times what one deviation of <y, P z> is of |z|: half the sine
- * between a row and its signs (binary.h: error / scale), which is close to sqrt(1 - 2 / pi) for all rows,
- * these being rotated at random. */
-#define BOUND (CRN_BINARY_SURE * 0.5f * 0.603f)
+/* By which the block codes' estimates may be off, by |q - c|. */
+#define BOUND (CRN_BINARY_SURE * CRN_BINARY_DEVIATION)
 
 float crn_ivf_limit(const struct crn_ivf_scan *scan)
 {
@@ -48,12 +47,12 @@ static cairn_status compare(struct crn_ivf_scan *scan, cairn_error *err)
 
     crn_scalar_gather(&scan->prepared.fine, &rows, pending->chosen, pending->count, distances);
     for (uint32_t i = 0; i < pending->count; i++) {
-        const uint32_t position = list->positions[pending->chosen[i]];
         const float distance = scan->prepared.fine_add + distances[i];
 
+        if (!(distance <= scan->limit)) continue;
+        const uint32_t position = list->positions[pending->chosen[i]];
         if (position >= scan->rows->count)
             return crn_error_set(err, CAIRN_CORRUPT, "the ivf index lists a row that is none");
-        if (!(distance <= scan->limit)) continue;
         crn_sieve_push(&scan->kept, distance, position);
         if (!(distance <= crn_topk_limit(&scan->nearest))) continue;
         crn_topk_push(&scan->nearest, distance, position);
@@ -82,7 +81,7 @@ static void hold(struct crn_ivf_scan *scan, const struct crn_ivf_list *list, con
     for (uint32_t i = 0; i < count; i++) {
         pending->chosen[i] = chosen[i];
         __builtin_prefetch(list->fine_scale + chosen[i], 0, 2);
-        __builtin_prefetch(list->fine_norm2 + chosen[i], 0, 2);
+        if (scan->rows->op != CRN_OP_DOT) __builtin_prefetch(list->fine_norm2 + chosen[i], 0, 2);
         __builtin_prefetch(list->positions + chosen[i], 0, 2);
         ask_for(list->fine + chosen[i] * dim, dim < CODE_BYTES ? dim : CODE_BYTES);
     }
@@ -93,37 +92,36 @@ static void hold(struct crn_ivf_scan *scan, const struct crn_ivf_list *list, con
 /* Bit i: row begin + i is there and allowed. */
 static uint32_t allowed_rows(const struct crn_ivf_scan *scan, const struct crn_ivf_list *list, size_t begin)
 {
-    const size_t left = list->count - begin, count = left < CRN_WITHIN ? left : CRN_WITHIN;
     uint32_t mask = 0;
 
-    if (scan->query->allow == NULL) return count == CRN_WITHIN ? UINT32_MAX : (UINT32_C(1) << count) - 1;
-    for (size_t i = 0; i < count; i++) {
-        const uint32_t position = list->positions[begin + i];
+    for (size_t i = begin; i < list->count && i < begin + CRN_LOOKUP_ROWS; i++) {
+        const uint32_t position = list->positions[i];
         if (position < scan->rows->count)
-            mask |= (uint32_t)crn_bits_get(scan->query->allow, position) << i;
+            mask |= (uint32_t)crn_bits_get(scan->query->allow, position) << (i - begin);
     }
     return mask;
 }
 
-/* The rows begin..begin + CHUNK - 1 whose bounds are below the limit. */
-static uint32_t choose(struct crn_ivf_scan *scan, const struct crn_ivf_list *list, size_t begin,
+/* The rows begin..begin + count - 1 whose bounds are below the limit. */
+static uint32_t choose(struct crn_ivf_scan *scan, const struct crn_ivf_list *list, size_t begin, size_t count,
                        uint32_t chosen[CHUNK])
 {
-    const struct crn_kernels *kernels = crn_kernels_get();
     const struct crn_binary_rows rows = {.blocks = list->blocks, .add = list->add, .scale = list->scale};
-    const size_t left = list->count - begin, count = left < CHUNK ? left : CHUNK;
-    const size_t groups = (count + CRN_WITHIN - 1) / CRN_WITHIN;
-    uint32_t masks[CHUNK / CRN_WITHIN], any = 0, chosen_count = 0;
+    const size_t ahead = list->count - begin > CHUNK ? CRN_LOOKUP_AHEAD : 0;
+    uint32_t masks[CHUNK / CRN_LOOKUP_ROWS], allowed[CHUNK / CRN_LOOKUP_ROWS], any = 0, chosen_count = 0;
     float bounds[CHUNK];
 
-    for (size_t g = 0; g < groups; g++) any |= masks[g] = allowed_rows(scan, list, begin + g * CRN_WITHIN);
-    if (any == 0) return 0;
-    crn_binary_block(&scan->prepared.blocks, &rows, begin, groups * CRN_WITHIN, bounds);
-    for (size_t g = 0; g < groups; g++) {
-        uint32_t mask = masks[g] & kernels->within(bounds + g * CRN_WITHIN, scan->limit);
+    for (size_t i = 0; scan->query->allow != NULL && i < count; i += CRN_LOOKUP_ROWS)
+        any |= allowed[i / CRN_LOOKUP_ROWS] = allowed_rows(scan, list, begin + i);
+    if (scan->query->allow != NULL && any == 0) return 0;
+    if (!crn_binary_within(&scan->prepared.blocks, &rows, begin, count, scan->limit, ahead, bounds, masks))
+        return 0;
+    for (size_t i = 0; i < count; i += CRN_LOOKUP_ROWS) {
+        uint32_t mask = masks[i / CRN_LOOKUP_ROWS];
 
+        if (scan->query->allow != NULL) mask &= allowed[i / CRN_LOOKUP_ROWS];
         for (; mask != 0; mask &= mask - 1)
-            chosen[chosen_count++] = (uint32_t)(begin + g * CRN_WITHIN) + (uint32_t)__builtin_ctz(mask);
+            chosen[chosen_count++] = (uint32_t)(begin + i) + (uint32_t)__builtin_ctz(mask);
     }
     return chosen_count;
 }
@@ -133,7 +131,8 @@ static cairn_status scan_rows(struct crn_ivf_scan *scan, const struct crn_ivf_li
     uint32_t chosen[CHUNK];
 
     for (size_t begin = 0; begin < list->count; begin += CHUNK) {
-        const uint32_t count = choose(scan, list, begin, chosen);
+        const size_t left = list->count - begin;
+        const uint32_t count = choose(scan, list, begin, left < CHUNK ? left : CHUNK, chosen);
 
         if (scan->pending->count > 0) CRN_TRY(compare(scan, err));
         if (count > 0) hold(scan, list, chosen, count);
@@ -170,13 +169,14 @@ cairn_status crn_ivf_scan_lists(struct crn_ivf_scan *scan, const struct crn_hit 
 {
     const struct crn_ivf_opened *opened = scan->opened;
 
+    for (size_t i = 0; i < count && i < LISTS_AHEAD; i++) ask_for_list(opened, lists[i].label);
     for (size_t i = 0; i < count; i++) {
         const uint64_t l = lists[i].label;
         const size_t rows = opened->starts[l + 1] - opened->starts[l];
         const uint8_t *bytes = opened->bytes + opened->offsets[l];
         struct crn_ivf_list list;
 
-        if (i + 1 < count) ask_for_list(opened, lists[i + 1].label);
+        if (i + LISTS_AHEAD < count) ask_for_list(opened, lists[i + LISTS_AHEAD].label);
         if (rows == 0) continue;
         CRN_TRY(crn_derived_verify(opened->file, bytes, (size_t)(opened->offsets[l + 1] - opened->offsets[l]),
                                    err));

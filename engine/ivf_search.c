@@ -50,8 +50,8 @@ static size_t nearest_for(const struct crn_index_query *query, size_t count)
     return query->k < count ? query->k : count;
 }
 
-static cairn_status reserve(struct crn_ivf_scratch *scratch, const struct crn_ivf_opened *opened,
-                            size_t hits, cairn_error *err)
+static cairn_status reserve(struct crn_ivf_scratch *scratch, const struct crn_ivf_opened *opened, size_t hits,
+                            cairn_error *err)
 {
     const size_t bytes = crn_ivf_coarse_query_bytes(&opened->frame.binary);
 
@@ -59,12 +59,9 @@ static cairn_status reserve(struct crn_ivf_scratch *scratch, const struct crn_iv
     if (scratch->memory == NULL) return crn_error_no_memory(err, bytes);
     if (scratch->hits_capacity >= hits) return CAIRN_OK;
     crn_mem_free(scratch->hits);
-    crn_mem_free(scratch->positions);
     scratch->hits_capacity = 0;
     scratch->hits = crn_mem_array(hits, sizeof *scratch->hits);
-    scratch->positions = crn_mem_array(hits, sizeof *scratch->positions);
-    if (scratch->hits == NULL || scratch->positions == NULL)
-        return crn_error_no_memory(err, hits * sizeof *scratch->hits);
+    if (scratch->hits == NULL) return crn_error_no_memory(err, hits * sizeof *scratch->hits);
     scratch->hits_capacity = hits;
     return CAIRN_OK;
 }
@@ -73,7 +70,6 @@ void crn_ivf_scratch_release(struct crn_ivf_scratch *scratch)
 {
     crn_mem_free(scratch->memory);
     crn_mem_free(scratch->hits);
-    crn_mem_free(scratch->positions);
     *scratch = (struct crn_ivf_scratch){0};
 }
 
@@ -124,8 +120,9 @@ static void prepare(struct search *search, struct crn_ivf_scratch *scratch)
     scan->pending->count = 0; /* there is something when the last search failed */
     scan->limit = INFINITY;
     crn_topk_init(&scan->nearest, hits, nearest_for(scan->query, scan->rows->count));
-    crn_sieve_init(&scan->kept, hits + scan->nearest.k, kept, 2 * kept);
-    search->order = hits + scan->nearest.k + 2 * kept;
+    float *distances = (float *)(void *)(hits + scan->nearest.k);
+    crn_sieve_init(&scan->kept, distances, (uint32_t *)(void *)(distances + 2 * kept), kept, 2 * kept);
+    search->order = hits + scan->nearest.k + kept;
 }
 
 /* All lists in order, as many of them as it takes to have `enough` rows. */
@@ -164,15 +161,16 @@ static int ascending(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-/* The positions whose vectors may be among the k nearest, ascending, each once. */
-static size_t choose_vectors(struct crn_ivf_scan *scan, uint32_t *positions)
+/* Leaves the positions whose vectors may be among the k nearest, ascending, each once, and gives their number. */
+static size_t choose_vectors(struct crn_ivf_scan *scan)
 {
+    uint32_t *positions = scan->kept.labels;
     size_t count = 0, once = 0;
 
     crn_sieve_shrink(&scan->kept);
     const float limit = crn_ivf_limit(scan);
     for (size_t i = 0; i < scan->kept.count; i++) {
-        if (scan->kept.hits[i].distance <= limit) positions[count++] = (uint32_t)scan->kept.hits[i].label;
+        if (scan->kept.distances[i] <= limit) positions[count++] = positions[i];
     }
     qsort(positions, count, sizeof *positions, ascending);
     for (size_t i = 0; i < count; i++) {
@@ -214,10 +212,10 @@ static cairn_status compare_vectors(const struct crn_ivf_scan *scan, const uint3
     return CAIRN_OK;
 }
 
-static cairn_status rescore(struct crn_ivf_scan *scan, uint32_t *positions, struct crn_topk *top,
-                            cairn_error *err)
+static cairn_status rescore(struct crn_ivf_scan *scan, struct crn_topk *top, cairn_error *err)
 {
-    const size_t count = choose_vectors(scan, positions);
+    const size_t count = choose_vectors(scan);
+    const uint32_t *positions = scan->kept.labels;
     const uint64_t begin_ns = crn_clock_ns();
 
     ask_for(scan->rows, positions, count);
@@ -235,11 +233,11 @@ cairn_status crn_ivf_search(const struct crn_ivf_opened *opened, const struct cr
 
     if (query->k == 0 || query->allowed == 0) return CAIRN_OK;
     search.probes = probes_of(opened, query, rows->count);
-    const size_t order = crn_ivf_coarse_hits(opened->lists, search.probes);
-    CRN_TRY(reserve(scratch, opened,
-                    nearest_for(query, rows->count) + 2 * kept_for(query, rows->count) +
-                        (order > opened->lists ? order : opened->lists),
-                    err));
+    const size_t order = crn_ivf_coarse_hits(opened->lists, search.probes),
+                 all = crn_ivf_coarse_hits(opened->lists, opened->lists);
+    CRN_TRY(reserve(
+        scratch, opened,
+        nearest_for(query, rows->count) + kept_for(query, rows->count) + (order > all ? order : all), err));
     CRN_TRY(scan_lists(&search, scratch, err));
-    return rescore(&search.scan, scratch->positions, top, err);
+    return rescore(&search.scan, top, err);
 }

@@ -10,7 +10,7 @@ struct crn_local_map {
     struct crn_local_slot {
         uint32_t local;
         uint32_t position;
-    } *slots;
+    } * slots;
     size_t capacity; /* a power of two, or 0 */
     size_t count;
 };
@@ -34,12 +34,14 @@ static inline bool crn_local_map_get(const struct crn_local_map *map, uint32_t l
 
 static inline bool crn_local_map_grow(struct crn_local_map *map)
 {
-    struct crn_local_map bigger = {.capacity = map->capacity == 0 ? 64 : map->capacity * 2, .count = map->count};
+    struct crn_local_map bigger = {.capacity = map->capacity == 0 ? 64 : map->capacity * 2,
+                                   .count = map->count};
 
     bigger.slots = crn_mem_calloc(bigger.capacity, sizeof *bigger.slots);
     if (bigger.slots == NULL) return false;
     for (size_t i = 0; i < map->capacity; i++) {
-        if (map->slots[i].local != 0) bigger.slots[crn_local_map_slot(&bigger, map->slots[i].local)] = map->slots[i];
+        if (map->slots[i].local != 0)
+            bigger.slots[crn_local_map_slot(&bigger, map->slots[i].local)] = map->slots[i];
     }
     crn_mem_free(map->slots);
     *map = bigger;

@@ -13,23 +13,39 @@
 
 #include <time.h>
 
-#define TAILS_NICENESS 4      /* the thread wakes often, and for moments: writers and searches come first, but merges after it */
+#define TAILS_NICENESS \
+    4 /* the thread wakes often, and for moments: writers and searches come first, but merges after it */
 #define SEGMENTS_NICENESS 10
 #define GRAPH_ROWS_AT_ONCE 16u /* put into the graph of a tail by the thread before a writer may take turns */
 #define GRAPH_ROWS_MORE 16u    /* put in by a writer, beyond twice its own */
-#define WAITING_WAKE 128u      /* rows outside of graphs at which the thread is woken: the newest are scanned in any case */
-#define WAITING_MOST 1024u     /* and at which writers put in rows themselves */
-#define SEGMENTS_MANY 32u      /* from which on writers are slowed down */
-#define BRAKE_NS_EACH 400000u  /* a writer waits for each row at three times the tail's limit, and at twice as many segments */
+#define WAITING_WAKE \
+    128u /* rows outside of graphs at which the thread is woken: the newest are scanned in any case */
+#define WAITING_MOST 256u /* and at which writers put in rows themselves */
+#define SEGMENTS_MANY 20u /* from which on writers are slowed down */
+#define BRAKE_NS_EACH \
+    400000u /* a writer waits for each row at three times the tail's limit, and at twice as many segments */
 #define BRAKE_NS_MOST 50000000u
+#define BUILDER_PAUSE_NS 10000000   /* between two tries to become the one who merges and builds */
+#define BULK_TAILS 4u               /* tails are so many times as long while rows are loaded in bulk, */
+#define BULK_TAIL_BYTES (64u << 20) /* but their vectors take no more than this */
 
 struct crn_maintenance {
     struct crn_background tails, segments;
 };
 
+/* Rows from which a tail is written out. In bulk longer ones, so that rows are copied less often. */
 static uint64_t tail_limit(const cairn_collection *collection)
 {
-    return collection->db->options.tail_rows_max;
+    const cairn_open_options *options = &collection->db->options;
+    const struct crn_space_list *now = crn_collection_now(collection);
+    uint64_t row_bytes = sizeof(float), rows;
+
+    if (!options->bulk_load) return options->tail_rows_max;
+    for (uint32_t i = 0; i < now->count; i++)
+        row_bytes += now->live[i]->info->dim * sizeof(float);
+    rows = (uint64_t)options->tail_rows_max * BULK_TAILS;
+    if (rows > BULK_TAIL_BYTES / row_bytes) rows = BULK_TAIL_BYTES / row_bytes;
+    return rows > options->tail_rows_max ? rows : options->tail_rows_max;
 }
 
 /* ---- expired rows ---- */
@@ -66,7 +82,8 @@ static cairn_status run_expiry(struct crn_txn *txn, void *ctx, cairn_error *err)
         status = crn_txn_record(txn, catalog, expiry->locals[i], false, &memory, &record, err);
         if (status == CAIRN_NOT_FOUND) {
             status = CAIRN_OK;
-        } else if (status == CAIRN_OK && record.expires_at_ms != 0 && record.expires_at_ms <= expiry->now_ms) {
+        } else if (status == CAIRN_OK && record.expires_at_ms != 0 &&
+                   record.expires_at_ms <= expiry->now_ms) {
             status = crn_txn_delete(txn, catalog, expiry->locals[i], err);
         }
     }
@@ -92,7 +109,8 @@ static cairn_status delete_expired(cairn_collection *collection, cairn_error *er
         expiry.count = 0;
         expiry.now_ms = crn_clock_ms();
         CRN_TRY(crn_collection_read(collection, &reader, &catalog, err));
-        cairn_status status = crn_read_expired(reader, collection->id, expiry.now_ms, note_expired, &expiry, &next_ms, err);
+        cairn_status status =
+            crn_read_expired(reader, collection->id, expiry.now_ms, note_expired, &expiry, &next_ms, err);
         crn_store_read_end(reader);
         if (status != CAIRN_OK && status != CAIRN_LIMIT) return status;
         if (expiry.count != 0) CRN_TRY(crn_store_write(collection->db->store, &job, err));
@@ -102,12 +120,14 @@ static cairn_status delete_expired(cairn_collection *collection, cairn_error *er
 
 /* ---- one collection ---- */
 
-static cairn_status flush_tails(cairn_collection *collection, uint32_t least, bool with_index, cairn_error *err)
+static cairn_status flush_tails(cairn_collection *collection, uint32_t least, bool with_index,
+                                cairn_error *err)
 {
     uint32_t longest = 0;
+    const struct crn_space_list *now = crn_collection_now(collection);
 
-    for (uint32_t i = 0; i < collection->space_count; i++) {
-        struct crn_live_space *space = &collection->spaces[i];
+    for (uint32_t i = 0; i < now->count; i++) {
+        struct crn_live_space *space = now->live[i];
         if (space->info->kind != CAIRN_SPACE_DENSE) continue;
         CRN_TRY(crn_compact_flush(space, least, with_index, err));
         /* Rows have been written meanwhile. */
@@ -120,14 +140,18 @@ static cairn_status flush_tails(cairn_collection *collection, uint32_t least, bo
     return CAIRN_OK;
 }
 
-static cairn_status merge_and_index(cairn_collection *collection, bool all, const struct crn_build_control *control, bool *out_merged,
+/* Without a control no index is built. */
+static cairn_status merge_and_index(cairn_collection *collection, bool all,
+                                    const struct crn_build_control *control, bool *out_merged,
                                     cairn_error *err)
 {
-    for (uint32_t i = 0; i < collection->space_count; i++) {
-        struct crn_live_space *space = &collection->spaces[i];
+    const struct crn_space_list *now = crn_collection_now(collection);
+
+    for (uint32_t i = 0; i < now->count; i++) {
+        struct crn_live_space *space = now->live[i];
         if (space->info->kind != CAIRN_SPACE_DENSE) continue;
         CRN_TRY(crn_compact_merge(space, all, control, out_merged, err));
-        CRN_TRY(crn_compact_index(space, control, err));
+        if (control != NULL) CRN_TRY(crn_compact_index(space, control, err));
     }
     return CAIRN_OK;
 }
@@ -145,16 +169,18 @@ static cairn_status sweep(cairn_db *db, cairn_error *err)
 
 /* ---- what the threads do ---- */
 
-static bool asked_to_stop(void *ctx)
+static bool asked_to_yield(void *ctx)
 {
-    return crn_background_is_stopped(ctx);
+    return crn_background_shall_yield(ctx);
 }
 
 static bool has_long_tail(cairn_collection *collection)
 {
-    if (atomic_load_explicit(&collection->unflushed, memory_order_relaxed) >= tail_limit(collection)) return true;
-    for (uint32_t i = 0; i < collection->space_count; i++) {
-        struct crn_view *view = crn_live_space_peek(&collection->spaces[i]);
+    if (atomic_load_explicit(&collection->unflushed, memory_order_relaxed) >= tail_limit(collection))
+        return true;
+    const struct crn_space_list *now = crn_collection_now(collection);
+    for (uint32_t i = 0; i < now->count; i++) {
+        struct crn_view *view = crn_live_space_peek(now->live[i]);
         const bool is_long = view != NULL && crn_view_tail_rows(view) >= tail_limit(collection);
         crn_view_release(view);
         if (is_long) return true;
@@ -164,8 +190,11 @@ static bool has_long_tail(cairn_collection *collection)
 
 static cairn_status repair(cairn_collection *collection, cairn_error *err)
 {
-    for (uint32_t i = 0; i < collection->space_count; i++) {
-        if (collection->spaces[i].info->kind == CAIRN_SPACE_DENSE) CRN_TRY(crn_space_rebuild(&collection->spaces[i], NULL, NULL, err));
+    const struct crn_space_list *now = crn_collection_now(collection);
+
+    for (uint32_t i = 0; i < now->count; i++) {
+        if (now->live[i]->info->kind == CAIRN_SPACE_DENSE)
+            CRN_TRY(crn_space_rebuild(now->live[i], NULL, NULL, err));
     }
     return CAIRN_OK;
 }
@@ -174,17 +203,21 @@ static void settle_failure(cairn_collection *collection, cairn_status status, ca
 {
     if (status == CAIRN_CORRUPT || status == CAIRN_NO_FILE) status = repair(collection, err);
     if (status != CAIRN_OK && status != CAIRN_NO_COLLECTION && status != CAIRN_CANCELLED) {
-        crn_log(&collection->db->log, CAIRN_LOG_WARN, "maintenance of '%s' will be tried again: %s", cairn_collection_name(collection),
-                err->message);
+        crn_log(&collection->db->log, CAIRN_LOG_WARN, "maintenance of '%s' will be tried again: %s",
+                cairn_collection_name(collection), err->message);
     }
 }
 
 static cairn_status tend(struct crn_background *background, cairn_collection *collection, cairn_error *err)
 {
-    for (uint32_t i = 0; i < collection->space_count; i++) {
-        struct crn_live_space *space = &collection->spaces[i];
+    const struct crn_space_list *now = crn_collection_now(collection);
+
+    for (uint32_t i = 0; i < now->count; i++) {
+        struct crn_live_space *space = now->live[i];
         /* What is left when the tail is long gets into its segment's graph. */
-        while (!asked_to_stop(background) && !has_long_tail(collection) && crn_live_space_grow_graphs(space, GRAPH_ROWS_AT_ONCE) != 0) continue;
+        while (!asked_to_yield(background) && !has_long_tail(collection) &&
+               crn_live_space_grow_graphs(space, GRAPH_ROWS_AT_ONCE) != 0)
+            continue;
         if (space->info->kind == CAIRN_SPACE_DENSE) CRN_TRY(crn_live_space_tend(space, err));
     }
     return CAIRN_OK;
@@ -204,15 +237,18 @@ static void look_after_tails(struct crn_background *background, cairn_collection
 }
 
 /* Until nothing is left to merge. Not when another process is at it: then it is looked at again in a second, since that one may stop. */
-static cairn_status merge_in_background(struct crn_background *background, cairn_collection *collection, cairn_error *err)
+static cairn_status merge_in_background(struct crn_background *background, cairn_collection *collection,
+                                        cairn_error *err)
 {
     /* Searches and writers go on meanwhile, and shall not wait for a processor. */
     const unsigned threads = collection->db->options.threads;
-    const struct crn_build_control control = {.threads = (threads + 1) / 2, .cancelled = asked_to_stop, .ctx = background};
+    const struct crn_build_control control = {
+        .threads = (threads + 1) / 2, .cancelled = asked_to_yield, .ctx = background};
     struct crn_store *store = collection->db->store;
     cairn_status status = CAIRN_OK;
+    bool merged = true;
 
-    for (bool merged = true; status == CAIRN_OK && merged && !asked_to_stop(background);) {
+    while (status == CAIRN_OK && merged && !asked_to_yield(background)) {
         bool got = false;
         merged = false;
         CRN_TRY(crn_store_lock(store, CRN_LOCK_BUILDER, false, &got, err));
@@ -220,10 +256,13 @@ static cairn_status merge_in_background(struct crn_background *background, cairn
             atomic_store(&collection->merges_wanted, true);
             return CAIRN_OK;
         }
-        status = merge_and_index(collection, false, &control, &merged, err);
+        status = merge_and_index(collection, false, collection->db->options.bulk_load ? NULL : &control,
+                                 &merged, err);
         if (status == CAIRN_OK) status = sweep(collection->db, err);
         crn_store_unlock(store, CRN_LOCK_BUILDER);
     }
+    if (merged || status == CAIRN_CANCELLED)
+        atomic_store(&collection->merges_wanted, true); /* what was left off */
     return status;
 }
 
@@ -232,7 +271,8 @@ static void look_after_segments(struct crn_background *background, cairn_collect
     cairn_error err;
     cairn_status status = crn_collection_flush_uses(collection, &err);
 
-    if (status == CAIRN_OK && atomic_exchange(&collection->merges_wanted, false)) status = merge_in_background(background, collection, &err);
+    if (status == CAIRN_OK && atomic_exchange(&collection->merges_wanted, false))
+        status = merge_in_background(background, collection, &err);
     settle_failure(collection, status, &err);
 }
 
@@ -243,8 +283,10 @@ cairn_status crn_maintenance_start(cairn_db *db, cairn_error *err)
     struct crn_maintenance *maintenance = crn_mem_calloc(1, sizeof *maintenance);
 
     if (maintenance == NULL) return crn_error_no_memory(err, sizeof *maintenance);
-    maintenance->tails = (struct crn_background){.db = db, .look_after = look_after_tails, .niceness = TAILS_NICENESS};
-    maintenance->segments = (struct crn_background){.db = db, .look_after = look_after_segments, .niceness = SEGMENTS_NICENESS};
+    maintenance->tails =
+        (struct crn_background){.db = db, .look_after = look_after_tails, .niceness = TAILS_NICENESS};
+    maintenance->segments =
+        (struct crn_background){.db = db, .look_after = look_after_segments, .niceness = SEGMENTS_NICENESS};
     cairn_status status = crn_background_start(&maintenance->segments, err);
     if (status == CAIRN_OK) {
         status = crn_background_start(&maintenance->tails, err);
@@ -278,8 +320,9 @@ static cairn_status merge_alone(cairn_collection *collection, cairn_error *err)
 
     CRN_TRY(crn_store_lock(store, CRN_LOCK_BUILDER, false, &got, err));
     if (!got) return CAIRN_OK; /* another process is at it */
-    for (uint32_t i = 0; status == CAIRN_OK && i < collection->space_count; i++) {
-        struct crn_live_space *space = &collection->spaces[i];
+    const struct crn_space_list *now = crn_collection_now(collection);
+    for (uint32_t i = 0; status == CAIRN_OK && i < now->count; i++) {
+        struct crn_live_space *space = now->live[i];
         if (space->info->kind == CAIRN_SPACE_DENSE) status = crn_compact_merge(space, false, NULL, NULL, err);
     }
     if (status == CAIRN_OK) status = sweep(collection->db, err);
@@ -294,9 +337,10 @@ static void grow_graphs(cairn_collection *collection, uint64_t changes)
 {
     struct crn_maintenance *maintenance = collection->db->maintenance;
     const uint32_t most = changes < UINT32_MAX / 4 ? (uint32_t)changes * 2 + GRAPH_ROWS_MORE : UINT32_MAX;
+    const struct crn_space_list *now = crn_collection_now(collection);
 
-    for (uint32_t i = 0; i < collection->space_count; i++) {
-        struct crn_live_space *space = &collection->spaces[i];
+    for (uint32_t i = 0; i < now->count; i++) {
+        struct crn_live_space *space = now->live[i];
         const uint32_t waiting = crn_live_space_waiting(space);
         if (waiting > (maintenance == NULL ? 0 : WAITING_MOST)) (void)crn_live_space_grow_graphs(space, most);
         if (maintenance != NULL && waiting >= WAITING_WAKE) crn_background_wake(&maintenance->tails);
@@ -306,9 +350,10 @@ static void grow_graphs(cairn_collection *collection, uint64_t changes)
 static uint32_t most_segments(cairn_collection *collection)
 {
     uint32_t most = 0;
+    const struct crn_space_list *now = crn_collection_now(collection);
 
-    for (uint32_t i = 0; i < collection->space_count; i++) {
-        struct crn_view *view = crn_live_space_peek(&collection->spaces[i]);
+    for (uint32_t i = 0; i < now->count; i++) {
+        struct crn_view *view = crn_live_space_peek(now->live[i]);
         if (view != NULL && view->part_count > most) most = view->part_count;
         crn_view_release(view);
     }
@@ -332,7 +377,8 @@ void crn_maintenance_notice(cairn_collection *collection, uint64_t changes)
 {
     struct crn_maintenance *maintenance = collection->db->maintenance;
     const uint64_t limit = tail_limit(collection);
-    const uint64_t unflushed = atomic_fetch_add_explicit(&collection->unflushed, changes, memory_order_relaxed) + changes;
+    const uint64_t unflushed =
+        atomic_fetch_add_explicit(&collection->unflushed, changes, memory_order_relaxed) + changes;
     cairn_error err;
 
     grow_graphs(collection, changes);
@@ -343,10 +389,23 @@ void crn_maintenance_notice(cairn_collection *collection, uint64_t changes)
         if (unflushed < 3 * limit) return;
     }
     /* It waits for the thread, should that be at it, and goes on when what is left is no long tail any more. */
-    cairn_status status = flush_tails(collection, (uint32_t)(maintenance != NULL ? limit * 2 : limit / 2), true, &err);
+    cairn_status status =
+        flush_tails(collection, (uint32_t)(maintenance != NULL ? limit * 2 : limit / 2), true, &err);
     if (maintenance != NULL) atomic_store(&collection->merges_wanted, true);
     if (status == CAIRN_OK && maintenance == NULL) status = merge_alone(collection, &err);
-    if (status != CAIRN_OK) crn_log(&collection->db->log, CAIRN_LOG_WARN, "the tail was not written out: %s", err.message);
+    if (status != CAIRN_OK)
+        crn_log(&collection->db->log, CAIRN_LOG_WARN, "the tail was not written out: %s", err.message);
+}
+
+void crn_maintenance_end_bulk(cairn_collection *collection)
+{
+    cairn_error err;
+
+    if (atomic_load_explicit(&collection->unflushed, memory_order_relaxed) <
+        collection->db->options.tail_rows_max)
+        return;
+    if (flush_tails(collection, collection->db->options.tail_rows_max, false, &err) == CAIRN_OK) return;
+    crn_log(&collection->db->log, CAIRN_LOG_WARN, "the tail was not written out: %s", err.message);
 }
 
 /* ---- on request ---- */
@@ -362,26 +421,65 @@ static bool request_cancelled(void *ctx)
 {
     struct request *request = ctx;
 
-    if (request->progress != NULL && !request->progress(request->ctx, request->phase, 0, 0)) request->cancelled = true;
+    if (request->progress != NULL && !request->progress(request->ctx, request->phase, 0, 0))
+        request->cancelled = true;
     return request->cancelled;
+}
+
+/* Waits for whoever merges and builds, however long that takes: maintenance of this process is leaving off what the request
+ * does itself; another process comes to an end, and the system frees its lock should it die. */
+static cairn_status lock_builder(cairn_db *db, struct request *request, cairn_error *err)
+{
+    const struct timespec pause = {.tv_nsec = BUILDER_PAUSE_NS};
+    bool got = false;
+
+    request->phase = "wait";
+    for (;;) {
+        CRN_TRY(crn_store_lock(db->store, CRN_LOCK_BUILDER, false, &got, err));
+        if (got) return CAIRN_OK;
+        if (request_cancelled(request))
+            return crn_error_set(err, CAIRN_CANCELLED, "stopped while others merged or built indexes");
+        nanosleep(&pause, NULL);
+    }
 }
 
 static cairn_status optimize_locked(cairn_collection *collection, struct request *request, cairn_error *err)
 {
-    struct crn_build_control control = {.threads = collection->db->options.threads, .cancelled = request_cancelled, .ctx = request};
+    struct crn_build_control control = {
+        .threads = collection->db->options.threads, .cancelled = request_cancelled, .ctx = request};
+    const struct crn_space_list *now = crn_collection_now(collection);
 
-    for (uint32_t i = 0; i < collection->space_count; i++) {
-        if (collection->spaces[i].distrust_segments) CRN_TRY(crn_space_rebuild(&collection->spaces[i], NULL, NULL, err));
+    for (uint32_t i = 0; i < now->count; i++) {
+        if (now->live[i]->distrust_segments) CRN_TRY(crn_space_rebuild(now->live[i], NULL, NULL, err));
     }
     request->phase = "expire";
     CRN_TRY(delete_expired(collection, err));
     request->phase = "write tail";
-    if (request_cancelled(request)) return crn_error_set(err, CAIRN_CANCELLED, "stopped before writing the tail");
+    if (request_cancelled(request))
+        return crn_error_set(err, CAIRN_CANCELLED, "stopped before writing the tail");
     CRN_TRY(flush_tails(collection, 1, false, err));
     request->phase = "build index";
     if (request_cancelled(request)) return crn_error_set(err, CAIRN_CANCELLED, "stopped before merging");
     CRN_TRY(merge_and_index(collection, true, &control, NULL, err));
     return sweep(collection->db, err);
+}
+
+static cairn_status optimize(cairn_collection *collection, struct request *request, cairn_error *err)
+{
+    CRN_TRY(lock_builder(collection->db, request, err));
+    const cairn_status status = optimize_locked(collection, request, err);
+    crn_store_unlock(collection->db->store, CRN_LOCK_BUILDER);
+    return status;
+}
+
+static cairn_status optimize_or_repair(cairn_collection *collection, struct request *request,
+                                       cairn_error *err)
+{
+    const cairn_status status = optimize(collection, request, err);
+
+    if (status != CAIRN_CORRUPT && status != CAIRN_NO_FILE) return status;
+    CRN_TRY(repair(collection, err));
+    return optimize(collection, request, err);
 }
 
 static cairn_status check_request(const cairn_db *db, cairn_error *err)
@@ -390,33 +488,31 @@ static cairn_status check_request(const cairn_db *db, cairn_error *err)
     return crn_error_set(err, CAIRN_READ_ONLY, "'%s' was opened read-only", crn_store_path(db->store));
 }
 
-cairn_status cairn_optimize(cairn_collection *collection, cairn_progress_fn progress, void *ctx, cairn_error *err)
+cairn_status cairn_optimize(cairn_collection *collection, cairn_progress_fn progress, void *ctx,
+                            cairn_error *err)
 {
     struct request request = {.progress = progress, .ctx = ctx, .phase = "start"};
 
     if (collection == NULL) return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "collection is NULL");
     CRN_TRY(check_request(collection->db, err));
     CRN_TRY(crn_collection_flush_uses(collection, err));
-    CRN_TRY(crn_store_lock(collection->db->store, CRN_LOCK_BUILDER, true, NULL, err));
-    cairn_status status = optimize_locked(collection, &request, err);
-    crn_store_unlock(collection->db->store, CRN_LOCK_BUILDER);
-    if (status == CAIRN_CORRUPT || status == CAIRN_NO_FILE) {
-        CRN_TRY(repair(collection, err));
-        CRN_TRY(crn_store_lock(collection->db->store, CRN_LOCK_BUILDER, true, NULL, err));
-        status = optimize_locked(collection, &request, err);
-        crn_store_unlock(collection->db->store, CRN_LOCK_BUILDER);
-    }
+    struct crn_maintenance *maintenance = collection->db->maintenance;
+    if (maintenance != NULL) atomic_fetch_add(&maintenance->segments.pauses, 1);
+    cairn_status status = optimize_or_repair(collection, &request, err);
+    if (maintenance != NULL) atomic_fetch_sub(&maintenance->segments.pauses, 1);
     if (status == CAIRN_OK) status = crn_store_checkpoint(collection->db->store, err);
     return status;
 }
 
-cairn_status crn_space_rebuild(struct crn_live_space *space, cairn_progress_fn progress, void *ctx, cairn_error *err)
+cairn_status crn_space_rebuild(struct crn_live_space *space, cairn_progress_fn progress, void *ctx,
+                               cairn_error *err)
 {
     CRN_TRY(check_request(space->collection->db, err));
     return crn_compact_from_rows(space, progress, ctx, err);
 }
 
-static cairn_status rebuild_collection(cairn_db *db, const char *name, cairn_progress_fn progress, void *ctx, cairn_error *err)
+static cairn_status rebuild_collection(cairn_db *db, const char *name, cairn_progress_fn progress, void *ctx,
+                                       cairn_error *err)
 {
     cairn_collection *collection;
     cairn_status status = cairn_collection_open(db, name, NULL, &collection, err);
@@ -424,8 +520,9 @@ static cairn_status rebuild_collection(cairn_db *db, const char *name, cairn_pro
     /* Dropped since it was listed: nothing to rebuild. */
     if (status == CAIRN_NO_COLLECTION) return CAIRN_OK;
     if (status != CAIRN_OK) return status;
-    for (uint32_t i = 0; status == CAIRN_OK && i < collection->space_count; i++) {
-        struct crn_live_space *space = &collection->spaces[i];
+    const struct crn_space_list *now = crn_collection_now(collection);
+    for (uint32_t i = 0; status == CAIRN_OK && i < now->count; i++) {
+        struct crn_live_space *space = now->live[i];
         if (space->info->kind == CAIRN_SPACE_DENSE) status = crn_space_rebuild(space, progress, ctx, err);
     }
     if (status == CAIRN_OK) status = cairn_optimize(collection, progress, ctx, err);
@@ -443,7 +540,8 @@ cairn_status cairn_rebuild(cairn_db *db, cairn_progress_fn progress, void *ctx, 
     CRN_TRY(check_request(db, err));
     CRN_TRY(cairn_collection_list(db, &names, &count, err));
     cairn_status status = CAIRN_OK;
-    for (size_t i = 0; status == CAIRN_OK && i < count; i++) status = rebuild_collection(db, names[i], progress, ctx, err);
+    for (size_t i = 0; status == CAIRN_OK && i < count; i++)
+        status = rebuild_collection(db, names[i], progress, ctx, err);
     cairn_free(names);
     return status;
 }

@@ -21,7 +21,8 @@ static cairn_status check_object(const char *json, cairn_error *err)
     if (parser == NULL) return crn_error_no_memory(err, strlen(json));
     cairn_status status = crn_json_parse(parser, json, strlen(json), &root, err);
     if (status == CAIRN_OK && crn_json_type(root) != CRN_JSON_OBJECT) {
-        status = crn_error_set(err, CAIRN_INVALID_JSON, "the metadata is %s, not an object", crn_json_type_name(root));
+        status = crn_error_set(err, CAIRN_INVALID_JSON, "the metadata is %s, not an object",
+                               crn_json_type_name(root));
     }
     crn_json_parser_free(parser);
     return status;
@@ -61,7 +62,8 @@ cairn_status cairn_collection_get_metadata(cairn_collection *collection, char **
     const struct crn_catalog *catalog;
     struct crn_reader *reader;
 
-    if (collection == NULL || out_json == NULL) return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "an argument is NULL");
+    if (collection == NULL || out_json == NULL)
+        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "an argument is NULL");
     *out_json = NULL;
     CRN_TRY(crn_collection_read(collection, &reader, &catalog, err));
     *out_json = crn_mem_strdup(catalog->metadata);
@@ -83,7 +85,8 @@ cairn_status cairn_get_metadata(cairn_db *db, char **out_json, cairn_error *err)
     struct crn_reader *reader;
     struct crn_buf text;
 
-    if (db == NULL || out_json == NULL) return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "an argument is NULL");
+    if (db == NULL || out_json == NULL)
+        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "an argument is NULL");
     *out_json = NULL;
     CRN_TRY(crn_store_read_begin(db->store, &reader, err));
     crn_buf_init(&text, SIZE_MAX / 2);

@@ -7,9 +7,9 @@
 #include <string.h>
 
 struct crn_pattern_slot {
-    struct crn_buf memory;   /* what the pattern's strings point into */
-    cairn_vector *vectors;   /* [pattern.vector_count] */
-    void *values;            /* the vectors' numbers, aligned */
+    struct crn_buf memory; /* what the pattern's strings point into */
+    cairn_vector *vectors; /* [pattern.vector_count] */
+    void *values;          /* the vectors' numbers, aligned */
 };
 
 struct cairn_patterns {
@@ -78,22 +78,25 @@ static const struct crn_space *space_of(const struct crn_catalog *catalog, uint3
 }
 
 /* Points a public vector at its stored form, which the store has checked against its digest. */
-static cairn_status unpack(const struct crn_space *space, const struct crn_vector_data *data, const char *values, cairn_vector *out,
-                           cairn_error *err)
+static cairn_status unpack(const struct crn_space *space, const struct crn_vector_data *data,
+                           const char *values, cairn_vector *out, cairn_error *err)
 {
     uint32_t head = 0;
     size_t expected;
 
-    *out = (cairn_vector){.space = space->name, .dim = space->dim, .values = (const float *)(const void *)values};
+    *out = (cairn_vector){
+        .space = space->name, .dim = space->dim, .values = (const float *)(const void *)values};
     if (space->kind == CAIRN_SPACE_DENSE) {
         expected = space->dim * sizeof(float);
     } else {
         if (data->size >= sizeof head) memcpy(&head, values, sizeof head);
-        const size_t each = space->kind == CAIRN_SPACE_SPARSE ? 2 * sizeof(float) : space->dim * sizeof(float);
+        const size_t each =
+            space->kind == CAIRN_SPACE_SPARSE ? 2 * sizeof(float) : space->dim * sizeof(float);
         expected = sizeof head + head * each;
     }
     if (data->size != expected) {
-        return crn_error_set(err, CAIRN_CORRUPT, "a vector of space '%s' has %zu bytes, not %zu", space->name, data->size, expected);
+        return crn_error_set(err, CAIRN_CORRUPT, "a vector of space '%s' has %zu bytes, not %zu", space->name,
+                             data->size, expected);
     }
     if (space->kind == CAIRN_SPACE_SPARSE) {
         out->indices = (const uint32_t *)(const void *)(values + sizeof head);
@@ -106,8 +109,8 @@ static cairn_status unpack(const struct crn_space *space, const struct crn_vecto
     return CAIRN_OK;
 }
 
-static cairn_status set_vectors(const struct crn_catalog *catalog, const struct crn_record *record, struct crn_pattern_slot *slot,
-                                cairn_pattern *pattern, cairn_error *err)
+static cairn_status set_vectors(const struct crn_catalog *catalog, const struct crn_record *record,
+                                struct crn_pattern_slot *slot, cairn_pattern *pattern, cairn_error *err)
 {
     size_t size = 0;
 
@@ -119,7 +122,10 @@ static cairn_status set_vectors(const struct crn_catalog *catalog, const struct 
     char *at = slot->values;
     for (uint32_t i = 0; i < record->vector_count; i++) {
         const struct crn_space *space = space_of(catalog, record->vectors[i].space);
-        if (space == NULL) return crn_error_set(err, CAIRN_CORRUPT, "a vector belongs to space %u, which is not the collection's", record->vectors[i].space);
+        if (space == NULL)
+            return crn_error_set(err, CAIRN_CORRUPT,
+                                 "a vector belongs to space %u, which is not the collection's",
+                                 record->vectors[i].space);
         memcpy(at, record->vectors[i].data, record->vectors[i].size);
         CRN_TRY(unpack(space, &record->vectors[i], at, &slot->vectors[i], err));
         if (space == &catalog->spaces[0] && space->kind == CAIRN_SPACE_DENSE) {
@@ -152,13 +158,15 @@ static void set_fields(const struct crn_record *record, cairn_pattern *pattern)
         .created_at_ms = record->created_at_ms,
         .last_used_ms = record->last_used_ms,
         .expires_at_ms = record->expires_at_ms,
-        .fields = CAIRN_FIELD_CONFIDENCE | CAIRN_FIELD_USAGE | CAIRN_FIELD_SUCCESS | CAIRN_FIELD_LAST_USED | CAIRN_FIELD_EXPIRES,
+        .fields = CAIRN_FIELD_CONFIDENCE | CAIRN_FIELD_USAGE | CAIRN_FIELD_SUCCESS | CAIRN_FIELD_LAST_USED |
+                  CAIRN_FIELD_EXPIRES,
         .version = record->version,
     };
 }
 
-cairn_status crn_patterns_add(struct cairn_patterns *set, struct crn_reader *reader, const struct crn_catalog *catalog,
-                              uint32_t local, int64_t now_ms, bool with_vectors, cairn_error *err)
+cairn_status crn_patterns_add(struct cairn_patterns *set, struct crn_reader *reader,
+                              const struct crn_catalog *catalog, uint32_t local, int64_t now_ms,
+                              bool with_vectors, cairn_error *err)
 {
     struct crn_pattern_slot *slot = &set->slots[set->count];
     cairn_pattern *pattern = &set->patterns[set->count];
@@ -168,7 +176,8 @@ cairn_status crn_patterns_add(struct cairn_patterns *set, struct crn_reader *rea
     crn_buf_init(&slot->memory, SIZE_MAX / 2);
     pattern->size = sizeof *pattern;
     if (local == 0) return CAIRN_OK;
-    const cairn_status status = crn_read_record(reader, catalog, local, with_vectors, &slot->memory, &record, err);
+    const cairn_status status =
+        crn_read_record(reader, catalog, local, with_vectors, &slot->memory, &record, err);
     if (status == CAIRN_NOT_FOUND) return CAIRN_OK;
     if (status != CAIRN_OK) return status;
     if (record.expires_at_ms != 0 && record.expires_at_ms <= now_ms) return CAIRN_OK;

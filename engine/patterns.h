@@ -9,8 +9,9 @@ struct cairn_patterns *crn_patterns_create(size_t capacity, cairn_error *err);
 
 /* Reads the row of a local into the next place; a row that is not there (local 0 too) or has expired leaves a pattern without
  * an id there. To be called at most `capacity` times. */
-cairn_status crn_patterns_add(struct cairn_patterns *set, struct crn_reader *reader, const struct crn_catalog *catalog,
-                              uint32_t local, int64_t now_ms, bool with_vectors, cairn_error *err);
+cairn_status crn_patterns_add(struct cairn_patterns *set, struct crn_reader *reader,
+                              const struct crn_catalog *catalog, uint32_t local, int64_t now_ms,
+                              bool with_vectors, cairn_error *err);
 
 /* Takes back what crn_patterns_add has added. */
 void crn_patterns_drop_last(struct cairn_patterns *set);

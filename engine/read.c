@@ -12,8 +12,8 @@
 
 /* ---- get ---- */
 
-static cairn_status get_all(struct crn_reader *reader, const struct crn_catalog *catalog, const cairn_id *ids, size_t count,
-                            bool with_vectors, struct cairn_patterns *set, cairn_error *err)
+static cairn_status get_all(struct crn_reader *reader, const struct crn_catalog *catalog, const cairn_id *ids,
+                            size_t count, bool with_vectors, struct cairn_patterns *set, cairn_error *err)
 {
     const int64_t now_ms = crn_clock_ms();
 
@@ -39,7 +39,8 @@ cairn_status cairn_get(cairn_collection *collection, const cairn_id *ids, size_t
     *out_patterns = NULL;
     CRN_TRY(crn_collection_read(collection, &reader, &catalog, err));
     struct cairn_patterns *set = crn_patterns_create(count, err);
-    cairn_status status = set == NULL ? CAIRN_NO_MEMORY : get_all(reader, catalog, ids, count, with_vectors, set, err);
+    cairn_status status =
+        set == NULL ? CAIRN_NO_MEMORY : get_all(reader, catalog, ids, count, with_vectors, set, err);
     crn_store_read_end(reader);
     if (status != CAIRN_OK) {
         cairn_patterns_free(set);
@@ -57,8 +58,9 @@ static cairn_status remove_local(void *ctx, uint32_t local)
     return CAIRN_OK;
 }
 
-cairn_status crn_collection_scope(cairn_collection *collection, struct crn_reader *reader, const struct crn_catalog *catalog,
-                                  const cairn_scope *scope, struct crn_rows **out_rows, cairn_error *err)
+cairn_status crn_collection_scope(cairn_collection *collection, struct crn_reader *reader,
+                                  const struct crn_catalog *catalog, const cairn_scope *scope,
+                                  struct crn_rows **out_rows, cairn_error *err)
 {
     struct crn_rows *rows;
     int64_t next_ms;
@@ -76,7 +78,8 @@ cairn_status crn_collection_scope(cairn_collection *collection, struct crn_reade
     live->sequence = rows->sequence;
     atomic_init(&live->references, 1);
     crn_rows_release(rows);
-    const cairn_status status = crn_read_expired(reader, collection->id, crn_clock_ms(), remove_local, live->locals, &next_ms, err);
+    const cairn_status status =
+        crn_read_expired(reader, collection->id, crn_clock_ms(), remove_local, live->locals, &next_ms, err);
     if (status != CAIRN_OK) {
         crn_rows_release(live);
         return status;
@@ -111,8 +114,9 @@ static cairn_status collect_local(void *ctx, const struct crn_record *record)
     return CAIRN_OK;
 }
 
-static cairn_status scroll_scope(cairn_collection *collection, struct crn_reader *reader, const struct crn_catalog *catalog,
-                                 const cairn_scope *scope, uint32_t from, struct scroll *scroll, cairn_error *err)
+static cairn_status scroll_scope(cairn_collection *collection, struct crn_reader *reader,
+                                 const struct crn_catalog *catalog, const cairn_scope *scope, uint32_t from,
+                                 struct scroll *scroll, cairn_error *err)
 {
     roaring_uint32_iterator_t it;
     struct crn_rows *rows;
@@ -127,9 +131,10 @@ static cairn_status scroll_scope(cairn_collection *collection, struct crn_reader
     return CAIRN_OK;
 }
 
-static cairn_status read_page(cairn_collection *collection, struct crn_reader *reader, const struct crn_catalog *catalog,
-                              const cairn_scope *scope, uint64_t *cursor, struct scroll *scroll, bool with_vectors,
-                              struct cairn_patterns **out_set, cairn_error *err)
+static cairn_status read_page(cairn_collection *collection, struct crn_reader *reader,
+                              const struct crn_catalog *catalog, const cairn_scope *scope, uint64_t *cursor,
+                              struct scroll *scroll, bool with_vectors, struct cairn_patterns **out_set,
+                              cairn_error *err)
 {
     const uint32_t from = *cursor == 0 ? 1 : (uint32_t)*cursor;
     cairn_status status;
@@ -146,25 +151,30 @@ static cairn_status read_page(cairn_collection *collection, struct crn_reader *r
     *out_set = crn_patterns_create(count, err);
     if (*out_set == NULL) return CAIRN_NO_MEMORY;
     for (size_t i = 0; i < count; i++) {
-        CRN_TRY(crn_patterns_add(*out_set, reader, catalog, scroll->locals[i], scroll->now_ms, with_vectors, err));
+        CRN_TRY(crn_patterns_add(*out_set, reader, catalog, scroll->locals[i], scroll->now_ms, with_vectors,
+                                 err));
     }
     *cursor = scroll->count == scroll->limit ? scroll->locals[count] : 0;
     return CAIRN_OK;
 }
 
-cairn_status cairn_scroll(cairn_collection *collection, const cairn_scope *scope, uint64_t *cursor, size_t limit, bool with_vectors,
-                          cairn_patterns **out_patterns, cairn_error *err)
+cairn_status cairn_scroll(cairn_collection *collection, const cairn_scope *scope, uint64_t *cursor,
+                          size_t limit, bool with_vectors, cairn_patterns **out_patterns, cairn_error *err)
 {
     const struct crn_catalog *catalog;
     struct crn_reader *reader;
     struct cairn_patterns *set = NULL;
 
-    if (collection == NULL || cursor == NULL || out_patterns == NULL) return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "an argument is NULL");
+    if (collection == NULL || cursor == NULL || out_patterns == NULL)
+        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "an argument is NULL");
     *out_patterns = NULL;
     if (limit == 0 || limit > CAIRN_K_MAX) {
-        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "limit %zu is not between 1 and %u", limit, CAIRN_K_MAX);
+        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "limit %zu is not between 1 and %u", limit,
+                             CAIRN_K_MAX);
     }
-    if (*cursor > UINT32_MAX) return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "cursor %llu was not returned by a scroll", (unsigned long long)*cursor);
+    if (*cursor > UINT32_MAX)
+        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "cursor %llu was not returned by a scroll",
+                             (unsigned long long)*cursor);
     CRN_TRY(check_scope(scope, err));
     struct scroll scroll = {.limit = limit + 1, .now_ms = crn_clock_ms()};
     scroll.locals = crn_mem_array(scroll.limit, sizeof *scroll.locals);
@@ -202,13 +212,15 @@ static cairn_status take_by_id(void *ctx, uint32_t local)
     struct walk_by_id *walk = ctx;
 
     if (walk->allowed != NULL && !roaring_bitmap_contains(walk->allowed, local)) return CAIRN_OK;
-    CRN_TRY(crn_patterns_add(walk->set, walk->reader, walk->catalog, local, walk->now_ms, walk->with_vectors, walk->err));
-    if (cairn_patterns_at(walk->set, cairn_patterns_count(walk->set) - 1)->id == NULL) crn_patterns_drop_last(walk->set);
+    CRN_TRY(crn_patterns_add(walk->set, walk->reader, walk->catalog, local, walk->now_ms, walk->with_vectors,
+                             walk->err));
+    if (cairn_patterns_at(walk->set, cairn_patterns_count(walk->set) - 1)->id == NULL)
+        crn_patterns_drop_last(walk->set);
     return cairn_patterns_count(walk->set) == walk->limit ? CAIRN_TIMEOUT : CAIRN_OK;
 }
 
-static cairn_status walk_by_id(cairn_collection *collection, const cairn_scope *scope, const struct crn_record *from,
-                               struct walk_by_id *walk, cairn_error *err)
+static cairn_status walk_by_id(cairn_collection *collection, const cairn_scope *scope,
+                               const struct crn_record *from, struct walk_by_id *walk, cairn_error *err)
 {
     struct crn_rows *rows = NULL;
     cairn_status status = CAIRN_OK;
@@ -222,17 +234,21 @@ static cairn_status walk_by_id(cairn_collection *collection, const cairn_scope *
     return status == CAIRN_TIMEOUT ? CAIRN_OK : status;
 }
 
-cairn_status cairn_scroll_by_id(cairn_collection *collection, const cairn_scope *scope, const cairn_id *from, size_t limit,
-                                bool with_vectors, cairn_patterns **out_patterns, cairn_error *err)
+cairn_status cairn_scroll_by_id(cairn_collection *collection, const cairn_scope *scope, const cairn_id *from,
+                                size_t limit, bool with_vectors, cairn_patterns **out_patterns,
+                                cairn_error *err)
 {
-    struct walk_by_id walk = {.limit = limit, .now_ms = crn_clock_ms(), .with_vectors = with_vectors, .err = err};
+    struct walk_by_id walk = {
+        .limit = limit, .now_ms = crn_clock_ms(), .with_vectors = with_vectors, .err = err};
     struct crn_id id;
     struct crn_record first = {0};
 
-    if (collection == NULL || out_patterns == NULL) return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "an argument is NULL");
+    if (collection == NULL || out_patterns == NULL)
+        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "an argument is NULL");
     *out_patterns = NULL;
     if (limit == 0 || limit > CAIRN_K_MAX) {
-        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "limit %zu is not between 1 and %u", limit, CAIRN_K_MAX);
+        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "limit %zu is not between 1 and %u", limit,
+                             CAIRN_K_MAX);
     }
     CRN_TRY(check_scope(scope, err));
     if (from != NULL) {
@@ -241,7 +257,9 @@ cairn_status cairn_scroll_by_id(cairn_collection *collection, const cairn_scope 
     }
     CRN_TRY(crn_collection_read(collection, &walk.reader, &walk.catalog, err));
     walk.set = crn_patterns_create(limit, err);
-    cairn_status status = walk.set == NULL ? CAIRN_NO_MEMORY : walk_by_id(collection, scope, from == NULL ? NULL : &first, &walk, err);
+    cairn_status status = walk.set == NULL
+                              ? CAIRN_NO_MEMORY
+                              : walk_by_id(collection, scope, from == NULL ? NULL : &first, &walk, err);
     crn_store_read_end(walk.reader);
     if (status != CAIRN_OK) {
         cairn_patterns_free(walk.set);
@@ -260,8 +278,9 @@ static cairn_status count_one(void *ctx, uint32_t local)
     return CAIRN_OK;
 }
 
-static cairn_status count_rows(cairn_collection *collection, struct crn_reader *reader, const struct crn_catalog *catalog,
-                               const cairn_scope *scope, uint64_t *out_count, cairn_error *err)
+static cairn_status count_rows(cairn_collection *collection, struct crn_reader *reader,
+                               const struct crn_catalog *catalog, const cairn_scope *scope,
+                               uint64_t *out_count, cairn_error *err)
 {
     struct crn_rows *rows;
     uint64_t all = 0, expired = 0;
@@ -279,12 +298,14 @@ static cairn_status count_rows(cairn_collection *collection, struct crn_reader *
     return CAIRN_OK;
 }
 
-cairn_status cairn_count(cairn_collection *collection, const cairn_scope *scope, uint64_t *out_count, cairn_error *err)
+cairn_status cairn_count(cairn_collection *collection, const cairn_scope *scope, uint64_t *out_count,
+                         cairn_error *err)
 {
     const struct crn_catalog *catalog;
     struct crn_reader *reader;
 
-    if (collection == NULL || out_count == NULL) return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "an argument is NULL");
+    if (collection == NULL || out_count == NULL)
+        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "an argument is NULL");
     CRN_TRY(check_scope(scope, err));
     CRN_TRY(crn_collection_read(collection, &reader, &catalog, err));
     const cairn_status status = count_rows(collection, reader, catalog, scope, out_count, err);

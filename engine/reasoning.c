@@ -59,7 +59,7 @@ static cairn_status check_k(const cairn_retrieve_options *options, cairn_error *
 static cairn_status check_options(const cairn_collection *collection, const cairn_retrieve_options *options,
                                   cairn_error *err)
 {
-    const struct crn_space *space = &crn_collection_catalog(collection)->spaces[0];
+    const struct crn_space *space = &crn_collection_now(collection)->spaces[0];
     const cairn_scope scope = {
         .size = sizeof scope,
         .domain = options->domain,

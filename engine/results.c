@@ -20,7 +20,8 @@ static char *set_id(const struct crn_results_hit *hit, char *at, cairn_id *out_i
     char text[CAIRN_ID_MAX + 1];
 
     if (hit->id == NULL) {
-        *out_id = (cairn_id){.type = hit->pattern->id_type, .text = hit->pattern->id, .u64 = hit->pattern->id_u64};
+        *out_id =
+            (cairn_id){.type = hit->pattern->id_type, .text = hit->pattern->id, .u64 = hit->pattern->id_u64};
     } else {
         crn_id_decode(hit->id, text, out_id);
     }

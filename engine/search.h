@@ -28,15 +28,17 @@ struct crn_candidates { /* best first */
 };
 
 /* The k best by vector (dense or sparse), or by the words of the text. `list` is freed by crn_mem_free. */
-cairn_status crn_search_dense(struct crn_search *search, struct crn_live_space *space, const float *vector, size_t k,
-                              struct crn_candidates *out, cairn_error *err);
-cairn_status crn_search_sparse(struct crn_search *search, struct crn_live_space *space, size_t k, struct crn_candidates *out,
-                               cairn_error *err);
-cairn_status crn_search_lexical(struct crn_search *search, size_t k, struct crn_candidates *out, cairn_error *err);
+cairn_status crn_search_dense(struct crn_search *search, struct crn_live_space *space, const float *vector,
+                              size_t k, struct crn_candidates *out, cairn_error *err);
+cairn_status crn_search_sparse(struct crn_search *search, struct crn_live_space *space, size_t k,
+                               struct crn_candidates *out, cairn_error *err);
+cairn_status crn_search_lexical(struct crn_search *search, size_t k, struct crn_candidates *out,
+                                cairn_error *err);
 
 /* Fuses two lists into the k best of both. */
 cairn_status crn_search_fuse(const struct crn_search *search, const struct crn_candidates *by_vector,
-                             const struct crn_candidates *by_text, size_t k, struct crn_candidates *out, cairn_error *err);
+                             const struct crn_candidates *by_text, size_t k, struct crn_candidates *out,
+                             cairn_error *err);
 
 /* score and distance of a metric from quant's raw distance (negative dot product, squared L2, L1). */
 void crn_score_from_raw(cairn_metric metric, float raw, float *out_score, float *out_distance);

@@ -20,8 +20,12 @@ void crn_score_from_raw(cairn_metric metric, float raw, float *out_score, float 
         *out_score = -raw;
         *out_distance = raw;
         return;
-    case CAIRN_METRIC_L2: *out_distance = sqrtf(raw); break;
-    case CAIRN_METRIC_MANHATTAN: *out_distance = raw; break;
+    case CAIRN_METRIC_L2:
+        *out_distance = sqrtf(raw);
+        break;
+    case CAIRN_METRIC_MANHATTAN:
+        *out_distance = raw;
+        break;
     }
     *out_score = 1 / (1 + *out_distance);
 }
@@ -35,13 +39,15 @@ static cairn_status scope_rows(struct crn_search *search, struct crn_rows **out_
     *out_rows = NULL;
     if (!search->limited) return CAIRN_OK;
     CRN_TRY(crn_collection_read(search->collection, &reader, &catalog, err));
-    const cairn_status status = crn_scope_rows(search->collection->scopes, reader, catalog, &search->scope, out_rows, err);
+    const cairn_status status =
+        crn_scope_rows(search->collection->scopes, reader, catalog, &search->scope, out_rows, err);
     crn_store_read_end(reader);
     return status;
 }
 
-static cairn_status collect(const struct crn_live_space *space, const struct crn_view *view, const struct crn_view_answer *answer,
-                            struct crn_candidates *out, cairn_error *err)
+static cairn_status collect(const struct crn_live_space *space, const struct crn_view *view,
+                            const struct crn_view_answer *answer, struct crn_candidates *out,
+                            cairn_error *err)
 {
     out->list = crn_mem_array(answer->count, sizeof *out->list);
     if (out->list == NULL) return crn_error_no_memory(err, answer->count * sizeof *out->list);
@@ -49,7 +55,8 @@ static cairn_status collect(const struct crn_live_space *space, const struct crn
         struct crn_candidate *candidate = &out->list[i];
         CRN_TRY(crn_view_id(view, &answer->found[i], &candidate->id, err));
         candidate->local = answer->found[i].local;
-        crn_score_from_raw(space->info->metric, answer->found[i].distance, &candidate->score, &candidate->distance);
+        crn_score_from_raw(space->info->metric, answer->found[i].distance, &candidate->score,
+                           &candidate->distance);
         out->count = i + 1;
     }
     return CAIRN_OK;
@@ -57,11 +64,14 @@ static cairn_status collect(const struct crn_live_space *space, const struct crn
 
 /* One try with one view, which the search keeps. The filter's rows are taken first: the view is then at least as new, and what was deleted since
  * is dead in it. */
-static cairn_status search_once(struct crn_search *search, struct crn_live_space *space, const float *prepared, size_t k,
-                                struct crn_candidates *out, cairn_error *err)
+static cairn_status search_once(struct crn_search *search, struct crn_live_space *space,
+                                const float *prepared, size_t k, struct crn_candidates *out, cairn_error *err)
 {
-    struct crn_view_query query = {.vector = prepared, .exact = search->query->exact, .ef = search->query->ef,
-                                   .nprobe = search->query->nprobe, .recall = search->query->recall,
+    struct crn_view_query query = {.vector = prepared,
+                                   .exact = search->query->exact,
+                                   .ef = search->query->ef,
+                                   .nprobe = search->query->nprobe,
+                                   .recall = search->query->recall,
                                    .oversampling = search->query->oversampling,
                                    .deadline_ns = search->deadline_ns};
     struct crn_view_answer answer = {0};
@@ -74,6 +84,7 @@ static cairn_status search_once(struct crn_search *search, struct crn_live_space
         const uint64_t live = crn_view_rows(view);
         query.k = k < live ? k : (size_t)live;
         query.filter = rows == NULL ? NULL : rows->locals;
+        query.parts = rows == NULL ? NULL : rows->parts;
         answer.found = crn_mem_array(query.k, sizeof *answer.found);
         if (answer.found == NULL) {
             status = crn_error_no_memory(err, query.k * sizeof *answer.found);
@@ -100,8 +111,8 @@ static void forget(struct crn_candidates *out)
     *out = (struct crn_candidates){0};
 }
 
-cairn_status crn_search_dense(struct crn_search *search, struct crn_live_space *space, const float *vector, size_t k,
-                              struct crn_candidates *out, cairn_error *err)
+cairn_status crn_search_dense(struct crn_search *search, struct crn_live_space *space, const float *vector,
+                              size_t k, struct crn_candidates *out, cairn_error *err)
 {
     float *prepared = crn_mem_aligned(space->info->dim * sizeof *prepared);
     cairn_error cause;
@@ -121,7 +132,8 @@ cairn_status crn_search_dense(struct crn_search *search, struct crn_live_space *
         if (status != CAIRN_CORRUPT || attempt == 2) break;
         crn_log(&search->collection->db->log, CAIRN_LOG_WARN, "rebuilding from the rows: %s", cause.message);
         cairn_error ignored; /* the next try will meet the same trouble and tell it */
-        if (attempt == 1 || crn_space_rebuild(space, NULL, NULL, &ignored) != CAIRN_OK) crn_live_space_distrust(space);
+        if (attempt == 1 || crn_space_rebuild(space, NULL, NULL, &ignored) != CAIRN_OK)
+            crn_live_space_distrust(space);
     }
     crn_mem_free(prepared);
     return status == CAIRN_OK ? CAIRN_OK : crn_error_set(err, status, "%s", cause.message);

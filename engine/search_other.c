@@ -29,8 +29,8 @@ struct snapshot {
 static cairn_status snapshot_begin(struct crn_search *search, struct snapshot *snapshot, cairn_error *err)
 {
     CRN_TRY(crn_collection_read(search->collection, &snapshot->reader, &snapshot->catalog, err));
-    cairn_status status = crn_collection_scope(search->collection, snapshot->reader, snapshot->catalog, &search->scope,
-                                               &snapshot->rows, err);
+    cairn_status status = crn_collection_scope(search->collection, snapshot->reader, snapshot->catalog,
+                                               &search->scope, &snapshot->rows, err);
     if (status == CAIRN_OK) status = crn_read_sequence(snapshot->reader, &search->info.sequence, err);
     if (status == CAIRN_OK) {
         search->info.rows_matched = roaring_bitmap_get_cardinality(snapshot->rows->locals);
@@ -82,12 +82,16 @@ static cairn_status score_sparse(void *ctx, uint32_t local, const void *data, si
     uint32_t count;
 
     if (!roaring_bitmap_contains(walk->rows, local)) return CAIRN_OK;
-    if (size < sizeof count) return crn_error_set(walk->err, CAIRN_CORRUPT, "row %u holds a sparse vector of %zu bytes", local, size);
+    if (size < sizeof count)
+        return crn_error_set(walk->err, CAIRN_CORRUPT, "row %u holds a sparse vector of %zu bytes", local,
+                             size);
     memcpy(&count, data, sizeof count);
     if (size != sizeof count + (size_t)count * 8) {
-        return crn_error_set(walk->err, CAIRN_CORRUPT, "row %u holds a sparse vector of %zu bytes for %u entries", local, size, count);
+        return crn_error_set(walk->err, CAIRN_CORRUPT,
+                             "row %u holds a sparse vector of %zu bytes for %u entries", local, size, count);
     }
-    if (walk->search->deadline_ns != 0 && walk->scored % 1024 == 0 && crn_clock_ns() >= walk->search->deadline_ns) {
+    if (walk->search->deadline_ns != 0 && walk->scored % 1024 == 0 &&
+        crn_clock_ns() >= walk->search->deadline_ns) {
         return crn_error_set(walk->err, CAIRN_TIMEOUT, "the search did not end within its time");
     }
     walk->scored++;
@@ -97,8 +101,8 @@ static cairn_status score_sparse(void *ctx, uint32_t local, const void *data, si
     return CAIRN_OK;
 }
 
-cairn_status crn_search_sparse(struct crn_search *search, struct crn_live_space *space, size_t k, struct crn_candidates *out,
-                               cairn_error *err)
+cairn_status crn_search_sparse(struct crn_search *search, struct crn_live_space *space, size_t k,
+                               struct crn_candidates *out, cairn_error *err)
 {
     struct sparse_walk walk = {.search = search, .err = err};
     struct snapshot snapshot = {0};
@@ -148,14 +152,15 @@ static cairn_status take_lexical(void *ctx, uint32_t local, double score)
 }
 
 /* The lexical index knows no filter, so it is asked for more until k rows of the scope came or it has no more. */
-static cairn_status walk_lexical(struct crn_search *search, const struct snapshot *snapshot, size_t k, struct crn_candidates *out,
-                                 cairn_error *err)
+static cairn_status walk_lexical(struct crn_search *search, const struct snapshot *snapshot, size_t k,
+                                 struct crn_candidates *out, cairn_error *err)
 {
     struct lexical_walk walk = {.rows = snapshot->rows->locals, .out = out, .k = k};
 
     for (size_t limit = search->limited ? 4 * k + 64 : k + 16;; limit *= 4) {
         out->count = walk.seen = 0;
-        CRN_TRY(crn_read_lexical(snapshot->reader, snapshot->catalog, search->query->text, limit, take_lexical, &walk, err));
+        CRN_TRY(crn_read_lexical(snapshot->reader, snapshot->catalog, search->query->text, limit,
+                                 take_lexical, &walk, err));
         search->info.rows_scored = walk.seen;
         if (out->count == k || walk.seen < limit) return CAIRN_OK;
         if (search->deadline_ns != 0 && crn_clock_ns() >= search->deadline_ns) {
@@ -164,7 +169,8 @@ static cairn_status walk_lexical(struct crn_search *search, const struct snapsho
     }
 }
 
-cairn_status crn_search_lexical(struct crn_search *search, size_t k, struct crn_candidates *out, cairn_error *err)
+cairn_status crn_search_lexical(struct crn_search *search, size_t k, struct crn_candidates *out,
+                                cairn_error *err)
 {
     struct snapshot snapshot = {0};
 
@@ -200,7 +206,8 @@ static int by_score(const void *a, const void *b)
 }
 
 /* What candidate i adds to its row's fused score. */
-static float share(const struct crn_search *search, const struct crn_candidates *list, size_t i, double weight)
+static float share(const struct crn_search *search, const struct crn_candidates *list, size_t i,
+                   double weight)
 {
     const float best = list->list[0].score, worst = list->list[list->count - 1].score;
 
@@ -209,7 +216,8 @@ static float share(const struct crn_search *search, const struct crn_candidates 
     return (float)(weight * (list->list[i].score - worst) / (best - worst));
 }
 
-static void add_list(const struct crn_search *search, const struct crn_candidates *list, double weight, struct crn_candidates *out)
+static void add_list(const struct crn_search *search, const struct crn_candidates *list, double weight,
+                     struct crn_candidates *out)
 {
     for (size_t i = 0; i < list->count; i++) {
         struct crn_candidate *candidate = &out->list[out->count++];
@@ -236,7 +244,8 @@ static void merge_pairs(struct crn_candidates *out)
 }
 
 cairn_status crn_search_fuse(const struct crn_search *search, const struct crn_candidates *by_vector,
-                             const struct crn_candidates *by_text, size_t k, struct crn_candidates *out, cairn_error *err)
+                             const struct crn_candidates *by_text, size_t k, struct crn_candidates *out,
+                             cairn_error *err)
 {
     const double lexical_weight = search->query->lexical_weight > 0 ? search->query->lexical_weight : 0.5;
     const size_t most = by_vector->count + by_text->count;

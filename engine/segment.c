@@ -7,7 +7,8 @@
 
 #include <string.h>
 
-#define OPEN_COST 6u          /* scanned bytes that cost about as much as reading, hashing and checking one byte of an index */
+#define OPEN_COST \
+    6u /* scanned bytes that cost about as much as reading, hashing and checking one byte of an index */
 #define OPEN_COST_PATIENT 60u /* where maintenance opens indexes, unless it is kept busy for long */
 
 static cairn_status damaged(const struct crn_segment *segment, const char *what, cairn_error *err)
@@ -16,8 +17,8 @@ static cairn_status damaged(const struct crn_segment *segment, const char *what,
 }
 
 /* A section of exactly `size` bytes; NULL is left when size is 0. */
-static cairn_status section(const struct crn_segment *segment, const char tag[4], size_t size, const void **out_data,
-                            cairn_error *err)
+static cairn_status section(const struct crn_segment *segment, const char tag[4], size_t size,
+                            const void **out_data, cairn_error *err)
 {
     size_t found = 0;
     const void *data = crn_derived_get(segment->file, tag, &found);
@@ -30,8 +31,8 @@ static cairn_status section(const struct crn_segment *segment, const char tag[4]
     return CAIRN_OK;
 }
 
-static cairn_status verified_section(struct crn_segment *segment, const char tag[4], size_t size, const void **out_data,
-                                     cairn_error *err)
+static cairn_status verified_section(struct crn_segment *segment, const char tag[4], size_t size,
+                                     const void **out_data, cairn_error *err)
 {
     CRN_TRY(section(segment, tag, size, out_data, err));
     return size == 0 ? CAIRN_OK : crn_derived_verify(segment->file, *out_data, size, err);
@@ -67,7 +68,8 @@ static cairn_status read_ids(struct crn_segment *segment, cairn_error *err)
     segment->id_offsets = data;
     segment->id_bytes = crn_derived_get(segment->file, "IDBY", &segment->id_size);
     for (uint32_t i = 0; i < segment->count; i++) {
-        if (segment->id_offsets[i] > segment->id_offsets[i + 1]) return damaged(segment, "id offsets go back", err);
+        if (segment->id_offsets[i] > segment->id_offsets[i + 1])
+            return damaged(segment, "id offsets go back", err);
     }
     if (segment->id_offsets[0] != 0 || segment->id_offsets[segment->count] != segment->id_size) {
         return damaged(segment, "id offsets and ids disagree", err);
@@ -85,8 +87,8 @@ static cairn_status read_vectors(struct crn_segment *segment, cairn_error *err)
     return CAIRN_OK;
 }
 
-static cairn_status begin_codec(struct crn_segment *segment, const struct crn_segment_context *context, const void *model,
-                                cairn_error *err)
+static cairn_status begin_codec(struct crn_segment *segment, const struct crn_segment_context *context,
+                                const void *model, cairn_error *err)
 {
     const struct crn_codec *codec = segment->codec;
     const size_t size = codec->state_bytes(segment->dim);
@@ -97,14 +99,16 @@ static cairn_status begin_codec(struct crn_segment *segment, const struct crn_se
     return damaged(segment, "its quantization's model makes no sense", err);
 }
 
-static cairn_status read_codes(struct crn_segment *segment, const struct crn_segment_context *context, cairn_error *err)
+static cairn_status read_codes(struct crn_segment *segment, const struct crn_segment_context *context,
+                               cairn_error *err)
 {
     const struct crn_codec *codec = crn_codec_of(context->space->quantization);
     const uint32_t mark = codec == NULL ? 0 : codec->mark;
     const void *data, *model;
 
     /* Segments without quantization and with scalar codes are told apart by their sections alone: they are older than the mark. */
-    if (segment->mark > 1 && segment->mark != mark) return damaged(segment, "its quantization is not the space's", err);
+    if (segment->mark > 1 && segment->mark != mark)
+        return damaged(segment, "its quantization is not the space's", err);
     if (codec == NULL) return CAIRN_OK;
     CRN_TRY(section(segment, "CODE", crn_codec_bytes(codec, segment->dim, segment->count), &data, err));
     segment->codes = data;
@@ -117,13 +121,15 @@ static cairn_status read_codes(struct crn_segment *segment, const struct crn_seg
     return begin_codec(segment, context, model, err);
 }
 
-static cairn_status read_sections(struct crn_segment *segment, const struct crn_segment_context *context, cairn_error *err)
+static cairn_status read_sections(struct crn_segment *segment, const struct crn_segment_context *context,
+                                  cairn_error *err)
 {
     const void *data;
 
     CRN_TRY(read_head(segment, err));
     if (segment->dim != context->space->dim) return damaged(segment, "its dim is not the space's", err);
-    if (segment->count != segment->entry.rows) return damaged(segment, "its row count is not the catalog's", err);
+    if (segment->count != segment->entry.rows)
+        return damaged(segment, "its row count is not the catalog's", err);
     CRN_TRY(verified_section(segment, "LOCL", (size_t)segment->count * sizeof(uint32_t), &data, err));
     segment->locals = data;
     CRN_TRY(verified_section(segment, "KILL", (size_t)segment->kill_count * sizeof(uint32_t), &data, err));
@@ -152,7 +158,8 @@ static void attach_index(struct crn_segment *segment, const struct crn_segment_c
     for (size_t i = 0; (ops = crn_index_backend_at(i)) != NULL; i++) {
         memset(expect.kind, 0, sizeof expect.kind); /* of the name before it, which may be longer */
         memcpy(expect.kind, ops->name, strlen(ops->name));
-        if (crn_derived_open(context->folder, segment->entry.index_file, &expect, &segment->index_file, &err) == CAIRN_OK) {
+        if (crn_derived_open(context->folder, segment->entry.index_file, &expect, &segment->index_file,
+                             &err) == CAIRN_OK) {
             segment->index_ops = ops;
             return;
         }
@@ -162,8 +169,9 @@ static void attach_index(struct crn_segment *segment, const struct crn_segment_c
     atomic_store_explicit(&segment->index_failed, true, memory_order_relaxed);
 }
 
-cairn_status crn_segment_open(const struct crn_segment_context *context, const struct crn_segment_entry *entry,
-                              struct crn_segment **out_segment, cairn_error *err)
+cairn_status crn_segment_open(const struct crn_segment_context *context,
+                              const struct crn_segment_entry *entry, struct crn_segment **out_segment,
+                              cairn_error *err)
 {
     struct crn_derived_header expect = {.kind = "segment", .space = context->space->id};
     struct crn_segment *segment = crn_mem_calloc(1, sizeof *segment);
@@ -185,7 +193,8 @@ cairn_status crn_segment_open(const struct crn_segment_context *context, const s
 }
 
 cairn_status crn_segment_reopen(const struct crn_segment_context *context, struct crn_segment *lender,
-                                const struct crn_segment_entry *entry, struct crn_segment **out_segment, cairn_error *err)
+                                const struct crn_segment_entry *entry, struct crn_segment **out_segment,
+                                cairn_error *err)
 {
     struct crn_segment *segment = crn_mem_calloc(1, sizeof *segment);
 
@@ -257,7 +266,8 @@ int64_t crn_segment_find(const struct crn_segment *segment, uint32_t local)
     return low < segment->count && locals[low] == local ? (int64_t)low : -1;
 }
 
-cairn_status crn_segment_id(const struct crn_segment *segment, uint32_t position, const char **out_id, cairn_error *err)
+cairn_status crn_segment_id(const struct crn_segment *segment, uint32_t position, const char **out_id,
+                            cairn_error *err)
 {
     const uint64_t begin = segment->id_offsets[position];
     const size_t size = (size_t)(segment->id_offsets[position + 1] - begin);
@@ -272,20 +282,25 @@ cairn_status crn_segment_id(const struct crn_segment *segment, uint32_t position
 
 static void open_index(struct crn_segment *segment)
 {
-    const struct crn_index_rows rows = {
-        .vectors = segment->vectors, .count = segment->count, .dim = segment->dim, .op = segment->op,
-        .copy = segment->copy, .file = segment->file};
+    const struct crn_index_rows rows = {.vectors = segment->vectors,
+                                        .count = segment->count,
+                                        .dim = segment->dim,
+                                        .op = segment->op,
+                                        .copy = segment->copy,
+                                        .log = segment->log,
+                                        .file = segment->file};
     struct crn_index *index = NULL;
     cairn_status status = CAIRN_OK;
     cairn_error err;
 
     if (!segment->index_ops->opens_at_once) {
-        status = crn_derived_verify(segment->file, segment->vectors, (size_t)segment->count * segment->dim * sizeof(float), &err);
+        status = crn_derived_verify(segment->file, segment->vectors,
+                                    (size_t)segment->count * segment->dim * sizeof(float), &err);
     }
     if (status == CAIRN_OK) status = segment->index_ops->open("", &rows, segment->index_file, &index, &err);
     if (status != CAIRN_OK) {
-        crn_log(segment->log, CAIRN_LOG_WARN, "index %s cannot be opened and will be built anew: %s", segment->entry.index_file,
-                err.message);
+        crn_log(segment->log, CAIRN_LOG_WARN, "index %s cannot be opened and will be built anew: %s",
+                segment->entry.index_file, err.message);
         /* Scans go on meanwhile. */
         atomic_store_explicit(&segment->index_failed, true, memory_order_relaxed);
         return;
@@ -305,10 +320,12 @@ struct crn_index *crn_segment_index(struct crn_segment *segment, uint64_t about_
 {
     struct crn_index *index = atomic_load_explicit(&segment->index, memory_order_acquire);
 
-    if (segment->index_ops == NULL || atomic_load_explicit(&segment->index_failed, memory_order_relaxed)) return NULL;
+    if (segment->index_ops == NULL || atomic_load_explicit(&segment->index_failed, memory_order_relaxed))
+        return NULL;
     if (index != NULL) return index;
     const uint64_t scanned =
-        atomic_fetch_add_explicit(&segment->scanned_bytes, about_to_scan, memory_order_relaxed) + about_to_scan;
+        atomic_fetch_add_explicit(&segment->scanned_bytes, about_to_scan, memory_order_relaxed) +
+        about_to_scan;
     const bool costly = !segment->index_ops->opens_at_once || segment->copy;
     if (costly && scanned < segment->open_cost * crn_derived_size(segment->index_file)) return NULL;
     /* One thread opens; the others go on scanning meanwhile. */
@@ -321,7 +338,8 @@ struct crn_index *crn_segment_index(struct crn_segment *segment, uint64_t about_
 void crn_segment_distrust_index(struct crn_segment *segment, const char *why)
 {
     if (atomic_exchange_explicit(&segment->index_failed, true, memory_order_relaxed)) return;
-    crn_log(segment->log, CAIRN_LOG_WARN, "index %s cannot be used and will be built anew: %s", segment->entry.index_file, why);
+    crn_log(segment->log, CAIRN_LOG_WARN, "index %s cannot be used and will be built anew: %s",
+            segment->entry.index_file, why);
 }
 
 void crn_segment_open_index(struct crn_segment *segment)
@@ -338,7 +356,8 @@ cairn_status crn_segment_warm(struct crn_segment *segment, cairn_error *err)
 
     if (rows == 0) return CAIRN_OK;
     if (segment->codec != NULL) {
-        CRN_TRY(crn_derived_verify(segment->file, segment->codes, crn_codec_bytes(segment->codec, segment->dim, rows), err));
+        CRN_TRY(crn_derived_verify(segment->file, segment->codes,
+                                   crn_codec_bytes(segment->codec, segment->dim, rows), err));
     }
     CRN_TRY(crn_derived_verify(segment->file, segment->vectors, rows * segment->dim * sizeof(float), err));
     return crn_derived_verify(segment->file, segment->id_bytes, segment->id_size, err);

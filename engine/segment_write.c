@@ -29,7 +29,8 @@ struct writing {
     struct crn_derived_writer *file;
 };
 
-static cairn_status write_locals(const struct writing *w, const uint32_t *kills, uint32_t kill_count, cairn_error *err)
+static cairn_status write_locals(const struct writing *w, const uint32_t *kills, uint32_t kill_count,
+                                 cairn_error *err)
 {
     CRN_TRY(crn_derived_section(w->file, "LOCL", err));
     for (uint32_t i = 0; i < w->count; i++) {
@@ -92,8 +93,11 @@ static cairn_status coded_row(const void *ctx, uint32_t i, const float **out_vec
 static cairn_status make_state(const struct coding *coding, cairn_error *err)
 {
     const struct writing *w = coding->w;
-    const struct crn_codec_rows rows = {
-        .ctx = w, .count = w->count, .dim = w->context->space->dim, .op = w->context->op, .vector = coded_row};
+    const struct crn_codec_rows rows = {.ctx = w,
+                                        .count = w->count,
+                                        .dim = w->context->space->dim,
+                                        .op = w->context->op,
+                                        .vector = coded_row};
 
     if (coding->codec->train != NULL) CRN_TRY(coding->codec->train(&rows, coding->model, err));
     if (coding->codec->begin(rows.op, rows.dim, coding->model, coding->state)) return CAIRN_OK;
@@ -115,8 +119,10 @@ static cairn_status write_units(const struct coding *coding, cairn_error *err)
         CRN_TRY(coded_row(w, i, &vector, err));
         if (at == 0) memset(coding->unit, 0, unit_bytes);
         codec->encode(coding->state, vector, at, coding->scratch, coding->unit, factors);
-        for (uint32_t f = 0; f < codec->factor_count; f++) coding->factors[(size_t)f * w->count + i] = factors[f];
-        if (at + 1 == codec->unit_rows || i + 1 == w->count) CRN_TRY(crn_derived_write(w->file, coding->unit, unit_bytes, err));
+        for (uint32_t f = 0; f < codec->factor_count; f++)
+            coding->factors[(size_t)f * w->count + i] = factors[f];
+        if (at + 1 == codec->unit_rows || i + 1 == w->count)
+            CRN_TRY(crn_derived_write(w->file, coding->unit, unit_bytes, err));
     }
     return CAIRN_OK;
 }
@@ -131,7 +137,8 @@ static cairn_status write_coding(const struct coding *coding, cairn_error *err)
     CRN_TRY(write_units(coding, err));
     for (uint32_t f = 0; f < codec->factor_count; f++) {
         CRN_TRY(crn_derived_section(w->file, codec->factor_tags[f], err));
-        CRN_TRY(crn_derived_write(w->file, coding->factors + (size_t)f * w->count, w->count * sizeof(float), err));
+        CRN_TRY(crn_derived_write(w->file, coding->factors + (size_t)f * w->count, w->count * sizeof(float),
+                                  err));
     }
     if (model_bytes == 0) return CAIRN_OK;
     CRN_TRY(crn_derived_section(w->file, "MODL", err));
@@ -152,8 +159,10 @@ static cairn_status write_quantized(const struct writing *w, const struct crn_co
     };
     cairn_status status;
 
-    if (coding.model == NULL || coding.state == NULL || coding.scratch == NULL || coding.unit == NULL || coding.factors == NULL) {
-        status = crn_error_no_memory(err, codec->state_bytes(dim) + (size_t)w->count * codec->factor_count * sizeof(float));
+    if (coding.model == NULL || coding.state == NULL || coding.scratch == NULL || coding.unit == NULL ||
+        coding.factors == NULL) {
+        status = crn_error_no_memory(err, codec->state_bytes(dim) +
+                                              (size_t)w->count * codec->factor_count * sizeof(float));
     } else {
         status = write_coding(&coding, err);
     }
@@ -165,7 +174,8 @@ static cairn_status write_quantized(const struct writing *w, const struct crn_co
     return status;
 }
 
-static cairn_status write_sections(const struct writing *w, const uint32_t *kills, uint32_t kill_count, cairn_error *err)
+static cairn_status write_sections(const struct writing *w, const uint32_t *kills, uint32_t kill_count,
+                                   cairn_error *err)
 {
     const struct crn_codec *codec = crn_codec_of(w->context->space->quantization);
     const uint32_t head[4] = {w->count, kill_count, w->context->space->dim, codec == NULL ? 0 : codec->mark};
@@ -188,10 +198,10 @@ static void make_header(const struct crn_segment_context *context, const char *k
     out_header->sequence = sequence;
 }
 
-cairn_status crn_segment_write(const struct crn_segment_context *context, const struct crn_segment_source *source,
-                               const struct crn_segment_row *rows, uint32_t count, const uint32_t *kills,
-                               uint32_t kill_count, uint64_t sequence, struct crn_segment_entry *out_entry,
-                               cairn_error *err)
+cairn_status crn_segment_write(const struct crn_segment_context *context,
+                               const struct crn_segment_source *source, const struct crn_segment_row *rows,
+                               uint32_t count, const uint32_t *kills, uint32_t kill_count, uint64_t sequence,
+                               struct crn_segment_entry *out_entry, cairn_error *err)
 {
     struct writing w = {.context = context, .source = source, .rows = rows, .count = count};
     struct crn_derived_header header;
@@ -210,8 +220,9 @@ cairn_status crn_segment_write(const struct crn_segment_context *context, const 
     return crn_derived_commit(w.file, err);
 }
 
-cairn_status crn_segment_write_index(const struct crn_segment_context *context, const struct crn_segment *segment,
-                                     const struct crn_index_ops *ops, const struct crn_segment_index_source *source, char out_file[64],
+cairn_status crn_segment_write_index(const struct crn_segment_context *context,
+                                     const struct crn_segment *segment, const struct crn_index_ops *ops,
+                                     const struct crn_segment_index_source *source, char out_file[64],
                                      cairn_error *err)
 {
     const struct crn_index_rows rows = {
@@ -240,18 +251,21 @@ struct building {
     void *ctx;
 };
 
-static cairn_status build_sections(const void *ctx, const struct crn_index_rows *rows, struct crn_derived_writer *writer,
-                                   cairn_error *err)
+static cairn_status build_sections(const void *ctx, const struct crn_index_rows *rows,
+                                   struct crn_derived_writer *writer, cairn_error *err)
 {
     const struct building *building = ctx;
-    return building->ops->build(building->spec, rows, building->threads, building->cancelled, building->ctx, writer, err);
+    return building->ops->build(building->spec, rows, building->threads, building->cancelled, building->ctx,
+                                writer, err);
 }
 
-cairn_status crn_segment_build_index(const struct crn_segment_context *context, const struct crn_segment *segment,
-                                     const struct crn_index_ops *ops, const char *spec, unsigned threads,
-                                     bool (*cancelled)(void *ctx), void *ctx, char out_file[64], cairn_error *err)
+cairn_status crn_segment_build_index(const struct crn_segment_context *context,
+                                     const struct crn_segment *segment, const struct crn_index_ops *ops,
+                                     const char *spec, unsigned threads, bool (*cancelled)(void *ctx),
+                                     void *ctx, char out_file[64], cairn_error *err)
 {
-    const struct building building = {.ops = ops, .spec = spec, .threads = threads, .cancelled = cancelled, .ctx = ctx};
+    const struct building building = {
+        .ops = ops, .spec = spec, .threads = threads, .cancelled = cancelled, .ctx = ctx};
     const struct crn_segment_index_source source = {.ctx = &building, .fill = build_sections};
 
     return crn_segment_write_index(context, segment, ops, &source, out_file, err);

@@ -39,7 +39,7 @@ static cairn_status find_nearest(const struct crn_shortlist_query *query, uint32
                                  struct crn_near *out_near, uint32_t *out_count, cairn_error *err)
 {
     const cairn_metric asked = query->options->metric;
-    const cairn_metric own = crn_collection_catalog(query->collection)->spaces[0].metric;
+    const cairn_metric own = crn_collection_now(query->collection)->spaces[0].metric;
 
     if (asked == CAIRN_METRIC_DEFAULT || asked == own)
         return search_nearest(query, wanted, out_near, out_count, err);

@@ -146,7 +146,7 @@ static cairn_status copy_query(const struct crn_shortlist_query *query, const st
 cairn_status crn_shortlist_compare_all(const struct crn_shortlist_query *query, uint32_t wanted,
                                        struct crn_near *out_near, uint32_t *out_count, cairn_error *err)
 {
-    const struct crn_space *space = &crn_collection_catalog(query->collection)->spaces[0];
+    const struct crn_space *space = &crn_collection_now(query->collection)->spaces[0];
     const cairn_metric metric = query->options->metric;
     struct crn_topk top;
     struct crn_hit *hits = crn_mem_array(wanted, sizeof *hits);

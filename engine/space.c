@@ -37,18 +37,23 @@ static struct crn_tail_graph_plan plan_tail_graphs(const struct crn_live_space *
     const uint64_t rows_most = (uint64_t)space->collection->db->options.tail_rows_max * 4;
     struct crn_tail_graph_plan plan = {.op = space->op, .normalised = space->normalise};
 
-    if (info->kind != CAIRN_SPACE_DENSE || (strcmp(info->index, "auto") != 0 && strcmp(info->index, "graph") != 0)) return plan;
-    if (rows_most < CRN_TAIL_GRAPH_ROWS || space->op == CRN_OP_L1 || crn_rotation_padded(info->dim) > CRN_GRAPH_DIMS_MAX) return plan;
+    if (space->collection->db->options.bulk_load) return plan;
+    if (info->kind != CAIRN_SPACE_DENSE ||
+        (strcmp(info->index, "auto") != 0 && strcmp(info->index, "graph") != 0))
+        return plan;
+    if (rows_most < CRN_TAIL_GRAPH_ROWS || space->op == CRN_OP_L1 ||
+        crn_rotation_padded(info->dim) > CRN_GRAPH_DIMS_MAX)
+        return plan;
     plan.rows_most = rows_most < TAIL_GRAPH_ROWS_MOST ? (uint32_t)rows_most : TAIL_GRAPH_ROWS_MOST;
     return plan;
 }
 
-void crn_live_space_init(struct crn_live_space *space, struct cairn_collection *collection, uint32_t number)
+void crn_live_space_init(struct crn_live_space *space, struct cairn_collection *collection,
+                         const struct crn_space *info)
 {
     memset(space, 0, sizeof *space);
     space->collection = collection;
-    space->number = number;
-    space->info = &collection->first_catalog->catalog.spaces[number];
+    space->info = info;
     space->op = op_of(space->info->metric);
     space->normalise =
         space->info->metric == CAIRN_METRIC_COSINE || space->info->metric == CAIRN_METRIC_DEFAULT;
@@ -102,6 +107,13 @@ void crn_live_space_distrust(struct crn_live_space *space)
     pthread_mutex_unlock(&space->apply_mutex);
 }
 
+void crn_live_space_forget(struct crn_live_space *space)
+{
+    pthread_mutex_lock(&space->apply_mutex);
+    crn_space_publish(space, NULL);
+    pthread_mutex_unlock(&space->apply_mutex);
+}
+
 bool crn_live_space_prepare(const struct crn_live_space *space, const float *vector, float *out)
 {
     const uint32_t dim = space->info->dim;
@@ -132,11 +144,24 @@ static cairn_status expire_row(void *ctx, uint32_t local)
     return crn_space_change(walk->space, walk->view, &gone, NULL, walk->err);
 }
 
-cairn_status crn_space_expire(struct crn_live_space *space, struct crn_view *view, struct crn_reader *reader, int64_t now_ms,
-                              cairn_error *err)
+cairn_status crn_space_expire(struct crn_live_space *space, struct crn_view *view, struct crn_reader *reader,
+                              int64_t now_ms, cairn_error *err)
 {
     struct expiry_walk walk = {.space = space, .view = view, .err = err};
-    return crn_read_expired(reader, space->collection->id, now_ms, expire_row, &walk, &view->next_expiry_ms, err);
+    return crn_read_expired(reader, space->collection->id, now_ms, expire_row, &walk, &view->next_expiry_ms,
+                            err);
+}
+
+/* INVALID_ARGUMENT when the settings have the space no more. */
+static cairn_status check_present(struct crn_live_space *space, const struct crn_catalog *catalog,
+                                  cairn_error *err)
+{
+    for (uint32_t i = 0; i < catalog->space_count; i++) {
+        if (catalog->spaces[i].id == space->info->id) return CAIRN_OK;
+    }
+    crn_space_publish(space, NULL);
+    return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "collection '%s' has no space '%.60s' any more",
+                         catalog->name, space->info->name);
 }
 
 /* One step with one snapshot. */
@@ -150,6 +175,7 @@ static cairn_status follow_once(struct crn_live_space *space, struct crn_reader 
 
     CRN_TRY(crn_read_sequence(reader, &sequence, err));
     CRN_TRY(crn_collection_follow_reader(space->collection, reader, &catalog, err));
+    CRN_TRY(check_present(space, catalog, err));
     if (space->view != NULL) {
         if (sequence < space->view->sequence) return CAIRN_OK; /* a direct hand-over was faster */
         view = crn_view_copy(space->view);

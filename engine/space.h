@@ -26,8 +26,8 @@ struct crn_retired;
 
 struct crn_live_space {
     struct cairn_collection *collection;
-    uint32_t number; /* among the collection's spaces */
-    const struct crn_space *info;
+    struct crn_live_space *next;  /* in the collection's list */
+    const struct crn_space *info; /* as it was first seen: a model may have been recorded since */
     enum crn_op op;
     bool normalise; /* cosine: vectors are kept at length 1 */
     struct crn_segment_context context;
@@ -48,7 +48,9 @@ struct crn_live_space {
     _Atomic bool distrust_segments;
 };
 
-void crn_live_space_init(struct crn_live_space *space, struct cairn_collection *collection, uint32_t number);
+/* `info` lives as long as the collection. */
+void crn_live_space_init(struct crn_live_space *space, struct cairn_collection *collection,
+                         const struct crn_space *info);
 void crn_live_space_release(struct crn_live_space *space);
 
 /* A view that holds every write announced before the call, and nothing that had expired by then.
@@ -115,6 +117,9 @@ void crn_live_space_note_switch(struct crn_live_space *space, uint64_t first, ui
 /* A commit of this process that cannot be handed over: if the view is in use, the log is followed up to
  * it. */
 void crn_live_space_catch_up(struct crn_live_space *space, uint64_t sequence);
+
+/* A dropped space's view is given up; searches that have begun keep theirs. */
+void crn_live_space_forget(struct crn_live_space *space);
 
 /* After a damaged segment: next time the space is loaded without segments, from the rows. */
 void crn_live_space_distrust(struct crn_live_space *space);

@@ -20,19 +20,21 @@ cairn_status crn_space_follow_log(struct crn_live_space *space, struct crn_view 
 
 /* The same where the view's tails are another's, which hold the rows: kills in its segments what the log holds after view->sequence, up to
  * `until`, which becomes its sequence. */
-cairn_status crn_space_kill_logged(struct crn_live_space *space, struct crn_view *view, struct crn_reader *reader, uint64_t until,
-                                   cairn_error *err);
+cairn_status crn_space_kill_logged(struct crn_live_space *space, struct crn_view *view,
+                                   struct crn_reader *reader, uint64_t until, cairn_error *err);
 
 /* A view of the snapshot, made of the list of segments and the log. Segments that `at_hand` (may be NULL) has open are shared.
  * Needs no lock. CORRUPT, NO_FILE: one cannot be opened. */
-cairn_status crn_space_load(struct crn_live_space *space, const struct crn_view *at_hand, struct crn_reader *reader,
-                            const struct crn_catalog *catalog, struct crn_view **out_view, cairn_error *err);
+cairn_status crn_space_load(struct crn_live_space *space, const struct crn_view *at_hand,
+                            struct crn_reader *reader, const struct crn_catalog *catalog,
+                            struct crn_view **out_view, cairn_error *err);
 
 /* Its halves: the segments, in a view that has no tail and the sequence up to which they hold all; and the tail. */
-cairn_status crn_space_load_parts(struct crn_live_space *space, const struct crn_view *at_hand, struct crn_reader *reader,
-                                  struct crn_view **out_view, cairn_error *err);
-cairn_status crn_space_load_tail(struct crn_live_space *space, struct crn_view *view, struct crn_reader *reader,
-                                 const struct crn_catalog *catalog, cairn_error *err);
+cairn_status crn_space_load_parts(struct crn_live_space *space, const struct crn_view *at_hand,
+                                  struct crn_reader *reader, struct crn_view **out_view, cairn_error *err);
+cairn_status crn_space_load_tail(struct crn_live_space *space, struct crn_view *view,
+                                 struct crn_reader *reader, const struct crn_catalog *catalog,
+                                 cairn_error *err);
 
 /* Parts that could not be opened have no segment: cuts them off, so that the view can be released. */
 void crn_space_forget_unopened(struct crn_view *view);
@@ -40,8 +42,8 @@ void crn_space_forget_unopened(struct crn_view *view);
 /* ---- space.c ---- */
 
 /* Kills what has expired in a view that is not published yet, and notes in it when that will be so next. */
-cairn_status crn_space_expire(struct crn_live_space *space, struct crn_view *view, struct crn_reader *reader, int64_t now_ms,
-                              cairn_error *err);
+cairn_status crn_space_expire(struct crn_live_space *space, struct crn_view *view, struct crn_reader *reader,
+                              int64_t now_ms, cairn_error *err);
 
 /* Takes the reference. NULL forgets the view: the next search loads anew. apply_mutex held. */
 void crn_space_publish(struct crn_live_space *space, struct crn_view *view);

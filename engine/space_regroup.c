@@ -80,13 +80,16 @@ void crn_live_space_drop_retired(struct crn_live_space *space, bool all)
 /* ---- aside; regroup_mutex held ---- */
 
 /* Where maintenance works beside searches, it opens and verifies for them. */
-static cairn_status warm(const struct crn_live_space *space, const struct crn_view *at_hand, const struct crn_view *view,
-                         cairn_error *err)
+static cairn_status warm(const struct crn_live_space *space, const struct crn_view *at_hand,
+                         const struct crn_view *view, cairn_error *err)
 {
-    if (space->collection->db->maintenance == NULL || !atomic_load_explicit(&space->searched, memory_order_relaxed)) return CAIRN_OK;
+    if (space->collection->db->maintenance == NULL ||
+        !atomic_load_explicit(&space->searched, memory_order_relaxed))
+        return CAIRN_OK;
     for (uint32_t i = 0; i < view->part_count; i++) {
         bool shared = false;
-        for (uint32_t p = 0; !shared && p < at_hand->part_count; p++) shared = at_hand->parts[p].segment == view->parts[i].segment;
+        for (uint32_t p = 0; !shared && p < at_hand->part_count; p++)
+            shared = at_hand->parts[p].segment == view->parts[i].segment;
         if (shared) continue;
         CRN_TRY(crn_segment_warm(view->parts[i].segment, err));
         crn_segment_open_index(view->parts[i].segment);
@@ -120,7 +123,8 @@ static uint32_t tails_since(const struct crn_view *view, uint64_t sequence)
 }
 
 /* A view of the list of segments. It has no tail where the one at hand has one that holds what they do not. */
-static cairn_status load_list(struct crn_live_space *space, struct crn_view *at_hand, struct crn_view **out_view, cairn_error *err)
+static cairn_status load_list(struct crn_live_space *space, struct crn_view *at_hand,
+                              struct crn_view **out_view, cairn_error *err)
 {
     const struct crn_catalog *catalog;
     struct crn_reader *reader;
@@ -137,7 +141,8 @@ static cairn_status load_list(struct crn_live_space *space, struct crn_view *at_
     return status;
 }
 
-static cairn_status load_aside(struct crn_live_space *space, struct crn_view *at_hand, struct crn_view **out_view, cairn_error *err)
+static cairn_status load_aside(struct crn_live_space *space, struct crn_view *at_hand,
+                               struct crn_view **out_view, cairn_error *err)
 {
     cairn_status status = load_list(space, at_hand, out_view, err);
     if (status == CAIRN_OK) status = warm(space, at_hand, *out_view, err);
@@ -152,12 +157,14 @@ static cairn_status load_aside(struct crn_live_space *space, struct crn_view *at
 /* ---- putting it in place; apply_mutex held ---- */
 
 /* Gives a view the tails of the one at hand, and brings its segments to the sequence of that one. CONFLICT: it has other tails by now. */
-static cairn_status take_tails(struct crn_live_space *space, const struct crn_view *at_hand, struct crn_view *view, cairn_error *err)
+static cairn_status take_tails(struct crn_live_space *space, const struct crn_view *at_hand,
+                               struct crn_view *view, cairn_error *err)
 {
     const uint32_t first = tails_since(at_hand, view->covered);
     struct crn_reader *reader;
 
-    if (first == at_hand->tail_count || at_hand->sequence < view->sequence) return crn_error_set(err, CAIRN_CONFLICT, "the tail is another one");
+    if (first == at_hand->tail_count || at_hand->sequence < view->sequence)
+        return crn_error_set(err, CAIRN_CONFLICT, "the tail is another one");
     CRN_TRY(crn_store_read_begin(space->collection->db->store, &reader, err));
     cairn_status status = crn_space_kill_logged(space, view, reader, at_hand->sequence, err);
     if (status == CAIRN_OK) {
@@ -174,9 +181,11 @@ static cairn_status take_tails(struct crn_live_space *space, const struct crn_vi
 }
 
 /* CONFLICT: the view at hand was given up meanwhile, or the log trimmed. */
-static cairn_status catch_up(struct crn_live_space *space, const struct crn_view *at_hand, struct crn_view *view, cairn_error *err)
+static cairn_status catch_up(struct crn_live_space *space, const struct crn_view *at_hand,
+                             struct crn_view *view, cairn_error *err)
 {
-    if (at_hand == NULL || space->distrust_segments) return crn_error_set(err, CAIRN_CONFLICT, "the view was given up meanwhile");
+    if (at_hand == NULL || space->distrust_segments)
+        return crn_error_set(err, CAIRN_CONFLICT, "the view was given up meanwhile");
     if (view->tail_count == 0) return take_tails(space, at_hand, view, err);
     CRN_TRY(follow_aside(space, view, err));
     /* A direct hand-over may have been faster than the snapshot: then what it brought is not in yet. */
@@ -261,7 +270,8 @@ cairn_status crn_live_space_settle(struct crn_live_space *space, struct crn_view
 void crn_live_space_seal(struct crn_live_space *space, struct crn_view **view)
 {
     pthread_mutex_lock(&space->apply_mutex);
-    struct crn_view *sealed = space->view == NULL || crn_view_is_behind(space->view) ? NULL : crn_view_copy(space->view);
+    struct crn_view *sealed =
+        space->view == NULL || crn_view_is_behind(space->view) ? NULL : crn_view_copy(space->view);
     struct crn_view_tail *last = sealed == NULL ? NULL : &sealed->tails[sealed->tail_count - 1];
     cairn_status status = CAIRN_OK;
 

@@ -22,10 +22,8 @@ cairn_status crn_space_change(struct crn_live_space *space, struct crn_view *vie
         return crn_error_set(err, CAIRN_CORRUPT, "row %u holds a vector that cannot be searched",
                              change->local);
     }
-    const struct crn_tail_row row = {.local = change->local,
-                                     .vector = scratch,
-                                     .id = change->id,
-                                     .id_size = change->id_size};
+    const struct crn_tail_row row = {
+        .local = change->local, .vector = scratch, .id = change->id, .id_size = change->id_size};
     CRN_TRY(crn_tail_append(last->tail, &row, err));
     last->count = last->tail->count;
     return CAIRN_OK;
@@ -171,8 +169,8 @@ cairn_status crn_space_follow_log(struct crn_live_space *space, struct crn_view 
     return status;
 }
 
-cairn_status crn_space_kill_logged(struct crn_live_space *space, struct crn_view *view, struct crn_reader *reader, uint64_t until,
-                                   cairn_error *err)
+cairn_status crn_space_kill_logged(struct crn_live_space *space, struct crn_view *view,
+                                   struct crn_reader *reader, uint64_t until, cairn_error *err)
 {
     struct log_walk log = {.space = space, .changed = roaring_bitmap_create(), .until = until};
     roaring_uint32_iterator_t rows;
@@ -194,7 +192,8 @@ cairn_status crn_space_kill_logged(struct crn_live_space *space, struct crn_view
 /* The segment of the entry, from the view at hand where it is open. Not what that view says of its rows: a row may be dead there
  * because it stands in a tail, which a new view has not. */
 static cairn_status take_segment(struct crn_live_space *space, const struct crn_view *at_hand,
-                                 const struct crn_segment_entry *entry, struct crn_segment **out_segment, cairn_error *err)
+                                 const struct crn_segment_entry *entry, struct crn_segment **out_segment,
+                                 cairn_error *err)
 {
     for (uint32_t i = 0; at_hand != NULL && i < at_hand->part_count; i++) {
         struct crn_segment *old = at_hand->parts[i].segment;
@@ -209,8 +208,9 @@ static cairn_status take_segment(struct crn_live_space *space, const struct crn_
     return crn_segment_open(&space->context, entry, out_segment, err);
 }
 
-static cairn_status open_parts(struct crn_live_space *space, const struct crn_view *at_hand, struct crn_view *view,
-                               const struct crn_segment_entry *entries, cairn_error *err)
+static cairn_status open_parts(struct crn_live_space *space, const struct crn_view *at_hand,
+                               struct crn_view *view, const struct crn_segment_entry *entries,
+                               cairn_error *err)
 {
     for (uint32_t i = 0; i < view->part_count; i++) {
         struct crn_view_part *part = &view->parts[i];
@@ -228,8 +228,8 @@ void crn_space_forget_unopened(struct crn_view *view)
     view->part_count = opened;
 }
 
-cairn_status crn_space_load_parts(struct crn_live_space *space, const struct crn_view *at_hand, struct crn_reader *reader,
-                                  struct crn_view **out_view, cairn_error *err)
+cairn_status crn_space_load_parts(struct crn_live_space *space, const struct crn_view *at_hand,
+                                  struct crn_reader *reader, struct crn_view **out_view, cairn_error *err)
 {
     struct crn_segment_entry *entries = NULL;
     uint32_t count = 0;
@@ -254,8 +254,9 @@ cairn_status crn_space_load_parts(struct crn_live_space *space, const struct crn
     return CAIRN_OK;
 }
 
-cairn_status crn_space_load_tail(struct crn_live_space *space, struct crn_view *view, struct crn_reader *reader,
-                                 const struct crn_catalog *catalog, cairn_error *err)
+cairn_status crn_space_load_tail(struct crn_live_space *space, struct crn_view *view,
+                                 struct crn_reader *reader, const struct crn_catalog *catalog,
+                                 cairn_error *err)
 {
     CRN_TRY(crn_view_add_tail(view, space->info->dim, err));
     view->sequence = view->listed;
@@ -263,8 +264,9 @@ cairn_status crn_space_load_tail(struct crn_live_space *space, struct crn_view *
                                  : crn_space_follow_log(space, view, reader, catalog, view->covered, err);
 }
 
-cairn_status crn_space_load(struct crn_live_space *space, const struct crn_view *at_hand, struct crn_reader *reader,
-                            const struct crn_catalog *catalog, struct crn_view **out_view, cairn_error *err)
+cairn_status crn_space_load(struct crn_live_space *space, const struct crn_view *at_hand,
+                            struct crn_reader *reader, const struct crn_catalog *catalog,
+                            struct crn_view **out_view, cairn_error *err)
 {
     CRN_TRY(crn_space_load_parts(space, at_hand, reader, out_view, err));
     const cairn_status status = crn_space_load_tail(space, *out_view, reader, catalog, err);

@@ -1,6 +1,7 @@
 /* Statistics as JSON: docs/STATS.md lists the members. */
 #include "engine/codec.h"
 #include "engine/collection.h"
+#include "engine/index_gpu.h"
 
 #include "base/buf.h"
 #include "base/cpu.h"
@@ -16,7 +17,8 @@ static cairn_status take_text(struct crn_buf *text, char **out_json, cairn_error
 
     *out_json = status == CAIRN_OK ? crn_buf_take(text) : NULL;
     crn_buf_release(text);
-    return *out_json != NULL ? CAIRN_OK : crn_error_set(err, CAIRN_NO_MEMORY, "the statistics do not fit into memory");
+    return *out_json != NULL ? CAIRN_OK
+                             : crn_error_set(err, CAIRN_NO_MEMORY, "the statistics do not fit into memory");
 }
 
 static const char *metric_name(cairn_metric metric)
@@ -38,7 +40,41 @@ static void add_key(struct crn_buf *text, const char *key, const char *value)
 struct space_totals {
     uint64_t rows, dead, tail, tail_indexed, bytes, indexed, index_memory;
     uint32_t segments, open_indexes;
+    uint64_t measured_rows; /* of the largest segment whose opened index knows its recalls */
+    struct crn_index_recalls measured;
 };
+
+/* Of several indexes the largest one's recalls are told: most of a search's work is there. */
+static void note_recalls(const struct crn_segment *segment, const struct crn_index *index,
+                         struct space_totals *totals)
+{
+    struct crn_index_recalls recalls = {0};
+
+    if (segment->index_ops->recalls == NULL || segment->count <= totals->measured_rows) return;
+    segment->index_ops->recalls(index, &recalls);
+    if (recalls.count == 0) return;
+    totals->measured = recalls;
+    totals->measured_rows = segment->count;
+}
+
+static void add_recalls(struct crn_buf *text, const struct space_totals *totals)
+{
+    const struct crn_index_recalls *measured = &totals->measured;
+
+    if (measured->count == 0) {
+        crn_buf_puts(text, ",\"calibration\":null");
+        return;
+    }
+    crn_buf_printf(text, ",\"calibration\":{\"rows\":%" PRIu64 ",\"efforts\":[", totals->measured_rows);
+    for (uint32_t i = 0; i < measured->count; i++)
+        crn_buf_printf(text, i > 0 ? ",%" PRIu32 : "%" PRIu32, measured->efforts[i]);
+    crn_buf_puts(text, "],\"recalls\":[");
+    for (uint32_t i = 0; i < measured->count; i++) {
+        if (i > 0) crn_buf_putc(text, ',');
+        crn_buf_json_float(text, measured->recalls[i]);
+    }
+    crn_buf_puts(text, "]}");
+}
 
 static void count_view(const struct crn_view *view, struct space_totals *totals)
 {
@@ -46,7 +82,8 @@ static void count_view(const struct crn_view *view, struct space_totals *totals)
     totals->tail = crn_view_tail_rows(view);
     for (uint32_t t = 0; t < view->tail_count; t++) {
         const struct crn_view_tail *tail = &view->tails[t];
-        const uint32_t inserted = crn_tail_graph_inserted(tail->tail), end = inserted < tail->count ? inserted : tail->count;
+        const uint32_t inserted = crn_tail_graph_inserted(tail->tail),
+                       end = inserted < tail->count ? inserted : tail->count;
         totals->tail_indexed += end;
         totals->index_memory += crn_tail_graph_bytes(tail->tail);
     }
@@ -62,10 +99,12 @@ static void count_view(const struct crn_view *view, struct space_totals *totals)
         if (index == NULL) continue;
         totals->open_indexes++;
         totals->index_memory += segment->index_ops->memory_bytes(index);
+        note_recalls(segment, index, totals);
     }
 }
 
-static cairn_status add_space(struct crn_buf *text, struct crn_live_space *live, const struct crn_space *space, cairn_error *err)
+static cairn_status add_space(struct crn_buf *text, struct crn_live_space *live,
+                              const struct crn_space *space, cairn_error *err)
 {
     static const char *const kinds[] = {"dense", "sparse", "multi"};
     struct space_totals totals = {0};
@@ -73,8 +112,9 @@ static cairn_status add_space(struct crn_buf *text, struct crn_live_space *live,
 
     crn_buf_putc(text, '{');
     add_key(text, "name", space->name);
-    crn_buf_printf(text, ",\"kind\":\"%s\",\"dim\":%" PRIu32 ",\"metric\":\"%s\",\"quantization\":\"%s\",", kinds[space->kind], space->dim,
-                   metric_name(space->metric), crn_quantization_name(space->quantization));
+    crn_buf_printf(text, ",\"kind\":\"%s\",\"dim\":%" PRIu32 ",\"metric\":\"%s\",\"quantization\":\"%s\",",
+                   kinds[space->kind], space->dim, metric_name(space->metric),
+                   crn_quantization_name(space->quantization));
     add_key(text, "index", space->index);
     crn_buf_putc(text, ',');
     add_key(text, "model", space->model);
@@ -83,13 +123,18 @@ static cairn_status add_space(struct crn_buf *text, struct crn_live_space *live,
         count_view(view, &totals);
         crn_view_release(view);
         const struct crn_codec *codec = crn_codec_of(space->quantization);
-        const uint64_t scanned = codec != NULL ? crn_codec_row_bytes(codec, space->dim) : space->dim * sizeof(float);
+        const uint64_t scanned =
+            codec != NULL ? crn_codec_row_bytes(codec, space->dim) : space->dim * sizeof(float);
         crn_buf_printf(text,
-                       ",\"rows\":%" PRIu64 ",\"tail_rows\":%" PRIu64 ",\"tail_indexed_rows\":%" PRIu64 ",\"segments\":%" PRIu32 ",\"deleted_rows\":%" PRIu64
-                       ",\"indexed_rows\":%" PRIu64 ",\"file_bytes\":%" PRIu64 ",\"open_indexes\":%" PRIu32
-                       ",\"index_memory_bytes\":%" PRIu64 ",\"scanned_bytes_per_vector\":%" PRIu64 ",\"segments_trusted\":%s",
-                       totals.rows, totals.tail, totals.tail_indexed, totals.segments, totals.dead, totals.indexed, totals.bytes, totals.open_indexes,
-                       totals.index_memory, scanned, live->distrust_segments ? "false" : "true");
+                       ",\"rows\":%" PRIu64 ",\"tail_rows\":%" PRIu64 ",\"tail_indexed_rows\":%" PRIu64
+                       ",\"segments\":%" PRIu32 ",\"deleted_rows\":%" PRIu64 ",\"indexed_rows\":%" PRIu64
+                       ",\"file_bytes\":%" PRIu64 ",\"open_indexes\":%" PRIu32
+                       ",\"index_memory_bytes\":%" PRIu64 ",\"scanned_bytes_per_vector\":%" PRIu64
+                       ",\"segments_trusted\":%s",
+                       totals.rows, totals.tail, totals.tail_indexed, totals.segments, totals.dead,
+                       totals.indexed, totals.bytes, totals.open_indexes, totals.index_memory, scanned,
+                       live->distrust_segments ? "false" : "true");
+        add_recalls(text, &totals);
     }
     crn_buf_putc(text, '}');
     return CAIRN_OK;
@@ -105,25 +150,32 @@ static cairn_status add_collection(struct crn_buf *text, cairn_collection *colle
 
     crn_buf_init(&domains, SIZE_MAX / 2);
     CRN_TRY(crn_collection_read(collection, &reader, &catalog, err));
-    cairn_status status = crn_read_collection_stats(reader, collection->id, &rows, &trajectories, &confidence, &domains, err);
-    crn_store_read_end(reader);
+    cairn_status status =
+        crn_read_collection_stats(reader, collection->id, &rows, &trajectories, &confidence, &domains, err);
     if (status == CAIRN_OK) {
         crn_buf_putc(text, '{');
         add_key(text, "name", catalog->name);
-        crn_buf_printf(text, ",\"totalPatterns\":%" PRIu64 ",\"totalTrajectories\":%" PRIu64 ",\"avgConfidence\":", rows, trajectories);
+        crn_buf_printf(
+            text, ",\"totalPatterns\":%" PRIu64 ",\"totalTrajectories\":%" PRIu64 ",\"avgConfidence\":", rows,
+            trajectories);
         crn_buf_json_double(text, confidence);
         crn_buf_puts(text, ",\"domains\":");
         crn_buf_append(text, domains.data, domains.len);
-        crn_buf_printf(text, ",\"lexical\":%s,\"metadata\":%s,\"payloadIndexes\":[", catalog->lexical ? "true" : "false",
+        crn_buf_printf(text, ",\"lexical\":%s,\"metadata\":%s,\"payloadIndexes\":[",
+                       catalog->lexical ? "true" : "false",
                        catalog->metadata == NULL ? "null" : catalog->metadata);
         for (uint32_t i = 0; i < catalog->index_count; i++) {
             if (i != 0) crn_buf_putc(text, ',');
             crn_buf_json_string(text, catalog->indexes[i].path, strlen(catalog->indexes[i].path));
         }
         crn_buf_puts(text, "],\"spaces\":[");
-        for (uint32_t i = 0; status == CAIRN_OK && i < collection->space_count; i++) {
+    }
+    crn_store_read_end(reader);
+    if (status == CAIRN_OK) {
+        const struct crn_space_list *now = crn_collection_now(collection);
+        for (uint32_t i = 0; status == CAIRN_OK && i < now->count; i++) {
             if (i != 0) crn_buf_putc(text, ',');
-            status = add_space(text, &collection->spaces[i], &catalog->spaces[i], err);
+            status = add_space(text, now->live[i], &now->spaces[i], err);
         }
         crn_buf_puts(text, "]}");
     }
@@ -135,7 +187,8 @@ cairn_status cairn_collection_stats(cairn_collection *collection, char **out_jso
 {
     struct crn_buf text;
 
-    if (collection == NULL || out_json == NULL) return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "an argument is NULL");
+    if (collection == NULL || out_json == NULL)
+        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "an argument is NULL");
     *out_json = NULL;
     crn_buf_init(&text, SIZE_MAX / 2);
     const cairn_status status = add_collection(&text, collection, err);
@@ -144,6 +197,24 @@ cairn_status cairn_collection_stats(cairn_collection *collection, char **out_jso
         return status;
     }
     return take_text(&text, out_json, err);
+}
+
+/* Which GPU this process searches with, or why none. */
+static void add_gpu(struct crn_buf *text)
+{
+    struct crn_index_gpu_state state;
+
+    crn_index_gpu_get_state(&state);
+    crn_buf_puts(text, "\"gpu\":{");
+    add_key(text, "driver", state.driver);
+    crn_buf_printf(text, ",\"devices\":%u,", state.devices);
+    add_key(text, "device", state.info.name[0] != '\0' ? state.info.name : NULL);
+    crn_buf_putc(text, ',');
+    add_key(text, "why", state.why_none[0] != '\0' ? state.why_none : NULL);
+    crn_buf_printf(text,
+                   ",\"indexes\":%" PRIu32 ",\"deviceBytes\":%" PRIu64 ",\"searches\":%" PRIu64
+                   ",\"fallbacks\":%" PRIu64 "},",
+                   state.indexes, state.device_bytes, state.searches, state.fallbacks);
 }
 
 static cairn_status add_collections(struct crn_buf *text, cairn_db *db, cairn_error *err)
@@ -176,19 +247,23 @@ cairn_status cairn_stats(cairn_db *db, char **out_json, cairn_error *err)
     struct crn_store_stats stats;
     struct crn_buf text;
 
-    if (db == NULL || out_json == NULL) return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "an argument is NULL");
+    if (db == NULL || out_json == NULL)
+        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "an argument is NULL");
     *out_json = NULL;
     CRN_TRY(crn_store_get_stats(db->store, &stats, err));
     crn_buf_init(&text, SIZE_MAX / 2);
     crn_buf_putc(&text, '{');
     add_key(&text, "path", crn_store_path(db->store));
     crn_buf_printf(&text,
-                   ",\"version\":\"%s\",\"cpu\":\"%s\",\"dbSize\":%" PRIu64 ",\"walBytes\":%" PRIu64 ",\"indexBytes\":%" PRIu64
-                   ",\"sequence\":%" PRIu64 ",\"log\":{\"entries\":%" PRIu64 ",\"first\":%" PRIu64 ",\"last\":%" PRIu64
-                   "},\"commits\":%" PRIu64 ",\"groups\":%" PRIu64 ",\"checkpoints\":%" PRIu64 ",\"collections\":[",
-                   cairn_version(), crn_cpu_level_name(crn_cpu_level()), stats.file_bytes, stats.wal_bytes, stats.folder_bytes,
-                   crn_store_sequence(db->store), stats.log_entries, stats.log_first, stats.log_last, stats.commits, stats.groups,
-                   stats.checkpoints);
+                   ",\"version\":\"%s\",\"cpu\":\"%s\",\"dbSize\":%" PRIu64 ",\"walBytes\":%" PRIu64
+                   ",\"indexBytes\":%" PRIu64 ",\"sequence\":%" PRIu64 ",\"log\":{\"entries\":%" PRIu64
+                   ",\"first\":%" PRIu64 ",\"last\":%" PRIu64 "},\"commits\":%" PRIu64 ",\"groups\":%" PRIu64
+                   ",\"checkpoints\":%" PRIu64 ",",
+                   cairn_version(), crn_cpu_level_name(crn_cpu_level()), stats.file_bytes, stats.wal_bytes,
+                   stats.folder_bytes, crn_store_sequence(db->store), stats.log_entries, stats.log_first,
+                   stats.log_last, stats.commits, stats.groups, stats.checkpoints);
+    add_gpu(&text);
+    crn_buf_puts(&text, "\"collections\":[");
     const cairn_status status = add_collections(&text, db, err);
     crn_buf_puts(&text, "]}");
     if (status != CAIRN_OK) {

@@ -24,12 +24,28 @@ static uint32_t rows_of_chunk(uint32_t dim)
     return rows;
 }
 
+/* Memory whose pages are there once they are written to, unlike those of a heap that uses blocks again: most tails are
+ * short, and there is one for each collection in use. */
+static void *map_lazily(size_t size_bytes)
+{
+    void *memory = crn_mem_reserve(size_bytes);
+
+    if (memory == NULL || crn_mem_commit(memory, size_bytes)) return memory;
+    crn_mem_unreserve(memory, size_bytes);
+    return NULL;
+}
+
+static size_t vector_bytes(const struct crn_tail *tail)
+{
+    return (size_t)tail->chunk_rows * tail->dim * sizeof(float);
+}
+
 struct crn_tail *crn_tail_create(uint32_t dim)
 {
     struct crn_tail *tail = crn_mem_calloc(1, sizeof *tail);
 
     if (tail == NULL) return NULL;
-    tail->chunks = crn_mem_calloc(CRN_TAIL_CHUNKS_MAX, sizeof *tail->chunks);
+    tail->chunks = map_lazily(CRN_TAIL_CHUNKS_MAX * sizeof *tail->chunks);
     if (tail->chunks == NULL) {
         crn_mem_free(tail);
         return NULL;
@@ -48,10 +64,10 @@ void crn_tail_retain(struct crn_tail *tail)
     atomic_fetch_add_explicit(&tail->references, 1, memory_order_relaxed);
 }
 
-static void chunk_free(struct crn_tail_chunk *chunk)
+static void chunk_free(const struct crn_tail *tail, struct crn_tail_chunk *chunk)
 {
     if (chunk == NULL) return;
-    crn_mem_free(chunk->vectors);
+    crn_mem_unreserve(chunk->vectors, vector_bytes(tail));
     crn_mem_free(chunk->locals);
     crn_mem_free(chunk->ids);
     crn_mem_free(chunk);
@@ -64,14 +80,15 @@ void crn_tail_release(struct crn_tail *tail)
     /* Relaxed: the reference count has ordered it. */
     crn_tail_graph_free(atomic_load_explicit(&tail->graph, memory_order_relaxed));
     pthread_mutex_destroy(&tail->graph_mutex);
-    for (size_t i = 0; i < CRN_TAIL_CHUNKS_MAX && tail->chunks[i] != NULL; i++) chunk_free(tail->chunks[i]);
+    for (size_t i = 0; i < CRN_TAIL_CHUNKS_MAX && tail->chunks[i] != NULL; i++)
+        chunk_free(tail, tail->chunks[i]);
     while (tail->blocks != NULL) {
         struct crn_id_block *next = tail->blocks->next;
         crn_mem_free(tail->blocks);
         tail->blocks = next;
     }
     crn_local_map_clear(&tail->map);
-    crn_mem_free(tail->chunks);
+    crn_mem_unreserve(tail->chunks, CRN_TAIL_CHUNKS_MAX * sizeof *tail->chunks);
     crn_mem_free(tail);
 }
 
@@ -80,11 +97,11 @@ static struct crn_tail_chunk *chunk_create(const struct crn_tail *tail)
     struct crn_tail_chunk *chunk = crn_mem_calloc(1, sizeof *chunk);
 
     if (chunk == NULL) return NULL;
-    chunk->vectors = crn_mem_aligned((size_t)tail->chunk_rows * tail->dim * sizeof *chunk->vectors);
+    chunk->vectors = map_lazily(vector_bytes(tail));
     chunk->locals = crn_mem_array(tail->chunk_rows, sizeof *chunk->locals);
     chunk->ids = crn_mem_array(tail->chunk_rows, sizeof *chunk->ids);
     if (chunk->vectors == NULL || chunk->locals == NULL || chunk->ids == NULL) {
-        chunk_free(chunk);
+        chunk_free(tail, chunk);
         return NULL;
     }
     return chunk;
@@ -113,8 +130,8 @@ cairn_status crn_tail_append(struct crn_tail *tail, const struct crn_tail_row *r
     const uint32_t at = tail->count % tail->chunk_rows;
 
     if (number >= CRN_TAIL_CHUNKS_MAX) {
-        return crn_error_set(err, CAIRN_LIMIT, "%u rows wait for cairn_optimize: no more can be kept in memory",
-                             tail->count);
+        return crn_error_set(err, CAIRN_LIMIT,
+                             "%u rows wait for cairn_optimize: no more can be kept in memory", tail->count);
     }
     if (tail->chunks[number] == NULL) tail->chunks[number] = chunk_create(tail);
     struct crn_tail_chunk *chunk = tail->chunks[number];

@@ -20,9 +20,9 @@
 #define CRN_TAIL_CHUNKS_MAX 65536u
 
 struct crn_tail_chunk {
-    float *vectors;      /* [chunk_rows][dim] */
-    uint32_t *locals;    /* [chunk_rows] */
-    const char **ids;    /* [chunk_rows], encoded (id.h), inside the tail's blocks */
+    float *vectors;   /* [chunk_rows][dim] */
+    uint32_t *locals; /* [chunk_rows] */
+    const char **ids; /* [chunk_rows], encoded (id.h), inside the tail's blocks */
 };
 
 struct crn_id_block;
@@ -35,7 +35,7 @@ struct crn_tail {
     uint32_t count;                 /* the appender's; readers use their view's */
     struct crn_tail_chunk **chunks; /* [CRN_TAIL_CHUNKS_MAX], reserved at once so that it never moves */
     struct crn_id_block *blocks;
-    struct crn_local_map map; /* the appender's: where each local's newest row stands */
+    struct crn_local_map map;               /* the appender's: where each local's newest row stands */
     _Atomic(struct crn_tail_graph *) graph; /* NULL until the tail is long enough */
     pthread_mutex_t graph_mutex;            /* guards growing the graph, graph_at */
     uint32_t graph_at;                      /* rows at which creating it is tried again */

@@ -6,12 +6,12 @@
 
 #include <sys/mman.h>
 
-#define CHUNK_ROWS 4096u   /* made memory at a time */
+#define CHUNK_ROWS 4096u /* made memory at a time */
 #define INSERT_EFFORT 96u
 #define INSERT_ALPHA 1.2f
-#define ENTRY_SHARE 8u     /* one node in so many is an entry, until there are enough */
-#define BACKLOG_MOST 512u  /* rows that may wait before writers wait for each other */
-#define PAGE_MOST 65536u   /* arrays of a reservation begin at multiples of it */
+#define ENTRY_SHARE 8u    /* one node in so many is an entry, until there are enough */
+#define BACKLOG_MOST 512u /* rows that may wait before writers wait for each other */
+#define PAGE_MOST 65536u  /* arrays of a reservation begin at multiples of it */
 
 /* ---- memory ---- */
 
@@ -55,7 +55,8 @@ static cairn_status commit_rows(struct crn_tail_graph *graph, cairn_error *err)
     const size_t row_bytes = growing->graph.layout.row_bytes;
     const size_t bytes = row_bytes + (CRN_GRAPH_DEGREE + 4) * sizeof(float);
 
-    CRN_TRY(crn_graph_scratch_reserve(&graph->worker.scratch, growing->graph.layout.dims, to, growing->effort, growing->effort, err));
+    CRN_TRY(crn_graph_scratch_reserve(&graph->worker.scratch, growing->graph.layout.dims, to, growing->effort,
+                                      growing->effort, err));
     if (!commit_part(growing->graph.rows, row_bytes, from, to) ||
         !commit_part(growing->lengths, CRN_GRAPH_DEGREE * sizeof *growing->lengths, from, to) ||
         !commit_part(growing->norms2, sizeof *growing->norms2, from, to) ||
@@ -72,7 +73,8 @@ static cairn_status commit_rows(struct crn_tail_graph *graph, cairn_error *err)
 void crn_tail_graph_free(struct crn_tail_graph *graph)
 {
     if (graph == NULL) return;
-    for (struct crn_tail_entries *list = atomic_load_explicit(&graph->entries, memory_order_acquire); list != NULL;) {
+    for (struct crn_tail_entries *list = atomic_load_explicit(&graph->entries, memory_order_acquire);
+         list != NULL;) {
         struct crn_tail_entries *older = list->older;
         crn_mem_free(list->rows);
         crn_mem_free(list);
@@ -87,8 +89,8 @@ void crn_tail_graph_free(struct crn_tail_graph *graph)
 /* ---- beginning ---- */
 
 /* Codes for rows like the tail's first ones, which are copied together for it. */
-static cairn_status fit_frame(struct crn_tail_graph *graph, const struct crn_tail *tail, const struct crn_tail_graph_plan *plan,
-                              uint32_t count, cairn_error *err)
+static cairn_status fit_frame(struct crn_tail_graph *graph, const struct crn_tail *tail,
+                              const struct crn_tail_graph_plan *plan, uint32_t count, cairn_error *err)
 {
     struct crn_graph_frame *frame = &graph->graph.frame;
     const size_t row_bytes = tail->dim * sizeof(float);
@@ -99,7 +101,8 @@ static cairn_status fit_frame(struct crn_tail_graph *graph, const struct crn_tai
         crn_mem_free(rows);
         return crn_error_no_memory(err, count * row_bytes);
     }
-    for (uint32_t i = 0; i < count; i++) memcpy(rows + (size_t)i * tail->dim, crn_tail_vector(tail, i), row_bytes);
+    for (uint32_t i = 0; i < count; i++)
+        memcpy(rows + (size_t)i * tail->dim, crn_tail_vector(tail, i), row_bytes);
     crn_graph_frame_init(frame, plan->op, tail->dim, CRN_TAIL_GRAPH_SEED, graph->frame_memory);
     crn_graph_frame_fit(frame, rows, count);
     if (plan->op == CRN_OP_DOT && !plan->normalised) {
@@ -111,8 +114,8 @@ static cairn_status fit_frame(struct crn_tail_graph *graph, const struct crn_tai
     return CAIRN_OK;
 }
 
-static cairn_status begin(struct crn_tail_graph *graph, const struct crn_tail *tail, const struct crn_tail_graph_plan *plan,
-                          cairn_error *err)
+static cairn_status begin(struct crn_tail_graph *graph, const struct crn_tail *tail,
+                          const struct crn_tail_graph_plan *plan, cairn_error *err)
 {
     struct crn_graph_growing *growing = &graph->growing;
 
@@ -122,8 +125,10 @@ static cairn_status begin(struct crn_tail_graph *graph, const struct crn_tail *t
     graph->entries_at = 1;
     graph->graph.layout = crn_graph_layout_of(graph->graph.frame.dims);
     graph->graph.live = true;
-    *growing = (struct crn_graph_growing){
-        .graph = graph->graph, .effort = INSERT_EFFORT, .alpha = INSERT_ALPHA, .kernels = crn_graph_kernels_get()};
+    *growing = (struct crn_graph_growing){.graph = graph->graph,
+                                          .effort = INSERT_EFFORT,
+                                          .alpha = INSERT_ALPHA,
+                                          .kernels = crn_graph_kernels_get()};
     graph->memory_bytes = lay_out(graph, NULL, graph->rows_most);
     graph->memory = crn_mem_reserve(graph->memory_bytes);
     if (graph->memory == NULL) return crn_error_no_memory(err, graph->memory_bytes);
@@ -131,7 +136,9 @@ static cairn_status begin(struct crn_tail_graph *graph, const struct crn_tail *t
     graph->graph.rows = growing->graph.rows;
     growing->graph.heights = growing->heights;
     /* Rows are visited at random: large pages save a table walk each. Only advice. */
-    (void)madvise(graph->memory, graph->rows_most * (size_t)growing->graph.layout.row_bytes / PAGE_MOST * PAGE_MOST, MADV_HUGEPAGE);
+    (void)madvise(graph->memory,
+                  graph->rows_most * (size_t)growing->graph.layout.row_bytes / PAGE_MOST * PAGE_MOST,
+                  MADV_HUGEPAGE);
     CRN_TRY(crn_graph_worker_init(&graph->worker, growing, err));
     return commit_rows(graph, err);
 }
@@ -156,7 +163,8 @@ static bool is_node(const struct crn_tail_graph *graph, uint32_t row)
 {
     const uint32_t count = atomic_load_explicit(&graph->outside_count, memory_order_relaxed);
 
-    if ((atomic_load_explicit(&graph->twins[row], memory_order_relaxed) & CRN_TAIL_GRAPH_TWIN) != 0) return false;
+    if ((atomic_load_explicit(&graph->twins[row], memory_order_relaxed) & CRN_TAIL_GRAPH_TWIN) != 0)
+        return false;
     for (uint32_t i = 0; i < count; i++) {
         if (graph->outside[i] == row) return false;
     }
@@ -168,7 +176,8 @@ static cairn_status choose_entries(struct crn_tail_graph *graph, uint32_t count,
 {
     struct crn_graph_growing *growing = &graph->growing;
     struct crn_tail_entries *list = crn_mem_calloc(1, sizeof *list);
-    const uint32_t share = (count + ENTRY_SHARE - 1) / ENTRY_SHARE, wanted = share < CRN_GRAPH_ENTRIES ? share : CRN_GRAPH_ENTRIES;
+    const uint32_t share = (count + ENTRY_SHARE - 1) / ENTRY_SHARE,
+                   wanted = share < CRN_GRAPH_ENTRIES ? share : CRN_GRAPH_ENTRIES;
     const size_t blocks = (wanted + CRN_GRAPH_DEGREE - 1) / CRN_GRAPH_DEGREE;
 
     if (list != NULL) list->rows = crn_mem_aligned(blocks * growing->graph.layout.row_bytes);
@@ -220,13 +229,16 @@ struct pair {
 static bool is_twin(void *ctx, uint32_t other)
 {
     const struct pair *pair = ctx;
-    return memcmp(pair->vector, crn_tail_vector(pair->tail, other), pair->tail->dim * sizeof *pair->vector) == 0;
+    return memcmp(pair->vector, crn_tail_vector(pair->tail, other), pair->tail->dim * sizeof *pair->vector) ==
+           0;
 }
 
-static void insert_row(struct crn_tail_graph *graph, const struct crn_tail *tail, uint32_t row, const float *vector)
+static void insert_row(struct crn_tail_graph *graph, const struct crn_tail *tail, uint32_t row,
+                       const float *vector)
 {
     struct pair pair = {.tail = tail, .vector = vector};
-    const uint32_t other = crn_graph_insert_unless(&graph->growing, &graph->worker, row, vector, is_twin, &pair);
+    const uint32_t other =
+        crn_graph_insert_unless(&graph->growing, &graph->worker, row, vector, is_twin, &pair);
 
     if (other == CRN_GRAPH_NO_NODE) return;
     const uint32_t newest = atomic_load_explicit(&graph->twins[other], memory_order_relaxed);
@@ -234,8 +246,8 @@ static void insert_row(struct crn_tail_graph *graph, const struct crn_tail *tail
     atomic_store_explicit(&graph->twins[other], row + 1, memory_order_release);
 }
 
-static cairn_status insert_rows(struct crn_tail_graph *graph, const struct crn_tail *tail, uint32_t count, uint32_t most,
-                                cairn_error *err)
+static cairn_status insert_rows(struct crn_tail_graph *graph, const struct crn_tail *tail, uint32_t count,
+                                uint32_t most, cairn_error *err)
 {
     struct crn_graph_growing *growing = &graph->growing;
     uint32_t row = atomic_load_explicit(&graph->inserted, memory_order_relaxed);
@@ -256,8 +268,8 @@ static cairn_status insert_rows(struct crn_tail_graph *graph, const struct crn_t
     return CAIRN_OK;
 }
 
-static cairn_status grow(struct crn_tail *tail, const struct crn_tail_graph_plan *plan, uint32_t count, uint32_t most,
-                         cairn_error *err)
+static cairn_status grow(struct crn_tail *tail, const struct crn_tail_graph_plan *plan, uint32_t count,
+                         uint32_t most, cairn_error *err)
 {
     if (atomic_load_explicit(&tail->graph, memory_order_relaxed) == NULL) {
         /* Without memory, the next try is made when as many rows have come again. */
@@ -268,8 +280,8 @@ static cairn_status grow(struct crn_tail *tail, const struct crn_tail_graph_plan
     return insert_rows(atomic_load_explicit(&tail->graph, memory_order_relaxed), tail, count, most, err);
 }
 
-cairn_status crn_tail_graph_grow(struct crn_tail *tail, const struct crn_tail_graph_plan *plan, uint32_t count, uint32_t most,
-                                 cairn_error *err)
+cairn_status crn_tail_graph_grow(struct crn_tail *tail, const struct crn_tail_graph_plan *plan,
+                                 uint32_t count, uint32_t most, cairn_error *err)
 {
     const uint32_t inserted = crn_tail_graph_inserted(tail);
 

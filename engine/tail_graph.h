@@ -23,7 +23,7 @@
 #include "quant/kernels.h"
 
 #define CRN_TAIL_GRAPH_ROWS 1024u
-#define CRN_TAIL_GRAPH_NEWEST 256u /* rows that are scanned in any case */
+#define CRN_TAIL_GRAPH_NEWEST 64u /* rows that are scanned in any case */
 #define CRN_TAIL_GRAPH_LONGER 1.5f
 #define CRN_TAIL_GRAPH_OUTSIDE_MOST 512u
 
@@ -31,15 +31,15 @@ struct crn_tail_graph;
 
 /* What a space wants of its tails' graphs. */
 struct crn_tail_graph_plan {
-    enum crn_op op;      /* DOT or L2 */
-    bool normalised;     /* all vectors have length 1 */
-    uint32_t rows_most;  /* 0: no graph is wanted */
+    enum crn_op op;     /* DOT or L2 */
+    bool normalised;    /* all vectors have length 1 */
+    uint32_t rows_most; /* 0: no graph is wanted */
 };
 
 /* Inserts up to `most` of the tail's first `count` rows that are not yet in its graph, which is created when it is time. Whoever
  * comes while another thread is at it waits only when rows have piled up. NO_MEMORY: it stays as it is, and can be tried again. */
-cairn_status crn_tail_graph_grow(struct crn_tail *tail, const struct crn_tail_graph_plan *plan, uint32_t count, uint32_t most,
-                                 cairn_error *err);
+cairn_status crn_tail_graph_grow(struct crn_tail *tail, const struct crn_tail_graph_plan *plan,
+                                 uint32_t count, uint32_t most, cairn_error *err);
 
 /* How many rows of the tail are in its graph by now; 0 without one. They can be searched from then on. */
 uint32_t crn_tail_graph_inserted(const struct crn_tail *tail);
@@ -60,7 +60,8 @@ struct crn_tail_graph_ask {
 
 /* Pushes the nearest allowed rows into `top`. False, and nothing pushed: a scan is the better way, or there is no memory for this
  * one. */
-bool crn_tail_graph_search(const struct crn_tail *tail, const struct crn_tail_graph_ask *ask, struct crn_topk *top);
+bool crn_tail_graph_search(const struct crn_tail *tail, const struct crn_tail_graph_ask *ask,
+                           struct crn_topk *top);
 
 /* The graph as it is by now, for one of the same rows to be made of (graph_carry.h): live, with the `inserted` rows as its nodes. It
  * lives as long as the tail. False: there is none, or rows among them are no nodes because codes would mean nothing. */

@@ -6,9 +6,11 @@
 
 #include <math.h>
 
-#define EFFORT 64u        /* places of the pool, beyond some for each row wanted */
+#define EFFORT 64u /* places of the pool, beyond some for each row wanted */
 #define EFFORT_FOR_EACH 3u
-#define WALK_COST 4u      /* a visit costs about as much as comparing so many rows */
+#define WALK_COST 4u /* a visit costs about as much as comparing so many rows */
+#define SETTLED_LEAST \
+    10u /* nearest nodes that shall have been the same for long when a walk ends before its pool is visited */
 #define RESCORE_LEAST 16u /* rows beyond k that are compared in any case */
 
 struct search {
@@ -27,7 +29,8 @@ static bool plan_effort(struct search *search)
 {
     const struct crn_tail_graph_ask *ask = search->ask;
     const bool heights = search->graph->graph.frame.heights;
-    const uint64_t usual = EFFORT + EFFORT_FOR_EACH * (uint64_t)ask->k, asked = ask->ef > ask->k ? ask->ef : ask->k;
+    const uint64_t usual = EFFORT + EFFORT_FOR_EACH * (uint64_t)ask->k,
+                   asked = ask->ef > ask->k ? ask->ef : ask->k;
     /* Where lengths differ, what a step sees says less about which way to go. */
     const uint64_t wanted = ask->ef != 0 ? asked : heights ? usual * 3 / 2 : usual;
 
@@ -68,7 +71,8 @@ static float code_distance(const struct search *search, float raw)
     const struct crn_graph_frame *frame = &search->graph->graph.frame;
     const float gained = raw * frame->gain * frame->gain;
 
-    return search->graph->op == CRN_OP_L2 ? gained : search->norm2 + frame->radius2 + 2 * gained * search->factor;
+    return search->graph->op == CRN_OP_L2 ? gained
+                                          : search->norm2 + frame->radius2 + 2 * gained * search->factor;
 }
 
 static bool is_allowed(const struct search *search, uint32_t row)
@@ -82,7 +86,8 @@ static bool is_allowed(const struct search *search, uint32_t row)
 /* The next row that equals a node, after the node itself or one of them; CRN_GRAPH_NO_NODE after the last. */
 static uint32_t next_twin(const struct search *search, uint32_t row)
 {
-    const uint32_t next = atomic_load_explicit(&search->graph->twins[row], memory_order_acquire) & ~CRN_TAIL_GRAPH_TWIN;
+    const uint32_t next =
+        atomic_load_explicit(&search->graph->twins[row], memory_order_acquire) & ~CRN_TAIL_GRAPH_TWIN;
     return next == 0 ? CRN_GRAPH_NO_NODE : next - 1;
 }
 
@@ -95,7 +100,8 @@ static bool is_enough(const struct search *search)
 
     for (uint32_t i = 0; found < wanted && i < search->scratch.near_count; i++) {
         uint32_t row = (uint32_t)search->scratch.near[i] & CRN_GRAPH_KEY_NODE;
-        for (; found < wanted && row != CRN_GRAPH_NO_NODE; row = next_twin(search, row)) found += is_allowed(search, row);
+        for (; found < wanted && row != CRN_GRAPH_NO_NODE; row = next_twin(search, row))
+            found += is_allowed(search, row);
     }
     return found >= wanted;
 }
@@ -108,7 +114,8 @@ static float exact_distance(const struct search *search, uint32_t row)
     struct crn_topk one;
 
     crn_topk_init(&one, &hit, 1);
-    crn_flat_scan_f32_at(search->graph->op, search->ask->vector, crn_tail_chunk_of(tail, row)->vectors, tail->dim, &at, 1, 0, &one);
+    crn_flat_scan_f32_at(search->graph->op, search->ask->vector, crn_tail_chunk_of(tail, row)->vectors,
+                         tail->dim, &at, 1, 0, &one);
     return hit.distance;
 }
 
@@ -154,22 +161,30 @@ static void rescore(const struct search *search, struct crn_topk *top)
 static bool walk(struct search *search)
 {
     const struct crn_tail_graph_ask *ask = search->ask;
-    const struct crn_tail_entries *entries = atomic_load_explicit(&search->graph->entries, memory_order_acquire);
+    const struct crn_tail_entries *entries =
+        atomic_load_explicit(&search->graph->entries, memory_order_acquire);
     struct crn_graph graph = search->graph->graph;
-    const struct crn_graph_ask how = {.effort = search->effort, .keep = search->effort};
+    struct crn_graph_ask how = {.effort = search->effort, .keep = search->effort};
 
     if (entries == NULL) return false;
-    if (crn_graph_scratch_reserve(&search->scratch, graph.layout.dims, ask->nodes, search->effort, search->effort, NULL) != CAIRN_OK)
+    if (crn_graph_scratch_reserve(&search->scratch, graph.layout.dims, ask->nodes, search->effort,
+                                  search->effort, NULL) != CAIRN_OK)
         return false;
     if (!prepare_query(search)) return false;
     graph.entries = entries->rows;
     graph.entry_blocks = entries->blocks;
+    if (ask->allow == NULL) {
+        const size_t nearest = ask->k > SETTLED_LEAST ? ask->k : SETTLED_LEAST;
+        how.settled = nearest < search->effort ? (uint32_t)nearest : search->effort;
+        how.patience = crn_graph_patience(search->effort);
+    }
     graph.count = ask->nodes; /* what was inserted later is not walked through */
     crn_graph_walk(&graph, &search->scratch, &how);
     return is_enough(search);
 }
 
-bool crn_tail_graph_search(const struct crn_tail *tail, const struct crn_tail_graph_ask *ask, struct crn_topk *top)
+bool crn_tail_graph_search(const struct crn_tail *tail, const struct crn_tail_graph_ask *ask,
+                           struct crn_topk *top)
 {
     struct search search = {
         .tail = tail, .graph = atomic_load_explicit(&tail->graph, memory_order_acquire), .ask = ask};

@@ -42,7 +42,8 @@ static void add(struct crn_use_counts *uses, const struct use_count *rows, size_
 {
     if (uses->count + count > uses->capacity) {
         const size_t capacity = (uses->count + count) * 2;
-        struct use_count *more = capacity > 2 * GATHERED_MAX ? NULL : crn_mem_realloc_array(uses->rows, capacity, sizeof *more);
+        struct use_count *more =
+            capacity > 2 * GATHERED_MAX ? NULL : crn_mem_realloc_array(uses->rows, capacity, sizeof *more);
         if (more == NULL) return;
         uses->rows = more;
         uses->capacity = capacity;
@@ -75,7 +76,8 @@ struct crn_use_batch *crn_uses_take(cairn_collection *collection)
     return batch;
 }
 
-cairn_status crn_uses_write(struct crn_txn *txn, cairn_collection *collection, const struct crn_use_batch *batch, cairn_error *err)
+cairn_status crn_uses_write(struct crn_txn *txn, cairn_collection *collection,
+                            const struct crn_use_batch *batch, cairn_error *err)
 {
     for (size_t i = 0; i < batch->taken.count; i++) {
         const struct use_count *row = &batch->taken.rows[i];

@@ -188,7 +188,8 @@ static cairn_status mask_local(struct crn_view *view, uint32_t newer, uint32_t l
 }
 
 /* Those of the ascending locals that an older part may hold. */
-static cairn_status mask_locals(struct crn_view *view, uint32_t newer, const uint32_t *locals, uint32_t count, cairn_error *err)
+static cairn_status mask_locals(struct crn_view *view, uint32_t newer, const uint32_t *locals, uint32_t count,
+                                cairn_error *err)
 {
     uint32_t last = 0, i = 0;
 

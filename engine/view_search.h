@@ -2,6 +2,7 @@
 #ifndef CRN_ENGINE_VIEW_SEARCH_H
 #define CRN_ENGINE_VIEW_SEARCH_H
 
+#include "engine/filter_parts.h"
 #include "engine/space.h"
 
 #include <roaring/roaring.h>
@@ -10,6 +11,7 @@ struct crn_view_query {
     const float *vector; /* [dim], as crn_live_space_prepare leaves it */
     size_t k;
     const roaring_bitmap_t *filter; /* locals that may be returned; NULL: all */
+    struct crn_filter_parts *parts; /* where what is made of them is kept, or NULL */
     bool exact;
     uint32_t ef, nprobe;
     double recall;        /* 0: the index's default */
@@ -33,10 +35,12 @@ struct crn_view_answer {
 };
 
 /* TIMEOUT; CORRUPT: a segment is damaged, and nothing of the answer counts; NO_MEMORY. */
-cairn_status crn_view_search(const struct crn_live_space *space, const struct crn_view *view, const struct crn_view_query *query,
-                             struct crn_view_answer *answer, cairn_error *err);
+cairn_status crn_view_search(const struct crn_live_space *space, const struct crn_view *view,
+                             const struct crn_view_query *query, struct crn_view_answer *answer,
+                             cairn_error *err);
 
 /* The encoded id of a found row; lives as long as the view. CORRUPT. */
-cairn_status crn_view_id(const struct crn_view *view, const struct crn_found *found, const char **out_id, cairn_error *err);
+cairn_status crn_view_id(const struct crn_view *view, const struct crn_found *found, const char **out_id,
+                         cairn_error *err);
 
 #endif

@@ -35,7 +35,8 @@ static void keep_counts(struct crn_record *record, const struct crn_record *old,
     if (record->created_at_ms == 0) record->created_at_ms = old->created_at_ms;
 }
 
-static void keep_fields(struct crn_record *record, const struct crn_record *old, const struct crn_prepared *row)
+static void keep_fields(struct crn_record *record, const struct crn_record *old,
+                        const struct crn_prepared *row)
 {
     if (!row->has_domain) record->domain = old->domain;
     if (!row->has_agent) record->agent = old->agent;
@@ -50,14 +51,16 @@ static void keep_fields(struct crn_record *record, const struct crn_record *old,
 static cairn_status merge_vectors(const struct crn_record *old, const struct crn_prepared *row,
                                   struct crn_vector_data **out_vectors, uint32_t *out_count, cairn_error *err)
 {
-    struct crn_vector_data *merged = crn_mem_array((size_t)old->vector_count + row->record.vector_count + 1, sizeof *merged);
+    struct crn_vector_data *merged =
+        crn_mem_array((size_t)old->vector_count + row->record.vector_count + 1, sizeof *merged);
     uint32_t count = 0;
 
     if (merged == NULL) return crn_error_no_memory(err, sizeof *merged);
     for (uint32_t v = 0; v < row->record.vector_count; v++) merged[count++] = row->vectors[v];
     for (uint32_t o = 0; o < old->vector_count; o++) {
         bool replaced = false;
-        for (uint32_t v = 0; v < row->record.vector_count; v++) replaced |= row->vectors[v].space == old->vectors[o].space;
+        for (uint32_t v = 0; v < row->record.vector_count; v++)
+            replaced |= row->vectors[v].space == old->vectors[o].space;
         if (!replaced) merged[count++] = old->vectors[o];
     }
     *out_vectors = merged;
@@ -91,17 +94,21 @@ static cairn_status check_presence(const struct write_job *job, const struct crn
                                    uint64_t version, cairn_error *err)
 {
     if (job->mode == CAIRN_INSERT && present) {
-        return crn_error_set(err, CAIRN_EXISTS, "the id '%.60s' is taken (version %" PRIu64 ")", row->id.text, version);
+        return crn_error_set(err, CAIRN_EXISTS, "the id '%.60s' is taken (version %" PRIu64 ")", row->id.text,
+                             version);
     }
     if (row->if_version == CAIRN_VERSION_NONE && present) {
-        return crn_error_set(err, CAIRN_CONFLICT, "'%.60s' exists at version %" PRIu64 ", expected was that it does not", row->id.text, version);
+        return crn_error_set(err, CAIRN_CONFLICT,
+                             "'%.60s' exists at version %" PRIu64 ", expected was that it does not",
+                             row->id.text, version);
     }
     if (job->mode == CAIRN_UPDATE && !present) {
         return crn_error_set(err, CAIRN_NOT_FOUND, "there is no '%.60s' to update", row->id.text);
     }
-    if (row->if_version != CAIRN_VERSION_ANY && row->if_version != CAIRN_VERSION_NONE && (!present || version != row->if_version)) {
-        return crn_error_set(err, CAIRN_CONFLICT, "'%.60s' is at version %" PRIu64 ", expected was %" PRIu64, row->id.text,
-                             present ? version : 0, row->if_version);
+    if (row->if_version != CAIRN_VERSION_ANY && row->if_version != CAIRN_VERSION_NONE &&
+        (!present || version != row->if_version)) {
+        return crn_error_set(err, CAIRN_CONFLICT, "'%.60s' is at version %" PRIu64 ", expected was %" PRIu64,
+                             row->id.text, present ? version : 0, row->if_version);
     }
     return CAIRN_OK;
 }
@@ -114,8 +121,8 @@ static cairn_status write_row(struct write_job *job, struct crn_txn *txn, const 
     uint64_t version = 0;
     int64_t expires_at_ms = 0;
 
-    CRN_TRY(crn_txn_find(txn, catalog, row->id.type, row->id.text, row->id.len, row->id.u64, &record.local, &version,
-                         &expires_at_ms, err));
+    CRN_TRY(crn_txn_find(txn, catalog, row->id.type, row->id.text, row->id.len, row->id.u64, &record.local,
+                         &version, &expires_at_ms, err));
     const bool expired = record.local != 0 && expires_at_ms != 0 && expires_at_ms <= job->now_ms;
     if (expired) {
         CRN_TRY(crn_txn_delete(txn, catalog, record.local, err));
@@ -143,16 +150,21 @@ static cairn_status write_row(struct write_job *job, struct crn_txn *txn, const 
 
 /* ---- the job ---- */
 
-static uint32_t place_of_space(const struct crn_catalog *catalog, uint32_t id)
+/* INVALID_ARGUMENT: it was dropped since the row was made ready. */
+static cairn_status place_of_space(const struct crn_catalog *catalog, uint32_t id, uint32_t *out_place,
+                                   cairn_error *err)
 {
-    uint32_t s = 0;
-    while (catalog->spaces[s].id != id) s++;
-    return s;
+    for (*out_place = 0; *out_place < catalog->space_count; ++*out_place) {
+        if (catalog->spaces[*out_place].id == id) return CAIRN_OK;
+    }
+    return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "collection '%s' has a space of the vectors no more",
+                         catalog->name);
 }
 
 /* A space records the first model that is stated for a vector of it. The rows were checked already, but those of one call may
  * disagree, and another process may have recorded a model since. */
-static cairn_status record_models(struct write_job *job, struct crn_txn *txn, const struct crn_catalog *catalog, cairn_error *err)
+static cairn_status record_models(struct write_job *job, struct crn_txn *txn,
+                                  const struct crn_catalog *catalog, cairn_error *err)
 {
     const char *recorded[CAIRN_SPACES_MAX];
 
@@ -160,7 +172,8 @@ static cairn_status record_models(struct write_job *job, struct crn_txn *txn, co
     for (size_t i = 0; i < job->batch.count; i++) {
         const struct crn_prepared *row = &job->batch.rows[i];
         for (uint32_t v = 0; v < row->record.vector_count; v++) {
-            const uint32_t s = place_of_space(catalog, row->vectors[v].space);
+            uint32_t s;
+            CRN_TRY(place_of_space(catalog, row->vectors[v].space, &s, err));
             const struct crn_space stated = {.name = catalog->spaces[s].name, .model = (char *)recorded[s]};
             CRN_TRY(crn_check_model(&stated, row->models[v], err));
             if (row->models[v] == NULL || recorded[s] != NULL) continue;
@@ -231,25 +244,29 @@ static void write_committed(void *ctx, uint64_t sequence)
         crn_collection_catch_up(job->collection, sequence);
         return;
     }
-    for (uint32_t s = 0; s < job->collection->space_count; s++) {
-        if (job->collection->spaces[s].info->kind == CAIRN_SPACE_DENSE) hand_over(job, &job->collection->spaces[s]);
+    const struct crn_space_list *now = crn_collection_now(job->collection);
+    for (uint32_t s = 0; s < now->count; s++) {
+        if (now->live[s]->info->kind == CAIRN_SPACE_DENSE) hand_over(job, now->live[s]);
     }
 }
 
 static cairn_status check_writable(const cairn_collection *collection, cairn_error *err)
 {
     if (!crn_store_read_only(collection->db->store)) return CAIRN_OK;
-    return crn_error_set(err, CAIRN_READ_ONLY, "'%s' was opened read-only", crn_store_path(collection->db->store));
+    return crn_error_set(err, CAIRN_READ_ONLY, "'%s' was opened read-only",
+                         crn_store_path(collection->db->store));
 }
 
-cairn_status cairn_write(cairn_collection *collection, cairn_write_mode mode, const cairn_pattern *patterns, size_t count,
-                         cairn_written *out_written, cairn_error *err)
+cairn_status cairn_write(cairn_collection *collection, cairn_write_mode mode, const cairn_pattern *patterns,
+                         size_t count, cairn_written *out_written, cairn_error *err)
 {
-    struct write_job job = {.collection = collection, .mode = mode, .out_written = out_written, .now_ms = crn_clock_ms()};
+    struct write_job job = {
+        .collection = collection, .mode = mode, .out_written = out_written, .now_ms = crn_clock_ms()};
     const struct crn_write_job write = {.run = run_write, .committed = write_committed, .ctx = &job};
 
     if (collection == NULL || (patterns == NULL && count != 0)) {
-        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "%s is NULL", collection == NULL ? "collection" : "patterns");
+        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "%s is NULL",
+                             collection == NULL ? "collection" : "patterns");
     }
     if (mode != CAIRN_UPSERT && mode != CAIRN_INSERT && mode != CAIRN_UPDATE) {
         return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "%d is not a write mode", (int)mode);
@@ -267,17 +284,20 @@ cairn_status cairn_write(cairn_collection *collection, cairn_write_mode mode, co
     return status;
 }
 
-cairn_status cairn_upsert(cairn_collection *collection, const cairn_pattern *patterns, size_t count, cairn_error *err)
+cairn_status cairn_upsert(cairn_collection *collection, const cairn_pattern *patterns, size_t count,
+                          cairn_error *err)
 {
     return cairn_write(collection, CAIRN_UPSERT, patterns, count, NULL, err);
 }
 
-cairn_status cairn_insert(cairn_collection *collection, const cairn_pattern *patterns, size_t count, cairn_error *err)
+cairn_status cairn_insert(cairn_collection *collection, const cairn_pattern *patterns, size_t count,
+                          cairn_error *err)
 {
     return cairn_write(collection, CAIRN_INSERT, patterns, count, NULL, err);
 }
 
-cairn_status cairn_update(cairn_collection *collection, const cairn_pattern *patterns, size_t count, cairn_error *err)
+cairn_status cairn_update(cairn_collection *collection, const cairn_pattern *patterns, size_t count,
+                          cairn_error *err)
 {
     return cairn_write(collection, CAIRN_UPDATE, patterns, count, NULL, err);
 }
@@ -297,8 +317,8 @@ struct delete_job {
     struct crn_buf memory;
 };
 
-static cairn_status delete_local(struct delete_job *job, struct crn_txn *txn, const struct crn_catalog *catalog, uint32_t local,
-                                 cairn_error *err)
+static cairn_status delete_local(struct delete_job *job, struct crn_txn *txn,
+                                 const struct crn_catalog *catalog, uint32_t local, cairn_error *err)
 {
     if (job->local_count % 1024 == 0) {
         uint32_t *more = crn_mem_realloc_array(job->locals, job->local_count + 1024, sizeof *more);
@@ -310,14 +330,16 @@ static cairn_status delete_local(struct delete_job *job, struct crn_txn *txn, co
     return CAIRN_OK;
 }
 
-static cairn_status delete_ids(struct delete_job *job, struct crn_txn *txn, const struct crn_catalog *catalog, cairn_error *err)
+static cairn_status delete_ids(struct delete_job *job, struct crn_txn *txn, const struct crn_catalog *catalog,
+                               cairn_error *err)
 {
     for (size_t i = 0; i < job->count; i++) {
         const struct crn_id *id = &job->ids[i];
         uint32_t local;
         uint64_t version;
         int64_t expires_at_ms;
-        CRN_TRY(crn_txn_find(txn, catalog, id->type, id->text, id->len, id->u64, &local, &version, &expires_at_ms, err));
+        CRN_TRY(crn_txn_find(txn, catalog, id->type, id->text, id->len, id->u64, &local, &version,
+                             &expires_at_ms, err));
         if (local == 0) continue;
         CRN_TRY(delete_local(job, txn, catalog, local, err));
         if (expires_at_ms == 0 || expires_at_ms > job->now_ms) job->deleted++;
@@ -327,8 +349,9 @@ static cairn_status delete_ids(struct delete_job *job, struct crn_txn *txn, cons
 
 /* The set comes from the last commit; jobs before this one in the same group may have changed rows since, so each row is
  * matched once more as the transaction sees it. */
-static cairn_status delete_rows(struct delete_job *job, struct crn_txn *txn, const struct crn_catalog *catalog,
-                                const struct crn_rows *rows, cairn_error *err)
+static cairn_status delete_rows(struct delete_job *job, struct crn_txn *txn,
+                                const struct crn_catalog *catalog, const struct crn_rows *rows,
+                                cairn_error *err)
 {
     roaring_uint32_iterator_t it;
     struct crn_scope_test test;
@@ -341,7 +364,8 @@ static cairn_status delete_rows(struct delete_job *job, struct crn_txn *txn, con
     for (; status == CAIRN_OK && it.has_value; roaring_advance_uint32_iterator(&it)) {
         bool matches = false;
         crn_buf_clear(&job->memory);
-        status = crn_txn_record(txn, catalog, it.current_value, test.with_vectors, &job->memory, &record, err);
+        status =
+            crn_txn_record(txn, catalog, it.current_value, test.with_vectors, &job->memory, &record, err);
         if (status == CAIRN_OK) status = crn_scope_test_record(&test, &record, &matches, err);
         if (status == CAIRN_NOT_FOUND) status = CAIRN_OK;
         if (status != CAIRN_OK || !matches) continue;
@@ -352,14 +376,15 @@ static cairn_status delete_rows(struct delete_job *job, struct crn_txn *txn, con
     return status;
 }
 
-static cairn_status delete_scope(struct delete_job *job, struct crn_txn *txn, cairn_error *err)
+static cairn_status delete_scope(struct delete_job *job, struct crn_txn *txn,
+                                 const struct crn_catalog *catalog, cairn_error *err)
 {
-    const struct crn_catalog *catalog;
+    const struct crn_catalog *committed;
     struct crn_reader *reader;
     struct crn_rows *rows = NULL;
 
-    CRN_TRY(crn_collection_read(job->collection, &reader, &catalog, err));
-    cairn_status status = crn_collection_scope(job->collection, reader, catalog, job->scope, &rows, err);
+    CRN_TRY(crn_collection_read(job->collection, &reader, &committed, err));
+    cairn_status status = crn_collection_scope(job->collection, reader, committed, job->scope, &rows, err);
     crn_store_read_end(reader);
     if (status == CAIRN_OK) status = delete_rows(job, txn, catalog, rows, err);
     crn_rows_release(rows);
@@ -375,7 +400,7 @@ static cairn_status run_delete(struct crn_txn *txn, void *ctx, cairn_error *err)
     job->local_count = 0;
     job->deleted = 0;
     job->first = crn_txn_sequence(txn) + 1;
-    CRN_TRY(job->ids != NULL ? delete_ids(job, txn, catalog, err) : delete_scope(job, txn, err));
+    CRN_TRY(job->ids != NULL ? delete_ids(job, txn, catalog, err) : delete_scope(job, txn, catalog, err));
     job->last = crn_txn_sequence(txn);
     return CAIRN_OK;
 }
@@ -391,9 +416,11 @@ static void delete_committed(void *ctx, uint64_t sequence)
         return;
     }
     for (size_t i = 0; i < job->local_count; i++) changes[i].local = job->locals[i];
-    for (uint32_t s = 0; s < job->collection->space_count; s++) {
-        struct crn_live_space *space = &job->collection->spaces[s];
-        if (space->info->kind == CAIRN_SPACE_DENSE) crn_live_space_apply(space, changes, job->local_count, job->first, job->last);
+    const struct crn_space_list *now = crn_collection_now(job->collection);
+    for (uint32_t s = 0; s < now->count; s++) {
+        struct crn_live_space *space = now->live[s];
+        if (space->info->kind == CAIRN_SPACE_DENSE)
+            crn_live_space_apply(space, changes, job->local_count, job->first, job->last);
     }
     crn_mem_free(changes);
 }
@@ -412,14 +439,15 @@ static cairn_status run_delete_job(struct delete_job *job, uint64_t *out_deleted
     return status;
 }
 
-cairn_status cairn_delete(cairn_collection *collection, const cairn_id *ids, size_t count, uint64_t *out_deleted,
-                          cairn_error *err)
+cairn_status cairn_delete(cairn_collection *collection, const cairn_id *ids, size_t count,
+                          uint64_t *out_deleted, cairn_error *err)
 {
     struct delete_job job = {.collection = collection, .count = count};
 
     if (out_deleted != NULL) *out_deleted = 0;
     if (collection == NULL || (ids == NULL && count != 0)) {
-        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "%s is NULL", collection == NULL ? "collection" : "ids");
+        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "%s is NULL",
+                             collection == NULL ? "collection" : "ids");
     }
     CRN_TRY(check_writable(collection, err));
     if (count == 0) return CAIRN_OK;
@@ -435,7 +463,8 @@ cairn_status cairn_delete(cairn_collection *collection, const cairn_id *ids, siz
     return status;
 }
 
-cairn_status cairn_delete_where(cairn_collection *collection, const cairn_scope *scope, uint64_t *out_deleted, cairn_error *err)
+cairn_status cairn_delete_where(cairn_collection *collection, const cairn_scope *scope, uint64_t *out_deleted,
+                                cairn_error *err)
 {
     struct delete_job job = {.collection = collection, .scope = scope};
 
@@ -445,7 +474,8 @@ cairn_status cairn_delete_where(cairn_collection *collection, const cairn_scope 
     if (scope != NULL) CRN_TRY(crn_check_size("cairn_scope", scope->size, sizeof *scope, err));
     CRN_TRY(crn_scope_check(scope, err));
     if (!crn_scope_is_limiting(scope)) {
-        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "the scope has no condition: cairn_collection_drop removes everything");
+        return crn_error_set(err, CAIRN_INVALID_ARGUMENT,
+                             "the scope has no condition: cairn_collection_drop removes everything");
     }
     return run_delete_job(&job, out_deleted, err);
 }

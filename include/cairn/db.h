@@ -43,15 +43,22 @@ typedef enum cairn_durability {
     CAIRN_LAZY = 1,    /* an answered write survives the process, not a power cut; the file stays whole */
 } cairn_durability;
 
-typedef enum cairn_log_level { CAIRN_LOG_ERROR, CAIRN_LOG_WARN, CAIRN_LOG_INFO, CAIRN_LOG_DEBUG } cairn_log_level;
+typedef enum cairn_log_level {
+    CAIRN_LOG_ERROR,
+    CAIRN_LOG_WARN,
+    CAIRN_LOG_INFO,
+    CAIRN_LOG_DEBUG
+} cairn_log_level;
 
 /* Receives what Cairn has to tell its host: one line, no newline, never a vector, a payload or a
  * credential. May be called from any thread, several at once. */
 typedef void (*cairn_log_fn)(void *ctx, cairn_log_level level, const char *message);
 
 typedef enum cairn_index_memory {
-    CAIRN_INDEX_MAPPED = 0, /* searched where their files are mapped: opened at once, memory shared between processes: the default */
-    CAIRN_INDEX_COPIED = 1, /* graph indexes are copied into large pages when they are opened: searches are 1.1 to 1.3 times as fast */
+    CAIRN_INDEX_MAPPED =
+        0, /* searched where their files are mapped: opened at once, memory shared between processes: the default */
+    CAIRN_INDEX_COPIED =
+        1, /* graph indexes are copied into large pages when they are opened: searches are 1.1 to 1.3 times as fast */
 } cairn_index_memory;
 
 typedef struct cairn_open_options {
@@ -67,6 +74,8 @@ typedef struct cairn_open_options {
     void *log_ctx;
     cairn_index_memory index_memory;
     const char *vfs; /* name of a registered SQLite VFS, for fault tests; NULL = the default one */
+    bool
+        bulk_load; /* many rows are to be written, and cairn_optimize called behind them: no index is made or grown before that */
 } cairn_open_options;
 
 /*
@@ -74,8 +83,8 @@ typedef struct cairn_open_options {
  * *out_db is released by cairn_close.
  * NO_FILE, NOT_CAIRN, NEWER_FORMAT, READ_ONLY, NETWORK_FS, CORRUPT, BUSY, IO, NO_MEMORY.
  */
-CAIRN_API CAIRN_MUST_USE cairn_status cairn_open(const char *path, const cairn_open_options *options, cairn_db **out_db,
-                                                 cairn_error *err);
+CAIRN_API CAIRN_MUST_USE cairn_status cairn_open(const char *path, const cairn_open_options *options,
+                                                 cairn_db **out_db, cairn_error *err);
 
 /* Closes the database; its collections must be closed before. NULL is accepted. Use counts still in
  * memory are written first. */
@@ -113,7 +122,8 @@ typedef struct cairn_space_options {
     uint32_t dim; /* 1..CAIRN_DIM_MAX; 0 for sparse */
     cairn_metric metric;
     cairn_quantization quantization;
-    const char *index; /* "auto" (NULL): graph, once a segment has 4,096 rows; "flat", "graph", "ivf[:<lists>]", or "faiss:<factory string>" */
+    const char *
+        index; /* "auto" (NULL): graph, from 4,096 rows on; "flat", "graph", "ivf[:<lists>]", "gpu[:<codes>]", "faiss:<factory>" */
     const char *model; /* identity of the embedding model, kept with the space; NULL = not stated */
 } cairn_space_options;
 
@@ -135,7 +145,8 @@ typedef struct cairn_collection_options {
  * EXISTS when the name is taken, INVALID_ARGUMENT, INVALID_OPTION, INVALID_JSON, LIMIT, READ_ONLY, ...
  */
 CAIRN_API CAIRN_MUST_USE cairn_status cairn_collection_create(cairn_db *db, const char *name,
-                                                              const cairn_collection_options *options, cairn_error *err);
+                                                              const cairn_collection_options *options,
+                                                              cairn_error *err);
 
 /*
  * Opens a collection. With `options` it is created when absent, and when present each option that is
@@ -145,26 +156,47 @@ CAIRN_API CAIRN_MUST_USE cairn_status cairn_collection_create(cairn_db *db, cons
  */
 CAIRN_API CAIRN_MUST_USE cairn_status cairn_collection_open(cairn_db *db, const char *name,
                                                             const cairn_collection_options *options,
-                                                            cairn_collection **out_collection, cairn_error *err);
+                                                            cairn_collection **out_collection,
+                                                            cairn_error *err);
 CAIRN_API void cairn_collection_close(cairn_collection *collection);
 
 /* Removes a collection and all it holds, in one transaction. Handles to it then answer NO_COLLECTION. */
 CAIRN_API CAIRN_MUST_USE cairn_status cairn_collection_drop(cairn_db *db, const char *name, cairn_error *err);
 
 /* Names, NUL-terminated, sorted by bytes. *out_names is one block, released by cairn_free. */
-CAIRN_API CAIRN_MUST_USE cairn_status cairn_collection_list(cairn_db *db, char ***out_names, size_t *out_count,
-                                                            cairn_error *err);
+CAIRN_API CAIRN_MUST_USE cairn_status cairn_collection_list(cairn_db *db, char ***out_names,
+                                                            size_t *out_count, cairn_error *err);
 
-/* The collection's settings, as it was created. Pointers live until the collection is closed. */
-CAIRN_API void cairn_collection_get_options(const cairn_collection *collection, cairn_collection_options *out_options);
+/*
+ * Adds a vector space; no pattern has a vector in it yet. It needs a name; EXISTS when that is taken, LIMIT above CAIRN_SPACES_MAX,
+ * and what cairn_collection_create answers for settings. Handles that are open, in other processes too, know it at once.
+ */
+CAIRN_API CAIRN_MUST_USE cairn_status cairn_collection_add_space(cairn_collection *collection,
+                                                                 const cairn_space_options *options,
+                                                                 cairn_error *err);
+
+/*
+ * Drops a vector space and all vectors in it, in one transaction that rewrites the digests of the patterns that had one: writers wait
+ * meanwhile. The patterns stay, with their versions. INVALID_ARGUMENT when there is none of that name, UNSUPPORTED for the last one.
+ */
+CAIRN_API CAIRN_MUST_USE cairn_status cairn_collection_drop_space(cairn_collection *collection,
+                                                                  const char *name, cairn_error *err);
+
+/* The collection's settings, as far as this handle knows them: `spaces` tells all, the five fields before it the default one; its
+ * metadata as it was when the collection was opened (cairn_collection_get_metadata tells the newest). Pointers live until the
+ * collection is closed. */
+CAIRN_API void cairn_collection_get_options(const cairn_collection *collection,
+                                            cairn_collection_options *out_options);
 CAIRN_API const char *cairn_collection_name(const cairn_collection *collection);
 
 /*
  * The collection's metadata may be replaced; get reads what is stored now. A JSON object, or NULL for none. *out_json is released by
  * cairn_free. INVALID_JSON, NO_COLLECTION, READ_ONLY, ...
  */
-CAIRN_API CAIRN_MUST_USE cairn_status cairn_collection_set_metadata(cairn_collection *collection, const char *json, cairn_error *err);
-CAIRN_API CAIRN_MUST_USE cairn_status cairn_collection_get_metadata(cairn_collection *collection, char **out_json, cairn_error *err);
+CAIRN_API CAIRN_MUST_USE cairn_status cairn_collection_set_metadata(cairn_collection *collection,
+                                                                    const char *json, cairn_error *err);
+CAIRN_API CAIRN_MUST_USE cairn_status cairn_collection_get_metadata(cairn_collection *collection,
+                                                                    char **out_json, cairn_error *err);
 
 /* The same for the whole database. It is part of backups. */
 CAIRN_API CAIRN_MUST_USE cairn_status cairn_set_metadata(cairn_db *db, const char *json, cairn_error *err);
@@ -174,8 +206,8 @@ CAIRN_API CAIRN_MUST_USE cairn_status cairn_get_metadata(cairn_db *db, char **ou
  * Keeps values at a JSON path ("section", "meta.size", "tags") in an index, so that filters on it
  * need no scan. Fills it from the rows there are. Creating one twice is not an error.
  */
-CAIRN_API CAIRN_MUST_USE cairn_status cairn_payload_index_create(cairn_collection *collection, const char *path,
-                                                                 cairn_error *err);
+CAIRN_API CAIRN_MUST_USE cairn_status cairn_payload_index_create(cairn_collection *collection,
+                                                                 const char *path, cairn_error *err);
 CAIRN_API CAIRN_MUST_USE cairn_status cairn_payload_index_drop(cairn_collection *collection, const char *path,
                                                                cairn_error *err);
 
@@ -193,13 +225,15 @@ typedef bool (*cairn_progress_fn)(void *ctx, const char *phase, uint64_t done, u
 
 /*
  * Brings index generations up to date: writes the tail to a segment, merges segments, builds the
- * index, drops what is deleted or expired. `collection` is changed for readers in one step.
+ * index, drops what is deleted or expired. `collection` is changed for readers in one step. Waits for others that merge
+ * or build, of this process or another, however long they take: `progress` is called meanwhile and can cancel.
  */
-CAIRN_API CAIRN_MUST_USE cairn_status cairn_optimize(cairn_collection *collection, cairn_progress_fn progress, void *ctx,
-                                                     cairn_error *err);
+CAIRN_API CAIRN_MUST_USE cairn_status cairn_optimize(cairn_collection *collection, cairn_progress_fn progress,
+                                                     void *ctx, cairn_error *err);
 
 /* Throws every derived file of the database away and builds it anew from the rows. */
-CAIRN_API CAIRN_MUST_USE cairn_status cairn_rebuild(cairn_db *db, cairn_progress_fn progress, void *ctx, cairn_error *err);
+CAIRN_API CAIRN_MUST_USE cairn_status cairn_rebuild(cairn_db *db, cairn_progress_fn progress, void *ctx,
+                                                    cairn_error *err);
 
 /* One finding of cairn_verify. */
 typedef void (*cairn_finding_fn)(void *ctx, const char *message);
@@ -209,19 +243,20 @@ typedef void (*cairn_finding_fn)(void *ctx, const char *message);
  * index files against their checksums and the rows. OK with *out_findings = 0 when clean; findings
  * are told to `finding` (may be NULL). The database may be in use meanwhile.
  */
-CAIRN_API CAIRN_MUST_USE cairn_status cairn_verify(cairn_db *db, cairn_finding_fn finding, cairn_progress_fn progress,
-                                                   void *ctx, uint64_t *out_findings, cairn_error *err);
+CAIRN_API CAIRN_MUST_USE cairn_status cairn_verify(cairn_db *db, cairn_finding_fn finding,
+                                                   cairn_progress_fn progress, void *ctx,
+                                                   uint64_t *out_findings, cairn_error *err);
 
 /*
  * Writes a consistent copy of the live database to `path` (which must not exist), fsynced, while
  * readers and writers go on. Only the truth is copied: index files are rebuilt on use.
  */
-CAIRN_API CAIRN_MUST_USE cairn_status cairn_backup(cairn_db *db, const char *path, cairn_progress_fn progress, void *ctx,
-                                                   cairn_error *err);
+CAIRN_API CAIRN_MUST_USE cairn_status cairn_backup(cairn_db *db, const char *path, cairn_progress_fn progress,
+                                                   void *ctx, cairn_error *err);
 
 /* Puts a backup in place as a new database at `path`, which must not exist. Verified before it appears. */
-CAIRN_API CAIRN_MUST_USE cairn_status cairn_restore(const char *backup_path, const char *path, cairn_progress_fn progress,
-                                                    void *ctx, cairn_error *err);
+CAIRN_API CAIRN_MUST_USE cairn_status cairn_restore(const char *backup_path, const char *path,
+                                                    cairn_progress_fn progress, void *ctx, cairn_error *err);
 
 /* Frees memory that a Cairn call returned for the caller to free. NULL is accepted. */
 CAIRN_API void cairn_free(void *memory);

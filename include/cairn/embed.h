@@ -21,7 +21,8 @@ typedef struct cairn_embedder {
     const char *model; /* identity, as in "cairn-ngram-1"; lives as long as the embedder */
     uint32_t dim;
     /* texts[0..count) to out_vectors[count][dim], f32, row-major. Called from several threads at once. */
-    cairn_status (*embed)(void *ctx, const char *const *texts, size_t count, float *out_vectors, cairn_error *err);
+    cairn_status (*embed)(void *ctx, const char *const *texts, size_t count, float *out_vectors,
+                          cairn_error *err);
     void (*free)(void *ctx); /* may be NULL */
 } cairn_embedder;
 
@@ -30,7 +31,8 @@ typedef struct cairn_embedder {
  * texts by the words and word parts they share; it knows no meanings. dim 0 = 384. Model name:
  * "cairn-ngram-1" (the dim is recorded with the space). *out_embedder is released by cairn_embedder_free.
  */
-CAIRN_API CAIRN_MUST_USE cairn_status cairn_embedder_ngram(uint32_t dim, cairn_embedder **out_embedder, cairn_error *err);
+CAIRN_API CAIRN_MUST_USE cairn_status cairn_embedder_ngram(uint32_t dim, cairn_embedder **out_embedder,
+                                                           cairn_error *err);
 
 /* An OpenAI-compatible embeddings endpoint. */
 typedef struct cairn_openai_options {
@@ -55,7 +57,8 @@ CAIRN_API void cairn_embedder_free(cairn_embedder *embedder);
  * or another (or NULL) is attached. A space that states no model yet records this one with its first
  * write from text. MODEL_MISMATCH, DIM_MISMATCH.
  */
-CAIRN_API CAIRN_MUST_USE cairn_status cairn_collection_attach(cairn_collection *collection, const cairn_embedder *embedder,
+CAIRN_API CAIRN_MUST_USE cairn_status cairn_collection_attach(cairn_collection *collection,
+                                                              const cairn_embedder *embedder,
                                                               cairn_error *err);
 
 #ifdef __cplusplus

@@ -44,11 +44,12 @@ typedef enum cairn_field {
     CAIRN_FIELD_SUCCESS = 4,
     CAIRN_FIELD_LAST_USED = 8,
     CAIRN_FIELD_EXPIRES = 16,
-    CAIRN_FIELD_NO_VECTOR = 32, /* the pattern has no vector on purpose: it is found by its id and by filters */
+    CAIRN_FIELD_NO_VECTOR =
+        32, /* the pattern has no vector on purpose: it is found by its id and by filters */
 } cairn_field;
 
-#define CAIRN_VERSION_ANY 0u            /* if_version: no condition */
-#define CAIRN_VERSION_NONE UINT64_MAX   /* if_version: the id must not exist yet */
+#define CAIRN_VERSION_ANY 0u          /* if_version: no condition */
+#define CAIRN_VERSION_NONE UINT64_MAX /* if_version: the id must not exist yet */
 #define CAIRN_CONFIDENCE_DEFAULT 0.5
 
 /* One pattern, going in or coming out. */
@@ -59,9 +60,9 @@ typedef struct cairn_pattern {
     uint64_t id_u64;
     const char *domain; /* NULL = "" */
     const char *agent;
-    const char *type;    /* any string; "pattern" when NULL */
-    const float *vector; /* of the default space, [dim] */
-    uint32_t dim;        /* 0 = the space's */
+    const char *type;            /* any string; "pattern" when NULL */
+    const float *vector;         /* of the default space, [dim] */
+    uint32_t dim;                /* 0 = the space's */
     const cairn_vector *vectors; /* of named spaces (or the default one), [vector_count] */
     uint32_t vector_count;
     const char *model;   /* what made the vectors; NULL = not stated; checked against the space's */
@@ -81,7 +82,8 @@ typedef struct cairn_pattern {
 typedef enum cairn_write_mode {
     CAIRN_UPSERT = 0, /* insert, or replace the whole pattern; created_at and use counts survive */
     CAIRN_INSERT = 1, /* EXISTS when the id is taken */
-    CAIRN_UPDATE = 2, /* NOT_FOUND when absent; NULL fields and zeros stay as they are; payload replaced when given */
+    CAIRN_UPDATE =
+        2, /* NOT_FOUND when absent; NULL fields and zeros stay as they are; payload replaced when given */
 } cairn_write_mode;
 
 /* What became of one pattern of a write. */
@@ -104,16 +106,19 @@ CAIRN_API CAIRN_MUST_USE cairn_status cairn_write(cairn_collection *collection, 
                                                   cairn_written *out_written, cairn_error *err);
 
 /* cairn_write with CAIRN_UPSERT and no answers. */
-CAIRN_API CAIRN_MUST_USE cairn_status cairn_upsert(cairn_collection *collection, const cairn_pattern *patterns,
-                                                   size_t count, cairn_error *err);
-CAIRN_API CAIRN_MUST_USE cairn_status cairn_insert(cairn_collection *collection, const cairn_pattern *patterns,
-                                                   size_t count, cairn_error *err);
-CAIRN_API CAIRN_MUST_USE cairn_status cairn_update(cairn_collection *collection, const cairn_pattern *patterns,
-                                                   size_t count, cairn_error *err);
+CAIRN_API CAIRN_MUST_USE cairn_status cairn_upsert(cairn_collection *collection,
+                                                   const cairn_pattern *patterns, size_t count,
+                                                   cairn_error *err);
+CAIRN_API CAIRN_MUST_USE cairn_status cairn_insert(cairn_collection *collection,
+                                                   const cairn_pattern *patterns, size_t count,
+                                                   cairn_error *err);
+CAIRN_API CAIRN_MUST_USE cairn_status cairn_update(cairn_collection *collection,
+                                                   const cairn_pattern *patterns, size_t count,
+                                                   cairn_error *err);
 
 /* Deletes ids that are there, in one transaction; *out_deleted (may be NULL) counts them. */
-CAIRN_API CAIRN_MUST_USE cairn_status cairn_delete(cairn_collection *collection, const cairn_id *ids, size_t count,
-                                                   uint64_t *out_deleted, cairn_error *err);
+CAIRN_API CAIRN_MUST_USE cairn_status cairn_delete(cairn_collection *collection, const cairn_id *ids,
+                                                   size_t count, uint64_t *out_deleted, cairn_error *err);
 
 /* Which patterns: all of the conditions that are set. */
 typedef struct cairn_scope {
@@ -127,24 +132,28 @@ typedef struct cairn_scope {
 
 /* Deletes what matches, in one transaction. A scope without any condition is INVALID_ARGUMENT:
  * dropping all is cairn_collection_drop. */
-CAIRN_API CAIRN_MUST_USE cairn_status cairn_delete_where(cairn_collection *collection, const cairn_scope *scope,
-                                                         uint64_t *out_deleted, cairn_error *err);
+CAIRN_API CAIRN_MUST_USE cairn_status cairn_delete_where(cairn_collection *collection,
+                                                         const cairn_scope *scope, uint64_t *out_deleted,
+                                                         cairn_error *err);
 
 /* Patterns read. They and all they point to live until cairn_patterns_free. */
 typedef struct cairn_patterns cairn_patterns;
 CAIRN_API size_t cairn_patterns_count(const cairn_patterns *patterns);
-CAIRN_API const cairn_pattern *cairn_patterns_at(const cairn_patterns *patterns, size_t i); /* NULL past the end */
+CAIRN_API const cairn_pattern *cairn_patterns_at(const cairn_patterns *patterns,
+                                                 size_t i); /* NULL past the end */
 CAIRN_API void cairn_patterns_free(cairn_patterns *patterns);
 
 /* Reads ids in their order; one that is not there (or expired) leaves out its place: entry i is
  * then a pattern whose `id` is NULL. Vectors are read when asked for. */
-CAIRN_API CAIRN_MUST_USE cairn_status cairn_get(cairn_collection *collection, const cairn_id *ids, size_t count,
-                                                bool with_vectors, cairn_patterns **out_patterns, cairn_error *err);
+CAIRN_API CAIRN_MUST_USE cairn_status cairn_get(cairn_collection *collection, const cairn_id *ids,
+                                                size_t count, bool with_vectors,
+                                                cairn_patterns **out_patterns, cairn_error *err);
 
 /*
  * Reads patterns in the order they were first inserted. `scope` may be NULL. *cursor starts at 0, is
  * moved behind what was read, and is 0 again when there is no more. Rows inserted while scrolling may
- * or may not be seen; the others are seen once.
+ * or may not be seen; the others are seen once. Cursors grow in that order, up to UINT32_MAX: a scroll
+ * may begin at any, and reads what is there and behind.
  */
 CAIRN_API CAIRN_MUST_USE cairn_status cairn_scroll(cairn_collection *collection, const cairn_scope *scope,
                                                    uint64_t *cursor, size_t limit, bool with_vectors,
@@ -154,9 +163,10 @@ CAIRN_API CAIRN_MUST_USE cairn_status cairn_scroll(cairn_collection *collection,
  * Reads up to `limit` patterns in the order of their ids, from `from` on, or from the first (NULL): numbers by value, then strings
  * by bytes, then UUIDs. `from` need not exist. `scope` may be NULL.
  */
-CAIRN_API CAIRN_MUST_USE cairn_status cairn_scroll_by_id(cairn_collection *collection, const cairn_scope *scope, const cairn_id *from,
-                                                         size_t limit, bool with_vectors, cairn_patterns **out_patterns,
-                                                         cairn_error *err);
+CAIRN_API CAIRN_MUST_USE cairn_status cairn_scroll_by_id(cairn_collection *collection,
+                                                         const cairn_scope *scope, const cairn_id *from,
+                                                         size_t limit, bool with_vectors,
+                                                         cairn_patterns **out_patterns, cairn_error *err);
 
 /* Counts what matches; `scope` NULL counts all. Exact. */
 CAIRN_API CAIRN_MUST_USE cairn_status cairn_count(cairn_collection *collection, const cairn_scope *scope,

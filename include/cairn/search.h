@@ -15,7 +15,8 @@ extern "C" {
 #endif
 
 typedef enum cairn_search_mode {
-    CAIRN_SEARCH_AUTO = 0,    /* vector and text given: hybrid where there is a lexical index; else by vector when given */
+    CAIRN_SEARCH_AUTO =
+        0, /* vector and text given: hybrid where there is a lexical index; else by vector when given */
     CAIRN_SEARCH_VECTOR = 1,  /* by `vector`, or by `text` through the attached embedder */
     CAIRN_SEARCH_LEXICAL = 2, /* by `text`, BM25 over the collection's lexical index */
     CAIRN_SEARCH_HYBRID = 3,  /* both, fused */
@@ -28,11 +29,11 @@ typedef enum cairn_fusion {
 
 typedef struct cairn_query {
     size_t size;
-    const float *vector; /* [dim] */
-    uint32_t dim;        /* 0 = the space's */
-    const char *space;   /* NULL = the default space */
+    const float *vector;     /* [dim] */
+    uint32_t dim;            /* 0 = the space's */
+    const char *space;       /* NULL = the default space */
     const uint32_t *indices; /* a sparse query: [dim] indices, `vector` holds their values */
-    const char *model;   /* what made the vector; NULL = not stated; MODEL_MISMATCH when another */
+    const char *model;       /* what made the vector; NULL = not stated; MODEL_MISMATCH when another */
     const char *text;
     uint32_t k; /* 1..CAIRN_K_MAX; 0 is INVALID_ARGUMENT */
     cairn_search_mode mode;
@@ -43,17 +44,18 @@ typedef struct cairn_query {
     const char *type;
     const char *filter; /* JSON, docs/FILTERS.md */
     double min_confidence;
-    double min_score;  /* applied when has_min_score */
+    double min_score; /* applied when has_min_score */
     bool has_min_score;
-    bool exact;            /* compare with every matching row, at full precision */
-    uint32_t ef;           /* effort of a graph index: candidates kept; 0 = the index's default */
-    uint32_t nprobe;       /* effort of an inverted-file index: lists visited; 0 = the default */
-    double recall;         /* instead of ef: the share of the true k nearest wanted, 0..1 as measured on the collection's own data when its
+    bool exact;      /* compare with every matching row, at full precision */
+    uint32_t ef;     /* effort of a graph index: candidates kept; 0 = the index's default */
+    uint32_t nprobe; /* effort of an inverted-file index: lists visited; 0 = the default */
+    double
+        recall; /* instead of ef: the share of the true k nearest wanted, 0..1 as measured on the collection's own data when its
                               index was built; 0 = the default, 0.98. Graph indexes; others have their own default */
-    double oversampling;   /* candidates rescored for each of k with quantization; 0 = the default */
-    uint32_t timeout_ms;   /* 0 = none; TIMEOUT, never a part of the answer */
-    bool with_pattern;     /* fill cairn_hit.pattern */
-    bool with_vectors;     /* and its vectors */
+    double oversampling; /* candidates rescored for each of k with quantization; 0 = the default */
+    uint32_t timeout_ms; /* 0 = none; TIMEOUT, never a part of the answer */
+    bool with_pattern;   /* fill cairn_hit.pattern */
+    bool with_vectors;   /* and its vectors */
 } cairn_query;
 
 typedef struct cairn_hit {
