@@ -21,6 +21,7 @@ struct crn_cli_bench_settings {
     const char *folder; /* the temporary folder is made in it */
     const char *cache;  /* of truths, or NULL */
     bool keep;
+    const char *reuse; /* the folder that an earlier run kept, or NULL */
     uint32_t k;
     unsigned threads; /* of searches */
     uint64_t repeat;  /* passes at least; 0 = 3 */
@@ -32,8 +33,9 @@ struct crn_cli_bench_settings {
     bool nprobe; /* efforts are nprobe, not ef */
     double selectivities[CRN_CLI_BENCH_LIST_MAX];
     size_t selectivity_count;
-    unsigned filter_kinds; /* bits 1 << enum crn_cli_bench_filter_kind */
-    double mixed_seconds;  /* 0 = none */
+    unsigned filter_kinds;  /* bits 1 << enum crn_cli_bench_filter_kind */
+    const char *filter_out; /* files that filters are written to begin with it; NULL: none */
+    double mixed_seconds;   /* 0 = none */
     uint64_t churn_rounds;
     uint64_t seed;
     cairn_collection_options collection;
@@ -56,6 +58,7 @@ struct crn_cli_bench_point {
     uint32_t effort; /* ef or nprobe; 0 = the index's default */
     double recall, qps, mean_seconds;
     double p50, p90, p99, p999; /* seconds of a search, over all passes */
+    double first_seconds;       /* of those that were the first to ask with their filter, on average */
     uint64_t passes, searches;
     const char *plan; /* of the last search */
 };
@@ -139,6 +142,7 @@ struct crn_cli_bench_pass {
     uint32_t effort;
     bool exact;
     const char *const *filters;              /* [queries], or NULL */
+    const bool *firsts;                      /* [queries] asks first with its filter; or NULL */
     const struct crn_cli_bench_truth *truth; /* for recall; NULL = none is counted */
     double max_seconds;                      /* of one pass, which then does fewer queries; 0 = all of them */
     double seconds;                          /* passes go on for so long; 0 = by the rule of bench_search.c */
@@ -154,6 +158,10 @@ cairn_status crn_cli_bench_sweep(struct crn_cli_bench *b, cairn_error *err);
 /* ---- the workloads ---- */
 
 cairn_status crn_cli_bench_filter_run(struct crn_cli_bench *b, cairn_error *err);
+/* Writes one kind at one selectivity, if the settings ask for it (bench_filter_out.c). begins: [queries]. */
+cairn_status crn_cli_bench_filter_out(const struct crn_cli_bench *b, enum crn_cli_bench_filter_kind kind,
+                                      double selectivity, uint64_t matching, const uint32_t *begins,
+                                      const struct crn_cli_bench_truth *truth, cairn_error *err);
 const char *crn_cli_bench_filter_name(enum crn_cli_bench_filter_kind kind);
 
 cairn_status crn_cli_bench_mixed_run(struct crn_cli_bench *b, cairn_error *err);

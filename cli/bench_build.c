@@ -25,11 +25,11 @@ static cairn_status open_db(struct crn_cli_bench *b, bool background, cairn_erro
     char path[4200];
 
     snprintf(path, sizeof path, "%s/bench.cairn", b->home);
-    CRN_TRY(
-        cairn_open(path,
-                   CAIRN_OPTIONS(cairn_open_options, .no_background = !background,
-                                 .index_memory = b->settings->copied ? CAIRN_INDEX_COPIED : CAIRN_INDEX_MAPPED),
-                   &b->store.db, err));
+    CRN_TRY(cairn_open(
+        path,
+        CAIRN_OPTIONS(cairn_open_options, .no_background = !background,
+                      .index_memory = b->settings->copied ? CAIRN_INDEX_COPIED : CAIRN_INDEX_MAPPED),
+        &b->store.db, err));
     cairn_collection_options options = b->settings->collection;
     options.dim = b->data.rows.columns;
     options.metric = b->data.metric;
@@ -46,6 +46,11 @@ cairn_status crn_cli_bench_create(struct crn_cli_bench *b, cairn_error *err)
     if (b->found == NULL || b->found_count == NULL)
         return crn_error_no_memory(err, results * sizeof *b->found);
 
+    if (b->settings->reuse != NULL) {
+        b->home = crn_mem_strdup(b->settings->reuse);
+        return b->home == NULL ? crn_error_no_memory(err, strlen(b->settings->reuse))
+                               : open_db(b, false, err);
+    }
     snprintf(path, sizeof path, "%s/cairn-bench-XXXXXX", b->settings->folder);
     if (mkdtemp(path) == NULL) {
         return crn_error_errno(err, errno, "cannot make a folder in", b->settings->folder);
@@ -199,9 +204,24 @@ cairn_status crn_cli_bench_reopen(struct crn_cli_bench *b, bool background, cair
     return warm(b, err);
 }
 
+static cairn_status check_reused(struct crn_cli_bench *b, cairn_error *err)
+{
+    uint64_t rows;
+
+    CRN_TRY(cairn_count(b->store.collection, NULL, &rows, err));
+    if (rows == b->data.rows.rows) return CAIRN_OK;
+    return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "--reuse %s: it holds %llu rows, not %llu", b->home,
+                         (unsigned long long)rows, (unsigned long long)b->data.rows.rows);
+}
+
 cairn_status crn_cli_bench_fill(struct crn_cli_bench *b, cairn_error *err)
 {
     uint64_t started_ns = crn_clock_ns();
+
+    if (b->settings->reuse != NULL) {
+        CRN_TRY(check_reused(b, err));
+        return crn_cli_bench_reopen(b, false, err);
+    }
     CRN_TRY(crn_cli_bench_insert(b, NULL, 0, b->data.rows.rows, "insert", err));
     b->build.insert_seconds = (double)(crn_clock_ns() - started_ns) / 1e9;
 

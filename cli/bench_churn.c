@@ -36,6 +36,7 @@ static cairn_status run_round(struct crn_cli_bench *b, const uint32_t *rows,
         .phase = "search after churn", .effort = b->points[0].effort, .truth = &b->truth};
     struct crn_cli_bench_build build = {0};
 
+    CRN_TRY(crn_cli_bench_reopen(b, true, err));
     uint64_t started_ns = crn_clock_ns();
     CRN_TRY(delete_rows(b, rows, out->rows, err));
     CRN_TRY(crn_cli_bench_insert(b, rows, 0, out->rows, "insert again", err));
@@ -45,7 +46,7 @@ static cairn_status run_round(struct crn_cli_bench *b, const uint32_t *rows,
     started_ns = crn_clock_ns();
     CRN_TRY(cairn_optimize(b->store.collection, crn_cli_progress_call, &b->progress, err));
     out->optimize_seconds = (double)(crn_clock_ns() - started_ns) / 1e9;
-    CRN_TRY(crn_cli_bench_reopen(b, true, err)); /* memory as a program has it that opens the database now */
+    CRN_TRY(crn_cli_bench_reopen(b, false, err)); /* memory as that of the fresh build was told */
     CRN_TRY(crn_cli_bench_search(b, &pass, &out->after, err));
     CRN_TRY(crn_cli_bench_measure(b, &build, err));
     out->memory = build.searching;
@@ -61,7 +62,6 @@ cairn_status crn_cli_bench_churn_run(struct crn_cli_bench *b, cairn_error *err)
     struct crn_rng rng;
 
     if (rounds == 0) return CAIRN_OK;
-    CRN_TRY(crn_cli_bench_reopen(b, true, err));
     b->churned = crn_mem_calloc((size_t)rounds, sizeof *b->churned);
     uint32_t *order = crn_mem_array((size_t)rows, sizeof *order);
     if (b->churned == NULL || order == NULL) status = crn_error_no_memory(err, (size_t)rows * sizeof *order);

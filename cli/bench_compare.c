@@ -35,7 +35,7 @@ static cairn_status find_series(struct crn_cli_bench_set *set, const char *name,
         set->series = series;
         set->cap = cap;
     }
-    char *copy = crn_cli_arena_text(&set->arena, name, strlen(name));
+    char *copy = crn_arena_text(&set->arena, name, strlen(name));
     if (copy == NULL) return crn_error_no_memory(err, strlen(name));
     *out = &set->series[set->count++];
     **out = (struct crn_cli_bench_series){.name = copy};
@@ -196,7 +196,7 @@ void crn_cli_bench_set_release(struct crn_cli_bench_set *set)
 {
     for (size_t i = 0; i < set->count; i++) crn_mem_free(set->series[i].dots);
     crn_mem_free(set->series);
-    crn_cli_arena_release(&set->arena);
+    crn_arena_release(&set->arena);
     *set = (struct crn_cli_bench_set){0};
 }
 

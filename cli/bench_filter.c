@@ -29,6 +29,7 @@ struct filter_set {
     uint32_t *sorted;            /* [queries] queries by it */
     char (*texts)[FILTER_BYTES]; /* [queries] */
     const char **filters;
+    bool *firsts; /* [queries] no query before has the same range */
     struct crn_cli_bench_truth truth;
 };
 
@@ -124,7 +125,11 @@ static cairn_status make_truth(struct filter_set *set, cairn_error *err)
     qsort_r(set->sorted, (size_t)queries, sizeof *set->sorted, compare_begins, set->begins);
     for (uint64_t first = 0; status == CAIRN_OK && first < queries;) {
         uint64_t end = first + 1;
-        while (end < queries && set->begins[set->sorted[end]] == set->begins[set->sorted[first]]) end++;
+        uint32_t earliest = set->sorted[first];
+        for (; end < queries && set->begins[set->sorted[end]] == set->begins[set->sorted[first]]; end++) {
+            if (set->sorted[end] < earliest) earliest = set->sorted[end];
+        }
+        set->firsts[earliest] = true;
         status = truth_of_range(set, set->sorted + first, end - first, ids, distances, err);
         first = end;
     }
@@ -142,7 +147,9 @@ static cairn_status prepare(struct filter_set *set, cairn_error *err)
     set->sorted = crn_mem_array((size_t)queries, sizeof *set->sorted);
     set->texts = crn_mem_array((size_t)queries, sizeof *set->texts);
     set->filters = crn_mem_array((size_t)queries, sizeof *set->filters);
-    if (set->begins == NULL || set->sorted == NULL || set->texts == NULL || set->filters == NULL) {
+    set->firsts = crn_mem_calloc((size_t)queries, sizeof *set->firsts);
+    if (set->firsts == NULL || set->begins == NULL || set->sorted == NULL || set->texts == NULL ||
+        set->filters == NULL) {
         return crn_error_no_memory(err, (size_t)queries * sizeof *set->texts);
     }
     for (uint64_t q = 0; q < queries; q++) {
@@ -164,9 +171,14 @@ static cairn_status measure(struct filter_set *set, double selectivity, struct c
     *out = (struct crn_cli_bench_filtered){
         .kind = set->kind, .selectivity = selectivity, .matching = set->matching};
     CRN_TRY(prepare(set, err));
+    CRN_TRY(
+        crn_cli_bench_filter_out(b, set->kind, selectivity, set->matching, set->begins, &set->truth, err));
     snprintf(phase, sizeof phase, "%s filter %g", crn_cli_bench_filter_name(set->kind), selectivity);
-    struct crn_cli_bench_pass pass = {
-        .phase = phase, .effort = b->points[0].effort, .filters = set->filters, .truth = &set->truth};
+    struct crn_cli_bench_pass pass = {.phase = phase,
+                                      .effort = b->points[0].effort,
+                                      .filters = set->filters,
+                                      .firsts = set->firsts,
+                                      .truth = &set->truth};
     CRN_TRY(crn_cli_bench_search(b, &pass, &out->point, err));
     pass.exact = true;
     pass.max_seconds = EXACT_PASS_SECONDS;
@@ -179,6 +191,7 @@ static void release(struct filter_set *set)
     crn_mem_free(set->sorted);
     crn_mem_free(set->texts);
     crn_mem_free(set->filters);
+    crn_mem_free(set->firsts);
     crn_cli_bench_truth_release(&set->truth);
 }
 

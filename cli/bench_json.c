@@ -141,6 +141,7 @@ static cairn_status print_filtered(struct crn_buf *buf, const struct crn_cli_ben
         put_point(buf, "exact_", &f->exact, true);
         put_number(buf, "of_exact", f->point.qps / f->exact.qps);
         put_number(buf, "of_unfiltered", f->point.qps / b->points[0].qps);
+        put_number(buf, "first_ms", 1e3 * f->point.first_seconds);
         CRN_TRY(end(buf, err));
     }
     return CAIRN_OK;

@@ -3,7 +3,7 @@
 #ifndef CRN_CLI_BENCH_REPORT_H
 #define CRN_CLI_BENCH_REPORT_H
 
-#include "cli/arena.h"
+#include "base/arena.h"
 #include "cli/bench.h"
 
 /* The points of one library in one configuration, in the order of recall. */
@@ -20,7 +20,7 @@ struct crn_cli_bench_series {
 
 /* Ours first, then those of a comparison. Released by releasing the arena. */
 struct crn_cli_bench_set {
-    struct crn_cli_arena arena;
+    struct crn_arena arena;
     struct crn_cli_bench_series *series;
     size_t count, cap;
 };

@@ -117,14 +117,15 @@ static cairn_status print_filtered(const struct crn_cli_bench *b, cairn_error *e
         {.title = "p99", .right = true},
         {.title = "of exact scan", .right = true},
         {.title = "of unfiltered", .right = true},
+        {.title = "first", .right = true},
     };
     struct crn_cli_table table;
 
     if (b->filtered_count == 0) return CAIRN_OK;
     printf("\n%sfiltered searches; speed as a multiple of the exact scan of the matching rows, and of no "
-           "filter%s\n",
+           "filter; the first search with a filter%s\n",
            crn_cli_style(CRN_CLI_FAINT), crn_cli_style(CRN_CLI_PLAIN));
-    crn_cli_table_init(&table, columns, 8);
+    crn_cli_table_init(&table, columns, 9);
     for (size_t i = 0; i < b->filtered_count; i++) {
         const struct crn_cli_bench_filtered *f = &b->filtered[i];
         crn_cli_table_cell(&table, "%s %g", crn_cli_bench_filter_name(f->kind), f->selectivity);
@@ -135,6 +136,7 @@ static cairn_status print_filtered(const struct crn_cli_bench *b, cairn_error *e
         put_duration(&table, f->point.p99);
         crn_cli_table_cell(&table, "%.2f x", f->point.qps / f->exact.qps);
         crn_cli_table_cell(&table, "%.2f x", f->point.qps / b->points[0].qps);
+        put_duration(&table, f->point.first_seconds);
     }
     return finish(&table, err);
 }

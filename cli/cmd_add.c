@@ -1,5 +1,5 @@
 /* cairn add: one pattern from the command line. */
-#include "cli/arena.h"
+#include "base/arena.h"
 #include "cli/command.h"
 #include "cli/exit.h"
 #include "cli/fields.h"
@@ -33,7 +33,7 @@ static cairn_status add(struct crn_cli_store *store, cairn_pattern *pattern, cai
 static int run(void)
 {
     struct crn_cli_store store = {0};
-    struct crn_cli_arena arena = {0};
+    struct crn_arena arena = {0};
     cairn_pattern pattern;
     cairn_written written;
     cairn_error err;
@@ -41,7 +41,7 @@ static int run(void)
     cairn_status status = crn_cli_fields(&arena, &pattern, &err);
     if (status == CAIRN_OK) status = add(&store, &pattern, &written, &err);
     crn_cli_store_close(&store);
-    crn_cli_arena_release(&arena);
+    crn_arena_release(&arena);
     if (status != CAIRN_OK) return crn_cli_fail(&err);
     printf("%s\n", id != NULL ? id : written.id);
     return CRN_CLI_EXIT_OK;

@@ -17,8 +17,8 @@
 #define QUERIES_DEFAULT 200 /* of made-up data, or held back from a file */
 #define DIM_DEFAULT 128
 
-static const char *data, *queries, *truth, *cache, *folder, *plot, *compare;
-static const char *ef, *nprobe, *selectivities;
+static const char *data, *queries, *truth, *cache, *folder, *reuse, *plot, *compare;
+static const char *ef, *nprobe, *selectivities, *filter_out;
 static uint64_t rows, k = 10, lid = 24, seed = 1, threads = 1, repeat, churn;
 static unsigned generate, filter_kind;
 static double oversampling, mixed;
@@ -58,6 +58,8 @@ static const struct crn_cli_option workload_options[] = {
                         "filtered searches: shares of the rows that match, as in 0.5,0.01"),
     CRN_CLI_OPTION_CHOICE("filter-kind", "random|correlated|anticorrelated|all", filter_kind,
                           "which rows match: any, near the query, far from it (default: random)"),
+    CRN_CLI_OPTION_TEXT("filter-out", "PREFIX", filter_out,
+                        "write these filters and their true neighbors to files that begin so"),
     CRN_CLI_OPTION_NUMBER("mixed", "SECONDS", mixed, "search for so long, then again while a thread inserts"),
     CRN_CLI_OPTION_COUNT("churn", "ROUNDS", 1, 1000, churn,
                          "delete half of the rows and insert them again, so many times"),
@@ -71,6 +73,8 @@ static const struct crn_cli_option output_options[] = {
     CRN_CLI_OPTION_TEXT("dir", "FOLDER", folder,
                         "where the database lies meanwhile (default: TMPDIR, or /tmp)"),
     CRN_CLI_OPTION_FLAG("keep", keep, "leave the database there"),
+    CRN_CLI_OPTION_TEXT("reuse", "FOLDER", reuse,
+                        "search what --keep left in this folder, of the same data and filters, and leave it"),
     {0},
 };
 static const struct crn_cli_group data_group = {"Data", data_options};
@@ -172,13 +176,15 @@ static cairn_status read_settings(struct crn_cli_bench_settings *out, cairn_erro
     if (folder == NULL) folder = temporary != NULL && temporary[0] != '\0' ? temporary : "/tmp";
     *out = (struct crn_cli_bench_settings){.folder = folder,
                                            .cache = cache,
-                                           .keep = keep,
+                                           .keep = keep || reuse != NULL,
+                                           .reuse = reuse,
                                            .k = (uint32_t)k,
                                            .threads = (unsigned)threads,
                                            .repeat = repeat,
                                            .seconds = seconds,
                                            .oversampling = oversampling,
                                            .filter_kinds = kinds,
+                                           .filter_out = filter_out,
                                            .copied = copied,
                                            .mixed_seconds = mixed,
                                            .churn_rounds = churn,
@@ -191,9 +197,13 @@ static cairn_status read_settings(struct crn_cli_bench_settings *out, cairn_erro
     if (ef != NULL) CRN_TRY(read_efforts("ef", ef, out, err));
     if (nprobe != NULL) CRN_TRY(read_efforts("nprobe", nprobe, out, err));
     if (selectivities != NULL) CRN_TRY(read_selectivities(out, err));
-    if (filter_kind > 0 && selectivities == NULL) {
+    if ((filter_kind > 0 || filter_out != NULL) && selectivities == NULL) {
+        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "--%s goes with --filter-selectivity S,S,...",
+                             filter_kind > 0 ? "filter-kind" : "filter-out");
+    }
+    if (reuse != NULL && (mixed > 0 || churn > 0)) {
         return crn_error_set(err, CAIRN_INVALID_ARGUMENT,
-                             "--filter-kind goes with --filter-selectivity S,S,...");
+                             "--reuse is for searches: leave out --mixed and --churn");
     }
     if (mixed < 0 || mixed > 86400) {
         return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "--mixed wants seconds, not %g", mixed);

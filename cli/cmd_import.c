@@ -159,7 +159,7 @@ static cairn_status open_all(struct import *im, cairn_error *err)
     im->reader.id_prefix = id_prefix;
     CRN_TRY(crn_cli_reader_begin(&im->reader, format, &im->input, err));
     CRN_TRY(crn_cli_batch_init(&im->batch, (size_t)batch_records, err));
-    CRN_TRY(crn_cli_store_open_db(&im->store, db_path, CRN_CLI_CREATE, err));
+    CRN_TRY(crn_cli_store_open_db(&im->store, db_path, CRN_CLI_LOAD, err));
     CRN_TRY(crn_cli_store_collection(&im->store, &exists, err));
     im->sink = (struct crn_cli_sink){.collection = im->store.collection,
                                      .unit = format->unit,

@@ -1,6 +1,6 @@
 /* cairn retrieve: memories with reasoning. */
+#include "base/arena.h"
 #include "base/error.h"
-#include "cli/arena.h"
 #include "cli/command.h"
 #include "cli/exit.h"
 #include "cli/memory_report.h"
@@ -128,7 +128,7 @@ static cairn_status print_table(const cairn_reasoning *reasoning, cairn_error *e
 static int run(void)
 {
     struct crn_cli_store store = {0};
-    struct crn_cli_arena arena = {0};
+    struct crn_arena arena = {0};
     cairn_reasoning *reasoning = NULL;
     cairn_vector parsed = {0};
     cairn_status status = CAIRN_OK;
@@ -147,7 +147,7 @@ static int run(void)
     if (status == CAIRN_OK) status = json ? print_json(reasoning, &err) : print_table(reasoning, &err);
     cairn_reasoning_free(reasoning);
     crn_cli_store_close(&store);
-    crn_cli_arena_release(&arena);
+    crn_arena_release(&arena);
     return status == CAIRN_OK ? CRN_CLI_EXIT_OK : crn_cli_fail(&err);
 }
 

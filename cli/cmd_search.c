@@ -1,6 +1,6 @@
 /* cairn search: nearest patterns by vector, by text, or by both. */
+#include "base/arena.h"
 #include "base/error.h"
-#include "cli/arena.h"
 #include "cli/command.h"
 #include "cli/exit.h"
 #include "cli/output.h"
@@ -40,7 +40,8 @@ static const struct crn_cli_option query_options[] = {
 static const struct crn_cli_option effort_options[] = {
     CRN_CLI_OPTION_FLAG("exact", exact, "compare with every pattern, at full precision"),
     CRN_CLI_OPTION_COUNT("ef", "N", 1, UINT32_MAX, ef, "candidates a graph index keeps"),
-    CRN_CLI_OPTION_NUMBER("recall", "X", recall, "share of the true results wanted of a graph index, instead of --ef"),
+    CRN_CLI_OPTION_NUMBER("recall", "X", recall,
+                          "share of the true results wanted of a graph index, instead of --ef"),
     CRN_CLI_OPTION_COUNT("nprobe", "N", 1, UINT32_MAX, nprobe, "lists an inverted-file index visits"),
     CRN_CLI_OPTION_NUMBER("oversampling", "X", oversampling,
                           "candidates rescored for each of k, with quantization"),
@@ -57,7 +58,7 @@ static const struct crn_cli_group query_group = {"Query", query_options};
 static const struct crn_cli_group effort_group = {"Effort", effort_options};
 static const struct crn_cli_group output_group = {"Output", output_options};
 
-static cairn_status make_query(struct crn_cli_arena *arena, cairn_query *query, cairn_error *err)
+static cairn_status make_query(struct crn_arena *arena, cairn_query *query, cairn_error *err)
 {
     cairn_scope scope = crn_cli_scope();
     cairn_vector parsed = {0};
@@ -166,7 +167,7 @@ static cairn_status print_table(const cairn_results *results, cairn_error *err)
 static int run(void)
 {
     struct crn_cli_store store = {0};
-    struct crn_cli_arena arena = {0};
+    struct crn_arena arena = {0};
     cairn_results *results = NULL;
     cairn_query query;
     cairn_error err;
@@ -180,7 +181,7 @@ static int run(void)
     if (status == CAIRN_OK) status = json ? print_json(results, &err) : print_table(results, &err);
     cairn_results_free(results);
     crn_cli_store_close(&store);
-    crn_cli_arena_release(&arena);
+    crn_arena_release(&arena);
     return status == CAIRN_OK ? CRN_CLI_EXIT_OK : crn_cli_fail(&err);
 }
 

@@ -15,14 +15,28 @@ static struct {
     const char *name;
     const char *value;
 } given[] = {
-    {"data", NULL},         {"host", NULL},         {"port", NULL},          {"keys", NULL},         {"cors",
-            NULL},
-    {"audit_log", NULL},    {"tls_cert", NULL},     {"tls_key", NULL},       {"tls_client_ca",
-                                                                              NULL}, {"workers", NULL},
-    {"queue", NULL},        {"connections", NULL},  {"body_max_mb", NULL},   {"head_timeout",
-                                                                              NULL}, {"body_timeout", NULL},
-    {"idle_timeout", NULL}, {"write_timeout", NULL}, {"request_timeout", NULL}, {"shutdown_timeout", NULL},
+    {"data", NULL},
+    {"host", NULL},
+    {"port", NULL},
+    {"keys", NULL},
+    {"cors", NULL},
+    {"audit_log", NULL},
+    {"tls_cert", NULL},
+    {"tls_key", NULL},
+    {"tls_client_ca", NULL},
+    {"workers", NULL},
+    {"queue", NULL},
+    {"connections", NULL},
+    {"body_max_mb", NULL},
+    {"head_timeout", NULL},
+    {"body_timeout", NULL},
+    {"idle_timeout", NULL},
+    {"write_timeout", NULL},
+    {"request_timeout", NULL},
+    {"shutdown_timeout", NULL},
     {"slow_ms", NULL},
+    {"embed_url", NULL},
+    {"embed_models", NULL},
 };
 
 static const struct crn_cli_option options[] = {
@@ -33,6 +47,10 @@ static const struct crn_cli_option options[] = {
                         "settings, a line name = value each; environment and options win"),
     CRN_CLI_OPTION_TEXT("slow-ms", "MS", given[19].value,
                         "searches that take as long are kept for /cairn/v1/slow (default: 100)"),
+    CRN_CLI_OPTION_TEXT("embed-url", "URL", given[20].value,
+                        "OpenAI-compatible embeddings endpoint; CAIRN_EMBED_KEY is its key"),
+    CRN_CLI_OPTION_TEXT("embed-models", "LIST", given[21].value,
+                        "models that it serves, with commas; for collections that name one"),
     CRN_CLI_OPTION_FLAG("no-access-log", no_access_log, "do not log each request; writes are logged still"),
     {0},
 };
@@ -139,9 +157,10 @@ static int run(void)
 const struct crn_cli_command crn_cli_command_serve = {
     .name = "serve",
     .summary = "Serves a database over HTTP",
-    .detail = "The database is DIR/memory.cairn. Every setting is also a line 'name = value' of the --config file and\n"
-              "a variable CAIRN_SERVE_NAME, with _ for -. Logs go to standard error, a JSON object a line. Ctrl-C and\n"
-              "SIGTERM let requests that were begun finish; a second one ends at once. See docs/SERVER.md.",
+    .detail =
+        "The database is DIR/memory.cairn. Every setting is also a line 'name = value' of the --config file and\n"
+        "a variable CAIRN_SERVE_NAME, with _ for -. Logs go to standard error, a JSON object a line. Ctrl-C and\n"
+        "SIGTERM let requests that were begun finish; a second one ends at once. See docs/SERVER.md.",
     .examples = "cairn serve --data memory --port 6333\n"
                 "cairn serve --new-key write --key-name agent-7\n"
                 "cairn serve --data memory --host 0.0.0.0 --keys keys --tls-cert cert.pem --tls-key key.pem",

@@ -1,6 +1,6 @@
 /* cairn update: changes the given fields of one pattern. */
+#include "base/arena.h"
 #include "base/error.h"
-#include "cli/arena.h"
 #include "cli/command.h"
 #include "cli/exit.h"
 #include "cli/fields.h"
@@ -37,7 +37,7 @@ static cairn_status update(struct crn_cli_store *store, struct crn_cli_lookup *l
 static int run(void)
 {
     struct crn_cli_store store = {0};
-    struct crn_cli_arena arena = {0};
+    struct crn_arena arena = {0};
     struct crn_cli_lookup lookup = {0};
     cairn_pattern pattern;
     cairn_error err;
@@ -46,7 +46,7 @@ static int run(void)
     if (status == CAIRN_OK) status = update(&store, &lookup, &pattern, &err);
     crn_cli_lookup_release(&lookup);
     crn_cli_store_close(&store);
-    crn_cli_arena_release(&arena);
+    crn_arena_release(&arena);
     return status == CAIRN_OK ? CRN_CLI_EXIT_OK : crn_cli_fail(&err);
 }
 

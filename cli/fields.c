@@ -79,9 +79,9 @@ static void set_counts(cairn_pattern *out)
     }
 }
 
-static cairn_status set_vector(struct crn_cli_arena *arena, cairn_pattern *out, cairn_error *err)
+static cairn_status set_vector(struct crn_arena *arena, cairn_pattern *out, cairn_error *err)
 {
-    cairn_vector *parsed = crn_cli_arena_alloc(arena, sizeof *parsed);
+    cairn_vector *parsed = crn_arena_alloc(arena, sizeof *parsed);
 
     if (parsed == NULL) return crn_error_no_memory(err, sizeof *parsed);
     CRN_TRY(crn_cli_vector_argument(vector, arena, parsed, err));
@@ -96,7 +96,7 @@ static cairn_status set_vector(struct crn_cli_arena *arena, cairn_pattern *out, 
     return CAIRN_OK;
 }
 
-cairn_status crn_cli_fields(struct crn_cli_arena *arena, cairn_pattern *out, cairn_error *err)
+cairn_status crn_cli_fields(struct crn_arena *arena, cairn_pattern *out, cairn_error *err)
 {
     *out = (cairn_pattern){.size = sizeof *out,
                            .domain = domain,

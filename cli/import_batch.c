@@ -26,7 +26,7 @@ void crn_cli_batch_release(struct crn_cli_batch *batch)
     crn_mem_free(batch->patterns);
     crn_mem_free(batch->lines);
     crn_mem_free(batch->written);
-    crn_cli_arena_release(&batch->arena);
+    crn_arena_release(&batch->arena);
     *batch = (struct crn_cli_batch){0};
 }
 
@@ -141,6 +141,6 @@ cairn_status crn_cli_batch_write(struct crn_cli_batch *batch, struct crn_cli_sin
     cairn_status status = write_range(batch, 0, batch->count, sink, err);
 
     batch->count = 0;
-    crn_cli_arena_clear(&batch->arena);
+    crn_arena_clear(&batch->arena);
     return status;
 }

@@ -5,7 +5,7 @@
 #ifndef CRN_CLI_IMPORT_BATCH_H
 #define CRN_CLI_IMPORT_BATCH_H
 
-#include "cli/arena.h"
+#include "base/arena.h"
 
 #include <cairn/pattern.h>
 #include <stdbool.h>
@@ -19,7 +19,7 @@ struct crn_cli_batch {
     uint64_t *lines;
     cairn_written *written;
     size_t count, max;
-    struct crn_cli_arena arena; /* what the patterns point to */
+    struct crn_arena arena; /* what the patterns point to */
 };
 
 /* What becomes of the records. */

@@ -66,14 +66,14 @@ static cairn_status read_rows(const struct crn_cli_format *format, struct crn_cl
                               struct crn_cli_matrix *out, cairn_error *err)
 {
     struct crn_cli_reader reader = {0};
-    struct crn_cli_arena arena = {0};
+    struct crn_arena arena = {0};
     cairn_pattern row;
     uint64_t cap = 0;
 
     cairn_status status = crn_cli_reader_begin(&reader, format, input, err);
     while (status == CAIRN_OK && out->rows < max_rows) {
         cairn_error why = {.status = CAIRN_IO};
-        crn_cli_arena_clear(&arena);
+        crn_arena_clear(&arena);
         enum crn_cli_read got = crn_cli_reader_next(&reader, &arena, &row, &why);
         if (got == CRN_CLI_READ_END) break;
         if (got != CRN_CLI_READ_RECORD) {
@@ -86,7 +86,7 @@ static cairn_status read_rows(const struct crn_cli_format *format, struct crn_cl
         if (crn_cli_interrupted()) status = crn_error_set(err, CAIRN_CANCELLED, "interrupted");
     }
     crn_cli_reader_end(&reader);
-    crn_cli_arena_release(&arena);
+    crn_arena_release(&arena);
     return status;
 }
 

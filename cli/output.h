@@ -6,8 +6,8 @@
 #ifndef CRN_CLI_OUTPUT_H
 #define CRN_CLI_OUTPUT_H
 
+#include "base/arena.h"
 #include "base/buf.h"
-#include "cli/arena.h"
 
 #include <cairn/status.h>
 #include <stdbool.h>
@@ -34,7 +34,7 @@ bool crn_cli_output_failed(void);
 /* Last act of every command: flushes, and turns `exit_status` into a failure when writing failed. */
 int crn_cli_output_finish(int exit_status);
 
-#define CRN_CLI_TABLE_COLUMNS_MAX 8
+#define CRN_CLI_TABLE_COLUMNS_MAX 9
 
 struct crn_cli_column {
     const char *title;
@@ -46,7 +46,7 @@ struct crn_cli_column {
 struct crn_cli_table {
     const struct crn_cli_column *columns;
     size_t column_count;
-    struct crn_cli_arena arena;
+    struct crn_arena arena;
     struct crn_cli_row *first, *last;
     size_t next; /* column of the next cell */
     bool failed; /* no memory */

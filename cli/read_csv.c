@@ -271,7 +271,7 @@ static enum crn_cli_read skip_row(struct crn_cli_reader *reader, cairn_status st
                                                                         : CRN_CLI_READ_FAILED;
 }
 
-static enum crn_cli_read next(struct crn_cli_reader *reader, struct crn_cli_arena *arena, cairn_pattern *out,
+static enum crn_cli_read next(struct crn_cli_reader *reader, struct crn_arena *arena, cairn_pattern *out,
                               cairn_error *err)
 {
     struct csv *csv = reader->state;

@@ -44,7 +44,7 @@ static cairn_status need_row(struct crn_cli_reader *reader, uint32_t *out_dim, b
     return CAIRN_OK;
 }
 
-static enum crn_cli_read next(struct crn_cli_reader *reader, struct crn_cli_arena *arena, cairn_pattern *out,
+static enum crn_cli_read next(struct crn_cli_reader *reader, struct crn_arena *arena, cairn_pattern *out,
                               cairn_error *err)
 {
     uint32_t dim = 0;
@@ -54,7 +54,7 @@ static enum crn_cli_read next(struct crn_cli_reader *reader, struct crn_cli_aren
     if (status != CAIRN_OK) return status == CAIRN_CANCELLED ? CRN_CLI_READ_END : CRN_CLI_READ_FAILED;
     if (end) return CRN_CLI_READ_END;
 
-    float *vector = crn_cli_arena_alloc(arena, dim * sizeof *vector);
+    float *vector = crn_arena_alloc(arena, dim * sizeof *vector);
     if (vector == NULL || crn_cli_reader_row_id(reader, arena, reader->line, out, err) != CAIRN_OK) {
         crn_error_no_memory(err, dim * sizeof *vector);
         return CRN_CLI_READ_FAILED;

@@ -40,7 +40,7 @@ static cairn_status take_schema(struct crn_cli_reader *reader, struct crn_json r
                                   : crn_error_set(err, CAIRN_NO_MEMORY, "no memory for the schema");
 }
 
-static cairn_status read_record(struct crn_cli_reader *reader, struct crn_cli_arena *arena, const char *line,
+static cairn_status read_record(struct crn_cli_reader *reader, struct crn_arena *arena, const char *line,
                                 size_t len, bool *out_taken, cairn_pattern *out, cairn_error *err)
 {
     struct crn_json root;
@@ -56,7 +56,7 @@ static cairn_status read_record(struct crn_cli_reader *reader, struct crn_cli_ar
     return *out_taken ? CAIRN_OK : crn_cli_record_read(&reader->records, arena, root, out, err);
 }
 
-static enum crn_cli_read next(struct crn_cli_reader *reader, struct crn_cli_arena *arena, cairn_pattern *out,
+static enum crn_cli_read next(struct crn_cli_reader *reader, struct crn_arena *arena, cairn_pattern *out,
                               cairn_error *err)
 {
     const char *line;

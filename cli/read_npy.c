@@ -146,7 +146,7 @@ static void convert(const char *from, const struct crn_cli_npy *npy, float *out)
     }
 }
 
-static enum crn_cli_read next(struct crn_cli_reader *reader, struct crn_cli_arena *arena, cairn_pattern *out,
+static enum crn_cli_read next(struct crn_cli_reader *reader, struct crn_arena *arena, cairn_pattern *out,
                               cairn_error *err)
 {
     const struct crn_cli_npy *npy = reader->state;
@@ -161,7 +161,7 @@ static enum crn_cli_read next(struct crn_cli_reader *reader, struct crn_cli_aren
         return CRN_CLI_READ_FAILED;
     }
 
-    float *vector = crn_cli_arena_alloc(arena, npy->dim * sizeof *vector);
+    float *vector = crn_arena_alloc(arena, npy->dim * sizeof *vector);
     if (vector == NULL || crn_cli_reader_row_id(reader, arena, reader->line, out, err) != CAIRN_OK) {
         crn_error_no_memory(err, npy->dim * sizeof *vector);
         return CRN_CLI_READ_FAILED;

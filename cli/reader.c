@@ -66,7 +66,7 @@ cairn_status crn_cli_reader_seek(struct crn_cli_reader *reader, uint64_t offset,
     return CAIRN_OK;
 }
 
-enum crn_cli_read crn_cli_reader_next(struct crn_cli_reader *reader, struct crn_cli_arena *arena,
+enum crn_cli_read crn_cli_reader_next(struct crn_cli_reader *reader, struct crn_arena *arena,
                                       cairn_pattern *out, cairn_error *err)
 {
     *out = (cairn_pattern){.size = sizeof *out};
@@ -91,7 +91,7 @@ void crn_cli_reader_f32(const void *bytes, size_t count, float *out)
     }
 }
 
-cairn_status crn_cli_reader_row_id(struct crn_cli_reader *reader, struct crn_cli_arena *arena, uint64_t row,
+cairn_status crn_cli_reader_row_id(struct crn_cli_reader *reader, struct crn_arena *arena, uint64_t row,
                                    cairn_pattern *out, cairn_error *err)
 {
     char number[24];
@@ -103,7 +103,7 @@ cairn_status crn_cli_reader_row_id(struct crn_cli_reader *reader, struct crn_cli
     }
     size_t len = strlen(reader->id_prefix);
     size_t digits = (size_t)snprintf(number, sizeof number, "%llu", (unsigned long long)row);
-    char *id = crn_cli_arena_alloc(arena, len + digits + 1);
+    char *id = crn_arena_alloc(arena, len + digits + 1);
     if (id == NULL) return crn_error_no_memory(err, len + digits + 1);
     memcpy(id, reader->id_prefix, len);
     memcpy(id + len, number, digits + 1);

@@ -5,7 +5,7 @@
 #ifndef CRN_CLI_READER_H
 #define CRN_CLI_READER_H
 
-#include "cli/arena.h"
+#include "base/arena.h"
 #include "cli/input.h"
 #include "cli/record.h"
 
@@ -30,7 +30,7 @@ struct crn_cli_format {
     const char *unit; /* what `line` counts: "line" or "row" */
     cairn_status (*begin)(struct crn_cli_reader *reader,
                           cairn_error *err); /* reads what precedes the records */
-    enum crn_cli_read (*next)(struct crn_cli_reader *reader, struct crn_cli_arena *arena, cairn_pattern *out,
+    enum crn_cli_read (*next)(struct crn_cli_reader *reader, struct crn_arena *arena, cairn_pattern *out,
                               cairn_error *err);
     void (*end)(struct crn_cli_reader *reader); /* frees `state`; may be NULL */
 };
@@ -62,7 +62,7 @@ cairn_status crn_cli_reader_begin(struct crn_cli_reader *reader, const struct cr
 /* Goes on from a place where the file was left. */
 cairn_status crn_cli_reader_seek(struct crn_cli_reader *reader, uint64_t offset, uint64_t line,
                                  cairn_error *err);
-enum crn_cli_read crn_cli_reader_next(struct crn_cli_reader *reader, struct crn_cli_arena *arena,
+enum crn_cli_read crn_cli_reader_next(struct crn_cli_reader *reader, struct crn_arena *arena,
                                       cairn_pattern *out, cairn_error *err);
 void crn_cli_reader_end(struct crn_cli_reader *reader);
 
@@ -70,7 +70,7 @@ void crn_cli_reader_end(struct crn_cli_reader *reader);
 void crn_cli_reader_f32(const void *bytes, size_t count, float *out);
 
 /* For formats without ids: names row `row` (from 0). */
-cairn_status crn_cli_reader_row_id(struct crn_cli_reader *reader, struct crn_cli_arena *arena, uint64_t row,
+cairn_status crn_cli_reader_row_id(struct crn_cli_reader *reader, struct crn_arena *arena, uint64_t row,
                                    cairn_pattern *out, cairn_error *err);
 
 #endif

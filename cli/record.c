@@ -41,7 +41,7 @@ static const char *const member_names[MEMBERS] = {
 struct reading {
     struct crn_json object;
     struct crn_cli_records *records;
-    struct crn_cli_arena *arena;
+    struct crn_arena *arena;
     cairn_pattern *out;
     struct crn_json payload; /* of the record, or what pattern_data holds */
     bool has_payload;
@@ -85,7 +85,7 @@ static cairn_status read_text(struct reading *r, const char *name, struct crn_js
     if (memchr(text, '\0', len) != NULL) {
         return crn_error_set(r->err, CAIRN_INVALID_ARGUMENT, "\"%s\" holds the character U+0000", name);
     }
-    *out = crn_cli_arena_text(r->arena, text, len);
+    *out = crn_arena_text(r->arena, text, len);
     return *out != NULL ? CAIRN_OK : crn_error_no_memory(r->err, len);
 }
 
@@ -210,13 +210,13 @@ static cairn_status read_vectors(struct reading *r, struct crn_json object)
                              CAIRN_SPACES_MAX);
     }
 
-    cairn_vector *vectors = crn_cli_arena_alloc(r->arena, count * sizeof *vectors);
+    cairn_vector *vectors = crn_arena_alloc(r->arena, count * sizeof *vectors);
     if (vectors == NULL) return crn_error_no_memory(r->err, count * sizeof *vectors);
     memset(vectors, 0, count * sizeof *vectors);
     r->out->vectors = vectors;
     r->out->vector_count = (uint32_t)count;
     for (crn_json_iter_init(&it, object); crn_json_iter_next(&it, &value, &key, &key_len); vectors++) {
-        vectors->space = crn_cli_arena_text(r->arena, key, key_len);
+        vectors->space = crn_arena_text(r->arena, key, key_len);
         if (vectors->space == NULL) return crn_error_no_memory(r->err, key_len);
         CRN_TRY(crn_cli_record_vector(r->arena, value, vectors, r->err));
     }
@@ -291,7 +291,7 @@ static cairn_status finish_payload(struct reading *r, bool from_pattern_data)
     if (failed != CAIRN_OK)
         return crn_error_set(r->err, failed, "the payload is longer than %u bytes", CAIRN_PAYLOAD_MAX);
 
-    r->out->payload = crn_cli_arena_text(r->arena, buf->data, buf->len);
+    r->out->payload = crn_arena_text(r->arena, buf->data, buf->len);
     return r->out->payload != NULL ? CAIRN_OK : crn_error_no_memory(r->err, buf->len);
 }
 
@@ -364,7 +364,7 @@ static cairn_status read_members(struct reading *r, struct crn_json object, uint
     return CAIRN_OK;
 }
 
-cairn_status crn_cli_record_read(struct crn_cli_records *records, struct crn_cli_arena *arena,
+cairn_status crn_cli_record_read(struct crn_cli_records *records, struct crn_arena *arena,
                                  struct crn_json object, cairn_pattern *out, cairn_error *err)
 {
     struct reading r = {.object = object, .records = records, .arena = arena, .out = out, .err = err};
@@ -395,8 +395,8 @@ cairn_status crn_cli_record_read(struct crn_cli_records *records, struct crn_cli
     return finish_payload(&r, from_pattern_data);
 }
 
-cairn_status crn_cli_record_parse(struct crn_cli_records *records, struct crn_cli_arena *arena,
-                                  const char *json, size_t len, cairn_pattern *out, cairn_error *err)
+cairn_status crn_cli_record_parse(struct crn_cli_records *records, struct crn_arena *arena, const char *json,
+                                  size_t len, cairn_pattern *out, cairn_error *err)
 {
     struct crn_json root;
 

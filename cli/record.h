@@ -9,9 +9,9 @@
 #ifndef CRN_CLI_RECORD_H
 #define CRN_CLI_RECORD_H
 
+#include "base/arena.h"
 #include "base/buf.h"
 #include "base/json.h"
-#include "cli/arena.h"
 
 #include <cairn/pattern.h>
 #include <stdbool.h>
@@ -29,14 +29,14 @@ void crn_cli_records_release(struct crn_cli_records *records);
 
 /* Reads one record from JSON text; what *out points to lives in `arena`. INVALID_JSON, INVALID_UTF8,
  * INVALID_ARGUMENT (a member of the wrong type), LIMIT, NO_MEMORY. */
-cairn_status crn_cli_record_parse(struct crn_cli_records *records, struct crn_cli_arena *arena,
-                                  const char *json, size_t len, cairn_pattern *out, cairn_error *err);
+cairn_status crn_cli_record_parse(struct crn_cli_records *records, struct crn_arena *arena, const char *json,
+                                  size_t len, cairn_pattern *out, cairn_error *err);
 /* The same for a parsed object of records->parser. */
-cairn_status crn_cli_record_read(struct crn_cli_records *records, struct crn_cli_arena *arena,
+cairn_status crn_cli_record_read(struct crn_cli_records *records, struct crn_arena *arena,
                                  struct crn_json object, cairn_pattern *out, cairn_error *err);
 
 /* A dense, sparse or multi vector from its JSON form: [..], {"indices":[..],"values":[..]}, [[..],..]. */
-cairn_status crn_cli_record_vector(struct crn_cli_arena *arena, struct crn_json value, cairn_vector *out,
+cairn_status crn_cli_record_vector(struct crn_arena *arena, struct crn_json value, cairn_vector *out,
                                    cairn_error *err);
 
 /* Appends the record as one JSON object on one line. The version is for reading only: an export leaves it

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-static cairn_status read_floats(struct crn_cli_arena *arena, struct crn_json array, const float **out_values,
+static cairn_status read_floats(struct crn_arena *arena, struct crn_json array, const float **out_values,
                                 uint32_t *out_count, cairn_error *err)
 {
     size_t count = crn_json_size(array);
@@ -18,7 +18,7 @@ static cairn_status read_floats(struct crn_cli_arena *arena, struct crn_json arr
         return crn_error_set(err, CAIRN_LIMIT, "a vector has %zu components, the limit is %u", count,
                              CAIRN_DIM_MAX);
     }
-    float *values = crn_cli_arena_alloc(arena, count * sizeof *values);
+    float *values = crn_arena_alloc(arena, count * sizeof *values);
     if (values == NULL) return crn_error_no_memory(err, count * sizeof *values);
     if (!crn_json_floats(array, values, count, &count)) {
         return crn_error_set(err, CAIRN_INVALID_VECTOR, "a vector holds something that is no number");
@@ -28,7 +28,7 @@ static cairn_status read_floats(struct crn_cli_arena *arena, struct crn_json arr
     return CAIRN_OK;
 }
 
-static cairn_status read_sparse(struct crn_cli_arena *arena, struct crn_json object, cairn_vector *out,
+static cairn_status read_sparse(struct crn_arena *arena, struct crn_json object, cairn_vector *out,
                                 cairn_error *err)
 {
     struct crn_json indices, values, item;
@@ -47,7 +47,7 @@ static cairn_status read_sparse(struct crn_cli_arena *arena, struct crn_json obj
                              crn_json_size(indices), out->count);
     }
 
-    uint32_t *to = crn_cli_arena_alloc(arena, out->count * sizeof *to);
+    uint32_t *to = crn_arena_alloc(arena, out->count * sizeof *to);
     if (to == NULL) return crn_error_no_memory(err, out->count * sizeof *to);
     out->indices = to;
     for (crn_json_iter_init(&it, indices); crn_json_iter_next(&it, &item, &key, &key_len);) {
@@ -62,7 +62,7 @@ static cairn_status read_sparse(struct crn_cli_arena *arena, struct crn_json obj
 }
 
 /* Rows of one length, laid one behind the other. */
-static cairn_status read_multi(struct crn_cli_arena *arena, struct crn_json rows, cairn_vector *out,
+static cairn_status read_multi(struct crn_arena *arena, struct crn_json rows, cairn_vector *out,
                                cairn_error *err)
 {
     struct crn_json row;
@@ -77,7 +77,7 @@ static cairn_status read_multi(struct crn_cli_arena *arena, struct crn_json rows
     if (dim == 0 || dim > CAIRN_DIM_MAX || count > UINT32_MAX / (dim * sizeof(float))) {
         return crn_error_set(err, CAIRN_LIMIT, "%zu rows of %zu components are no vector", count, dim);
     }
-    float *values = crn_cli_arena_alloc(arena, count * dim * sizeof *values);
+    float *values = crn_arena_alloc(arena, count * dim * sizeof *values);
     if (values == NULL) return crn_error_no_memory(err, count * dim * sizeof *values);
     *out =
         (cairn_vector){.space = out->space, .values = values, .dim = (uint32_t)dim, .rows = (uint32_t)count};
@@ -90,7 +90,7 @@ static cairn_status read_multi(struct crn_cli_arena *arena, struct crn_json rows
     return CAIRN_OK;
 }
 
-cairn_status crn_cli_record_vector(struct crn_cli_arena *arena, struct crn_json value, cairn_vector *out,
+cairn_status crn_cli_record_vector(struct crn_arena *arena, struct crn_json value, cairn_vector *out,
                                    cairn_error *err)
 {
     struct crn_json_iter it;

@@ -9,7 +9,8 @@
 
 static const char *const kinds[] = {"dense", "sparse", "multi", NULL};
 static const char *const metrics[] = {"default", "cosine", "l2", "dot", "manhattan", NULL};
-static const char *const quantizations[] = {"default", "none", "scalar", "f16", "binary", "product", "scalar4", NULL};
+static const char *const quantizations[] = {"default", "none",    "scalar",  "f16",
+                                            "binary",  "product", "scalar4", NULL};
 
 static void put_text(struct crn_buf *buf, const char *key, const char *text)
 {
@@ -58,11 +59,6 @@ cairn_status crn_cli_schema_write(struct crn_buf *buf, cairn_collection *collect
     const char *name = cairn_collection_name(collection);
 
     cairn_collection_get_options(collection, &options);
-    cairn_space_options only = {.dim = options.dim,
-                                .metric = options.metric,
-                                .quantization = options.quantization,
-                                .index = options.index,
-                                .model = options.model};
     crn_buf_puts(buf, "{\"collection\":");
     crn_buf_json_string(buf, name, strlen(name));
     crn_buf_printf(buf, ",\"lexical\":%s", options.lexical ? "true" : "false");
@@ -75,7 +71,6 @@ cairn_status crn_cli_schema_write(struct crn_buf *buf, cairn_collection *collect
         if (i > 0) crn_buf_putc(buf, ',');
         put_space(buf, &options.spaces[i]);
     }
-    if (options.space_count == 0 && options.dim > 0) put_space(buf, &only);
     crn_buf_putc(buf, ']');
     CRN_TRY(put_payload_indexes(buf, collection, err));
     if (crn_buf_putc(buf, '}') == CAIRN_OK) return CAIRN_OK;

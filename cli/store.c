@@ -42,7 +42,7 @@ static const struct crn_cli_option settings_options[] = {
     CRN_CLI_OPTION_CHOICE("quantization", "none|scalar|f16|binary|product|scalar4", settings.quantization,
                           "what a search scans (default: none)"),
     CRN_CLI_OPTION_TEXT("index", "KIND", settings.index,
-                        "auto, flat, graph, ivf[:LISTS] or faiss:FACTORY (default: auto)"),
+                        "auto, flat, graph, ivf[:LISTS], gpu[:CODES] or faiss:FACTORY (default: auto)"),
     CRN_CLI_OPTION_TEXT("model", "NAME", settings.model, "the embedding model that makes the vectors"),
     CRN_CLI_OPTION_FLAG("lexical", settings.lexical, "keep a full-text index over the texts"),
     {0},
@@ -123,11 +123,8 @@ static cairn_status open_embedder(const char *spec, uint32_t dim, cairn_embedder
 const cairn_space_options *crn_cli_store_space(const cairn_collection_options *options,
                                                cairn_space_options *scratch)
 {
-    for (uint32_t i = 0; i < options->space_count; i++) {
-        const char *name = options->spaces[i].name;
-        if (name == NULL || name[0] == '\0') return &options->spaces[i];
-    }
-    if (options->space_count > 0 || options->dim == 0) return NULL;
+    if (options->space_count > 0) return &options->spaces[0];
+    if (options->dim == 0) return NULL;
     *scratch = (cairn_space_options){.size = sizeof *scratch,
                                      .dim = options->dim,
                                      .metric = options->metric,
@@ -141,8 +138,9 @@ cairn_status crn_cli_store_open_db(struct crn_cli_store *store, const char *path
                                    cairn_error *err)
 {
     cairn_open_options options = {.size = sizeof options,
-                                  .must_exist = access != CRN_CLI_CREATE,
-                                  .no_background = access == CRN_CLI_READ};
+                                  .must_exist = access == CRN_CLI_READ || access == CRN_CLI_WRITE,
+                                  .no_background = access == CRN_CLI_READ,
+                                  .bulk_load = access == CRN_CLI_LOAD};
 
     *store = (struct crn_cli_store){0};
     cairn_status status = cairn_open(path, &options, &store->db, err);

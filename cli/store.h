@@ -29,6 +29,7 @@ enum crn_cli_access {
     CRN_CLI_READ,   /* must exist; a file that cannot be written is opened for reading alone */
     CRN_CLI_WRITE,  /* must exist */
     CRN_CLI_CREATE, /* created when absent */
+    CRN_CLI_LOAD,   /* the same, for many rows at once */
 };
 
 struct crn_cli_store {

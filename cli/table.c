@@ -30,13 +30,13 @@ void crn_cli_table_init(struct crn_cli_table *table, const struct crn_cli_column
 
 void crn_cli_table_release(struct crn_cli_table *table)
 {
-    crn_cli_arena_release(&table->arena);
+    crn_arena_release(&table->arena);
 }
 
 /* Appends the code points of text[0..len), control characters as spaces, runs of spaces as one. */
-static char *clean_copy(struct crn_cli_arena *arena, const char *text, size_t len)
+static char *clean_copy(struct crn_arena *arena, const char *text, size_t len)
 {
-    char *copy = crn_cli_arena_alloc(arena, len + 1);
+    char *copy = crn_arena_alloc(arena, len + 1);
     char *to = copy;
 
     if (copy == NULL) return NULL;
@@ -60,7 +60,7 @@ void crn_cli_table_text(struct crn_cli_table *table, const char *text)
 
     if (table->failed) return;
     if (table->next == 0) {
-        row = crn_cli_arena_alloc(&table->arena, sizeof *row);
+        row = crn_arena_alloc(&table->arena, sizeof *row);
         if (row == NULL) {
             table->failed = true;
             return;

@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-static cairn_status parse(const char *text, size_t len, struct crn_cli_arena *arena, cairn_vector *out,
+static cairn_status parse(const char *text, size_t len, struct crn_arena *arena, cairn_vector *out,
                           cairn_error *err)
 {
     struct crn_json root;
@@ -21,7 +21,7 @@ static cairn_status parse(const char *text, size_t len, struct crn_cli_arena *ar
     return status;
 }
 
-cairn_status crn_cli_vector_argument(const char *argument, struct crn_cli_arena *arena, cairn_vector *out,
+cairn_status crn_cli_vector_argument(const char *argument, struct crn_arena *arena, cairn_vector *out,
                                      cairn_error *err)
 {
     struct crn_cli_input input;

@@ -24,12 +24,15 @@ static bool asks(const struct crn_request *request)
     return false;
 }
 
-/* The same of Cairn's own interface: search, retrieve, patterns/get, patterns/scroll, patterns/count. */
+/* The same of Cairn's own interface: search, retrieve, recall, projection, patterns/get, patterns/scroll, patterns/count. */
 static bool asks_own(const struct crn_request *request, const struct crn_text *rest, size_t count)
 {
     if (request->method != CRN_POST || count < 3) return false;
-    if (count == 3) return is(rest[2], "search") || is(rest[2], "retrieve");
-    return count == 4 && is(rest[2], "patterns") && (is(rest[3], "get") || is(rest[3], "scroll") || is(rest[3], "count"));
+    if (count == 3)
+        return is(rest[2], "search") || is(rest[2], "retrieve") || is(rest[2], "recall") ||
+               is(rest[2], "projection");
+    return count == 4 && is(rest[2], "patterns") &&
+           (is(rest[3], "get") || is(rest[3], "scroll") || is(rest[3], "count"));
 }
 
 static bool is_own(const struct crn_request *request)
@@ -43,7 +46,8 @@ static bool names_collection(const struct crn_request *request, size_t skip)
     const struct crn_text *segments = request->segments;
 
     if (request->segment_count < skip + 2 || !is(segments[skip], "collections")) return false;
-    return skip != 0 || request->method != CRN_POST || request->segment_count != 2 || !is(segments[1], "aliases");
+    return skip != 0 || request->method != CRN_POST || request->segment_count != 2 ||
+           !is(segments[1], "aliases");
 }
 
 enum crn_role crn_access_needs(const struct crn_request *request)

@@ -1,6 +1,7 @@
 /* The keys file, and finding a key by its hash. OpenSSL hashes, compares and gives the random bits. */
 #include "server/auth.h"
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/mem.h"
 #include "server/http_parser.h"
@@ -12,9 +13,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 
 #define HASH_BYTES 32u
 #define KEYS_MAX 10000u
+#define LOOK_EVERY_NS 1000000000u
 #define NAME_MAX_BYTES 64u
 #define KEY_PREFIX "cairn_"
 
@@ -29,6 +32,11 @@ struct key {
 struct crn_auth {
     struct key **keys;
     size_t count;
+    struct key **retired; /* no longer in the file; requests that began with them may be under way */
+    size_t retired_count;
+    char *path;
+    struct stat seen; /* of the file when it was read last */
+    uint64_t looked_ns;
 };
 
 static const char *const role_names[] = {
@@ -64,7 +72,7 @@ static bool is_name(const char *name)
     const size_t len = strlen(name);
 
     return len > 0 && len <= NAME_MAX_BYTES &&
-        strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.@") == len;
+           strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.@") == len;
 }
 
 static void free_key(struct key *key)
@@ -118,11 +126,16 @@ static cairn_status read_line(struct crn_auth *auth, char *line, const char *pat
     if (key == NULL) return crn_error_no_memory(err, sizeof *key);
     key->principal.role = role_of(role);
     const char *wrong = NULL;
-    if (!is_name(name)) wrong = "the name is not 1 to 64 letters, digits or -_.@";
-    else if (key->principal.role == CRN_ROLE_NONE) wrong = "the role is not read, write or admin";
-    else if (!read_hash(hash, key->hash)) wrong = "the hash is not 64 hexadecimal digits";
-    else if (*next_word(&at) != '\0') wrong = "there is more than name, role, hash and collections";
-    else if (auth->count == KEYS_MAX) wrong = "there are too many keys";
+    if (!is_name(name))
+        wrong = "the name is not 1 to 64 letters, digits or -_.@";
+    else if (key->principal.role == CRN_ROLE_NONE)
+        wrong = "the role is not read, write or admin";
+    else if (!read_hash(hash, key->hash))
+        wrong = "the hash is not 64 hexadecimal digits";
+    else if (*next_word(&at) != '\0')
+        wrong = "there is more than name, role, hash and collections";
+    else if (auth->count == KEYS_MAX)
+        wrong = "there are too many keys";
     if (wrong != NULL) {
         free_key(key);
         return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "%s, line %u: %s", path, number, wrong);
@@ -161,9 +174,12 @@ cairn_status crn_auth_open(const char *path, struct crn_auth **out, cairn_error 
 
     *out = NULL;
     if (auth == NULL) return crn_error_no_memory(err, sizeof *auth);
-    FILE *file = fopen(path, "re");
-    const cairn_status status = file != NULL ? read_file(auth, file, path, err)
-        : crn_error_errno(err, errno, "cannot open", path);
+    auth->path = crn_mem_strdup(path);
+    FILE *file = auth->path != NULL ? fopen(path, "re") : NULL;
+    if (file != NULL) (void)fstat(fileno(file), &auth->seen);
+    const cairn_status status = auth->path == NULL ? crn_error_no_memory(err, strlen(path))
+                                : file != NULL     ? read_file(auth, file, path, err)
+                                                   : crn_error_errno(err, errno, "cannot open", path);
     if (file != NULL) fclose(file);
     if (status != CAIRN_OK) {
         crn_auth_close(auth);
@@ -177,8 +193,87 @@ void crn_auth_close(struct crn_auth *auth)
 {
     if (auth == NULL) return;
     for (size_t i = 0; i < auth->count; i++) free_key(auth->keys[i]);
+    for (size_t i = 0; i < auth->retired_count; i++) free_key(auth->retired[i]);
     crn_mem_free(auth->keys);
+    crn_mem_free(auth->retired);
+    crn_mem_free(auth->path);
     crn_mem_free(auth);
+}
+
+/* ---- reading it again ---- */
+
+static bool same_key(const struct key *a, const struct key *b)
+{
+    if (memcmp(a->hash, b->hash, HASH_BYTES) != 0 || a->principal.role != b->principal.role ||
+        strcmp(a->name, b->name) != 0)
+        return false;
+    if ((a->principal.collections == NULL) != (b->principal.collections == NULL)) return false;
+    if (a->principal.collection_count != b->principal.collection_count) return false;
+    for (size_t i = 0; i < a->principal.collection_count; i++) {
+        if (strcmp(a->principal.collections[i], b->principal.collections[i]) != 0) return false;
+    }
+    return true;
+}
+
+/* Keys that stay remain the same objects, so that only what really changes is kept beside them until the end. Files mostly keep their
+ * order, so each search begins behind the last find. */
+static void adopt(struct crn_auth *auth, struct crn_auth *fresh)
+{
+    size_t at = 0;
+
+    for (size_t i = 0; i < fresh->count; i++) {
+        for (size_t tried = 0; tried < auth->count; tried++, at++) {
+            struct key **old = &auth->keys[at % auth->count];
+            if (*old == NULL || !same_key(*old, fresh->keys[i])) continue;
+            free_key(fresh->keys[i]);
+            fresh->keys[i] = *old;
+            *old = NULL;
+            break;
+        }
+    }
+    for (size_t i = 0; i < auth->count; i++) {
+        if (auth->keys[i] != NULL) auth->retired[auth->retired_count++] = auth->keys[i];
+    }
+    crn_mem_free(auth->keys);
+    auth->keys = fresh->keys;
+    auth->count = fresh->count;
+    fresh->keys = NULL;
+    fresh->count = 0;
+}
+
+static bool has_changed(const struct stat *a, const struct stat *b)
+{
+    return a->st_ino != b->st_ino || a->st_dev != b->st_dev || a->st_size != b->st_size ||
+           a->st_mtim.tv_sec != b->st_mtim.tv_sec || a->st_mtim.tv_nsec != b->st_mtim.tv_nsec;
+}
+
+void crn_auth_refresh(struct crn_auth *auth, bool at_once, const struct crn_log *log)
+{
+    const uint64_t now_ns = crn_clock_ns();
+    struct stat now = {0};
+    struct crn_auth *fresh;
+    cairn_error err;
+
+    if (!at_once && now_ns - auth->looked_ns < LOOK_EVERY_NS) return;
+    auth->looked_ns = now_ns;
+    (void)stat(auth->path, &now); /* a file that is gone is another one, too */
+    if (!at_once && !has_changed(&now, &auth->seen)) return;
+    auth->seen = now;
+    if (crn_auth_open(auth->path, &fresh, &err) != CAIRN_OK) {
+        crn_log(log, CAIRN_LOG_ERROR, "the keys stay as they were: %s", err.message);
+        return;
+    }
+    struct key **room =
+        crn_mem_realloc_array(auth->retired, auth->retired_count + auth->count, sizeof(struct key *));
+    if (room == NULL) {
+        crn_log(log, CAIRN_LOG_ERROR, "the keys stay as they were: no memory for %zu keys", auth->count);
+    } else {
+        auth->retired = room;
+        auth->seen = fresh->seen;
+        adopt(auth, fresh);
+        crn_log(log, CAIRN_LOG_INFO, "{\"event\":\"keys\",\"count\":%zu}", auth->count);
+    }
+    crn_auth_close(fresh);
 }
 
 static struct crn_text key_of(const struct crn_request *request)
@@ -214,8 +309,7 @@ static void print_hex(const unsigned char *bytes, size_t count, char *out)
 }
 
 cairn_status crn_auth_new_key(const char *name, const char *role, const char *collections,
-                              char key[CRN_AUTH_KEY_MAX],
-                              char line[CRN_AUTH_LINE_MAX], cairn_error *err)
+                              char key[CRN_AUTH_KEY_MAX], char line[CRN_AUTH_LINE_MAX], cairn_error *err)
 {
     unsigned char bits[HASH_BYTES], hash[HASH_BYTES];
     char hex[2 * HASH_BYTES + 1];

@@ -38,6 +38,8 @@ static const struct setting settings[] = {
     {"queue", KIND_COUNT, AT(queue), 1, 1000000, "1024"},
     {"connections", KIND_COUNT, AT(connections), 1, 1000000, "10000"},
     {"body_max_mb", KIND_COUNT, AT(body_max_mb), 1, 4096, "64"},
+    {"embed_url", KIND_TEXT, AT(embed_url), 0, 0, NULL},
+    {"embed_models", KIND_TEXT, AT(embed_models), 0, 0, NULL},
     {"slow_ms", KIND_COUNT, AT(slow_ms), 0, 3600000, "100"},
     {"head_timeout", KIND_COUNT, AT(head_timeout), 1, 86400, "10"},
     {"body_timeout", KIND_COUNT, AT(body_timeout), 1, 86400, "60"},
@@ -64,16 +66,15 @@ static cairn_status set_count(uint64_t *out, const struct setting *setting, cons
     if (!isdigit((unsigned char)value[0]) || *end != '\0' || errno != 0 || number < setting->min ||
         number > setting->max) {
         return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "%s: %s wants a number from %llu to %llu, not '%s'",
-                             where, setting->name,
-                             (unsigned long long)setting->min, (unsigned long long)setting->max, value);
+                             where, setting->name, (unsigned long long)setting->min,
+                             (unsigned long long)setting->max, value);
     }
     *out = number;
     return CAIRN_OK;
 }
 
 static cairn_status set_value(struct crn_config *config, const struct setting *setting, const char *value,
-                              const char *where,
-                              cairn_error *err)
+                              const char *where, cairn_error *err)
 {
     void *to = field(config, setting);
 
@@ -155,7 +156,8 @@ cairn_status crn_config_read_file(struct crn_config *config, const char *path, c
         snprintf(where, sizeof where, "%s, line %u", path, number);
         if (strchr(line, '\n') == NULL && !feof(file))
             status = crn_error_set(err, CAIRN_INVALID_ARGUMENT, "%s: the line is too long", where);
-        else status = read_line(config, line, where, err);
+        else
+            status = read_line(config, line, where, err);
     }
     if (status == CAIRN_OK && ferror(file)) status = crn_error_errno(err, errno, "cannot read", path);
     fclose(file);
@@ -188,9 +190,9 @@ cairn_status crn_config_check_host(const struct crn_config *config, const char *
 {
     if (is_loopback(host) || config->keys != NULL || config->tls_client_ca != NULL || config->insecure)
         return CAIRN_OK;
-    return crn_error_set(err, CAIRN_INVALID_ARGUMENT,
-                         "host %s can be reached by others, and no keys are asked for: give keys, or insecure",
-                         host);
+    return crn_error_set(
+        err, CAIRN_INVALID_ARGUMENT,
+        "host %s can be reached by others, and no keys are asked for: give keys, or insecure", host);
 }
 
 cairn_status crn_config_check(const struct crn_config *config, cairn_error *err)
@@ -199,6 +201,10 @@ cairn_status crn_config_check(const struct crn_config *config, cairn_error *err)
         return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "no folder for the data is given (data)");
     if ((config->tls_cert == NULL) != (config->tls_key == NULL)) {
         return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "TLS needs both tls_cert and tls_key");
+    }
+    if ((config->embed_url == NULL) != (config->embed_models == NULL)) {
+        return crn_error_set(err, CAIRN_INVALID_ARGUMENT,
+                             "an embeddings endpoint needs both embed_url and embed_models");
     }
     if (config->tls_client_ca != NULL && config->tls_cert == NULL) {
         return crn_error_set(err, CAIRN_INVALID_ARGUMENT,

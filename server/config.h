@@ -24,7 +24,8 @@ struct crn_config {
     uint64_t workers; /* 0: by the number of cores */
     uint64_t queue, connections;
     uint64_t body_max_mb;
-    uint64_t slow_ms; /* searches that take as long are kept in a log */
+    char *embed_url, *embed_models; /* an embeddings endpoint, and the models it is asked for */
+    uint64_t slow_ms;               /* searches that take as long are kept in a log */
     /* seconds */
     uint64_t head_timeout, body_timeout, idle_timeout, write_timeout, request_timeout, shutdown_timeout;
 };

@@ -28,14 +28,15 @@ enum crn_role { CRN_ROLE_NONE, CRN_ROLE_READ, CRN_ROLE_WRITE, CRN_ROLE_ADMIN };
 /* Who asks. */
 struct crn_principal {
     enum crn_role role;
-    const char *name;              /* of the key; "" without one */
+    const char *name;               /* of the key; "" without one */
     const char *const *collections; /* [collection_count] that it may use; NULL: all */
     size_t collection_count;
 };
 
 struct crn_request {
     enum crn_method method;
-    const struct crn_text *segments; /* of the path, percent-decoded; empty ones (`//`, a `/` at the end) left out */
+    const struct crn_text
+        *segments; /* of the path, percent-decoded; empty ones (`//`, a `/` at the end) left out */
     size_t segment_count;
     const struct crn_field *parameters; /* of the query string, percent-decoded, in their order */
     size_t parameter_count;
@@ -63,6 +64,9 @@ struct crn_answer {
     struct crn_buf body;
     struct crn_answer_header headers[CRN_ANSWER_HEADERS_MAX];
     size_t header_count;
+    bool has_file;       /* the body is this file's bytes, instead of `body` */
+    int file;            /* a descriptor, which the server closes */
+    uint64_t file_bytes; /* from its beginning */
 };
 
 /* Answers every request, on any thread, several at a time. */

@@ -13,7 +13,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define PENDING_BYTES_MAX 65536u /* with more, nothing is read until the answer is sent; one read may come on top */
+#define PENDING_BYTES_MAX \
+    65536u /* with more, nothing is read until the answer is sent; one read may come on top */
 #define TLS_BYTES_MAX ((size_t)1 << 40) /* the answer's own limit counts; records add a little */
 
 void crn_http_connection_wait(struct crn_http_connection *connection, enum crn_http_wait wait)
@@ -22,10 +23,14 @@ void crn_http_connection_wait(struct crn_http_connection *connection, enum crn_h
     struct crn_http_wait_list *list = &server->waits[connection->wait];
 
     if (connection->wait_until_ms != 0) {
-        if (connection->previous != NULL) connection->previous->next = connection->next;
-        else list->first = connection->next;
-        if (connection->next != NULL) connection->next->previous = connection->previous;
-        else list->last = connection->previous;
+        if (connection->previous != NULL)
+            connection->previous->next = connection->next;
+        else
+            list->first = connection->next;
+        if (connection->next != NULL)
+            connection->next->previous = connection->previous;
+        else
+            list->last = connection->previous;
     }
     connection->previous = connection->next = NULL;
     connection->wait_until_ms = 0;
@@ -34,8 +39,10 @@ void crn_http_connection_wait(struct crn_http_connection *connection, enum crn_h
     connection->wait = (uint8_t)wait;
     connection->wait_until_ms = uv_now(&server->loop) + server->wait_ms[wait] + 1;
     connection->previous = list->last;
-    if (list->last != NULL) list->last->next = connection;
-    else list->first = connection;
+    if (list->last != NULL)
+        list->last->next = connection;
+    else
+        list->first = connection;
     list->last = connection;
 }
 
@@ -45,15 +52,14 @@ static void print_peer(const struct crn_http_connection *connection, char *out, 
 {
     const struct sockaddr *address = (const struct sockaddr *)&connection->peer;
     const void *from = address->sa_family == AF_INET
-        ? (const void *)&((const struct sockaddr_in *)address)->sin_addr
-                                                     : (const void *)&connection->peer.sin6_addr;
+                           ? (const void *)&((const struct sockaddr_in *)address)->sin_addr
+                           : (const void *)&connection->peer.sin6_addr;
 
     if (inet_ntop(address->sa_family, from, out, (socklen_t)size) == NULL) snprintf(out, size, "-");
 }
 
 static void tell(struct crn_http_server *server, struct crn_http_exchange *exchange,
-                 const struct crn_http_connection *connection,
-                 unsigned status)
+                 const struct crn_http_connection *connection, unsigned status)
 {
     char peer[INET6_ADDRSTRLEN] = "-";
 
@@ -64,7 +70,7 @@ static void tell(struct crn_http_server *server, struct crn_http_exchange *excha
         .status = status,
         .kind = exchange->route.kind,
         .routed = exchange->routed,
-        .answer_bytes = exchange->answer.body.len,
+        .answer_bytes = exchange->answer.has_file ? exchange->file_sent : exchange->answer.body.len,
         .duration_ns = exchange->duration_ns != 0 ? exchange->duration_ns
                        : exchange->read_ns != 0   ? crn_clock_ns() - exchange->read_ns
                                                   : 0,
@@ -103,7 +109,9 @@ void crn_http_connection_close(struct crn_http_connection *connection)
         exchange->connection = NULL;
     } else if (exchange != NULL) {
         if (exchange->routed) tell(connection->server, exchange, connection, 499);
-        if (!connection->writing || connection->tls != NULL)
+        if (exchange->reading_file)
+            exchange->connection = NULL; /* who reads gives it back */
+        else if (!connection->writing || connection->tls != NULL)
             crn_http_server_return_exchange(connection->server, exchange);
     }
     uv_close((uv_handle_t *)&connection->tcp, on_close);
@@ -150,8 +158,10 @@ void crn_http_connection_sent(struct crn_http_connection *connection)
     tell(server, exchange, connection, exchange->answer.status);
     connection->exchange = NULL;
     crn_http_server_return_exchange(server, exchange);
-    if (connection->last_request || server->stopping) leave(connection);
-    else crn_http_connection_wait(connection, CRN_HTTP_WAIT_REQUEST);
+    if (connection->last_request || server->stopping)
+        leave(connection);
+    else
+        crn_http_connection_wait(connection, CRN_HTTP_WAIT_REQUEST);
 }
 
 static void answer(struct crn_http_connection *connection)
@@ -159,7 +169,10 @@ static void answer(struct crn_http_connection *connection)
     struct crn_http_exchange *exchange = connection->exchange;
 
     if (connection->server->stopping) connection->last_request = true;
-    if (exchange->read_ns != 0) exchange->duration_ns = crn_clock_ns() - exchange->read_ns;
+    if (exchange->read_ns != 0) {
+        exchange->duration_ns = crn_clock_ns() - exchange->read_ns;
+        crn_http_light_answered(connection->server, exchange);
+    }
     crn_http_send_answer(connection);
 }
 
@@ -243,7 +256,7 @@ static void request_read(struct crn_http_connection *connection)
 
     exchange->read_ns = crn_clock_ns();
     exchange->message.request.deadline_ns = exchange->read_ns + server->options.request_timeout_ms * 1000000u;
-    if (exchange->route.on_loop) {
+    if (exchange->route.on_loop || crn_http_light_stays(server, connection, exchange)) {
         exchange->route.handler(exchange->route.ctx, &exchange->message.request, &exchange->answer);
         answer(connection);
         return;
@@ -270,12 +283,16 @@ static size_t consume(struct crn_http_connection *connection, const char *data, 
     while (!busy(connection)) {
         if (connection->exchange == NULL && (at == len || !begin_request(connection))) return at;
         struct crn_http_message *message = &connection->exchange->message;
-        const enum crn_http_event event = crn_http_parser_feed(&connection->parser, message, data + at,
-                                                               len - at, &used);
+        const enum crn_http_event event =
+            crn_http_parser_feed(&connection->parser, message, data + at, len - at, &used);
         at += used;
         switch (event) {
-        case CRN_HTTP_HEAD_READ: head_read(connection); break;
-        case CRN_HTTP_REQUEST_READ: request_read(connection); break;
+        case CRN_HTTP_HEAD_READ:
+            head_read(connection);
+            break;
+        case CRN_HTTP_REQUEST_READ:
+            request_read(connection);
+            break;
         case CRN_HTTP_REFUSED:
             refuse(connection, connection->parser.status, connection->parser.reason);
             return len;
@@ -305,8 +322,10 @@ void crn_http_connection_resume(struct crn_http_connection *connection)
         connection->pending_at = 0;
     }
     if (busy(connection)) return;
-    if (connection->half_closed) crn_http_connection_close(connection); /* no more requests can come */
-    else start_reading(connection);
+    if (connection->half_closed)
+        crn_http_connection_close(connection); /* no more requests can come */
+    else
+        start_reading(connection);
 }
 
 /* ---- bytes from the wire ---- */
@@ -324,7 +343,8 @@ static void take(struct crn_http_connection *connection, const char *data, size_
     }
     if (crn_buf_append(&connection->pending, data + used, len - used) != CAIRN_OK)
         crn_http_connection_close(connection);
-    else if (connection->pending.len >= PENDING_BYTES_MAX) stop_reading(connection);
+    else if (connection->pending.len >= PENDING_BYTES_MAX)
+        stop_reading(connection);
 }
 
 /* The client says no more. Who waits for an answer still gets it. */
@@ -357,8 +377,10 @@ static void take_records(struct crn_http_connection *connection, const char *dat
     if (connection->closing) return;
     crn_http_send_records(connection);
     if (connection->closing || state == CRN_TLS_OPEN) return;
-    if (state == CRN_TLS_FAILED) crn_http_connection_close(connection);
-    else half_closed(connection);
+    if (state == CRN_TLS_FAILED)
+        crn_http_connection_close(connection);
+    else
+        half_closed(connection);
 }
 
 static void on_read(uv_stream_t *stream, ssize_t got, const uv_buf_t *buf)
@@ -366,10 +388,14 @@ static void on_read(uv_stream_t *stream, ssize_t got, const uv_buf_t *buf)
     struct crn_http_connection *connection = (struct crn_http_connection *)stream;
 
     if (got == 0) return;
-    if (got == UV_EOF) half_closed(connection);
-    else if (got < 0) crn_http_connection_close(connection);
-    else if (connection->tls != NULL) take_records(connection, buf->base, (size_t)got);
-    else if (connection->wait != CRN_HTTP_WAIT_LEAVE) take(connection, buf->base, (size_t)got);
+    if (got == UV_EOF)
+        half_closed(connection);
+    else if (got < 0)
+        crn_http_connection_close(connection);
+    else if (connection->tls != NULL)
+        take_records(connection, buf->base, (size_t)got);
+    else if (connection->wait != CRN_HTTP_WAIT_LEAVE)
+        take(connection, buf->base, (size_t)got);
 }
 
 static void on_buffer(uv_handle_t *handle, size_t wanted, uv_buf_t *out)
@@ -433,11 +459,12 @@ void crn_http_connection_accept(struct crn_http_server *server, uv_stream_t *lis
     }
     (void)uv_tcp_getpeername(&connection->tcp, (struct sockaddr *)&connection->peer, &size);
     (void)uv_tcp_nodelay(&connection->tcp, 1);
-    crn_http_connection_wait(connection, server->options.tls != NULL ? CRN_HTTP_WAIT_HEAD
-                             : CRN_HTTP_WAIT_REQUEST);
+    crn_http_connection_wait(connection,
+                             server->options.tls != NULL ? CRN_HTTP_WAIT_HEAD : CRN_HTTP_WAIT_REQUEST);
     if (server->options.tls != NULL && !open_tls(connection, server->options.tls))
         crn_http_connection_close(connection);
-    else start_reading(connection);
+    else
+        start_reading(connection);
 }
 
 /* ---- time ---- */
@@ -464,10 +491,14 @@ void crn_http_connection_timeout(struct crn_http_connection *connection)
     switch (connection->wait) {
     case CRN_HTTP_WAIT_HEAD:
     case CRN_HTTP_WAIT_BODY:
-        if (connection->exchange != NULL) refuse(connection, 408, "the request did not come in time");
-        else crn_http_connection_close(connection);
+        if (connection->exchange != NULL)
+            refuse(connection, 408, "the request did not come in time");
+        else
+            crn_http_connection_close(connection);
         break;
-    case CRN_HTTP_WAIT_ANSWER: give_up(connection); break;
+    case CRN_HTTP_WAIT_ANSWER:
+        give_up(connection);
+        break;
     case CRN_HTTP_WAIT_WRITE:
         if (left >= connection->write_left) {
             crn_http_connection_close(connection);
@@ -476,7 +507,8 @@ void crn_http_connection_timeout(struct crn_http_connection *connection)
             crn_http_connection_wait(connection, CRN_HTTP_WAIT_WRITE);
         }
         break;
-    default: crn_http_connection_close(connection);
+    default:
+        crn_http_connection_close(connection);
     }
 }
 

@@ -5,6 +5,7 @@
 #ifndef CRN_SERVER_HTTP_CONNECTION_H
 #define CRN_SERVER_HTTP_CONNECTION_H
 
+#include "server/http_light.h"
 #include "server/http_server.h"
 #include "server/http_workers.h"
 
@@ -37,9 +38,9 @@ struct crn_http_connection {
     uint64_t wait_until_ms;
     struct crn_http_exchange *exchange; /* the request that is being read or answered */
     struct crn_http_parser parser;
-    struct crn_buf pending; /* came behind the request that is being answered */
-    size_t pending_at;      /* what of it was used */
-    size_t write_left;      /* when the write was looked at last */
+    struct crn_buf pending;   /* came behind the request that is being answered */
+    size_t pending_at;        /* what of it was used */
+    size_t write_left;        /* when the write was looked at last */
     struct crn_http_tls *tls; /* NULL: plain */
     struct sockaddr_in6 peer;
     uint8_t wait;
@@ -56,17 +57,18 @@ struct crn_http_server {
     uv_tcp_t listeners[CRN_HTTP_SOCKETS_MAX];
     size_t listener_count;
     uv_stream_t *unaccepted; /* has a connection that there was no memory for */
-    uv_async_t answered; /* workers have answered, or stop was asked for */
+    uv_async_t answered;     /* workers have answered, or stop was asked for */
     uv_timer_t tick;
     uv_prepare_t prepare;
     uv_check_t check;
-    uv_signal_t signals[2];
+    uv_signal_t signals[3]; /* SIGTERM, SIGINT, SIGHUP */
     struct crn_http_workers *workers;
     struct crn_http_wait_list waits[CRN_HTTP_WAIT_COUNT];
     uint64_t wait_ms[CRN_HTTP_WAIT_COUNT];
     struct crn_http_exchange *pool;
     size_t pool_bytes;
     size_t at_workers; /* exchanges that workers have, those without a connection included */
+    struct crn_http_light light;
     uint64_t next_id;
     uint64_t stop_at_ms; /* 0: not stopping */
     bool stopping, handles_closed;

@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define HEAD_BYTES_MAX 8192u
 
@@ -32,21 +33,25 @@ struct crn_http_exchange *crn_http_exchange_create(const struct crn_http_limits 
     return exchange;
 }
 
-void crn_http_exchange_free(struct crn_http_exchange *exchange)
-{
-    if (exchange == NULL) return;
-    crn_http_message_release(&exchange->message);
-    crn_buf_release(&exchange->answer.body);
-    crn_buf_release(&exchange->head);
-    crn_mem_free(exchange);
-}
-
 static void answer_clear(struct crn_answer *answer)
 {
+    if (answer->has_file) close(answer->file);
+    answer->has_file = false;
     crn_buf_clear(&answer->body);
     answer->status = 200;
     answer->content_type = NULL;
     answer->header_count = 0;
+}
+
+void crn_http_exchange_free(struct crn_http_exchange *exchange)
+{
+    if (exchange == NULL) return;
+    answer_clear(&exchange->answer);
+    crn_mem_free(exchange->chunk);
+    crn_http_message_release(&exchange->message);
+    crn_buf_release(&exchange->answer.body);
+    crn_buf_release(&exchange->head);
+    crn_mem_free(exchange);
 }
 
 void crn_http_exchange_clear(struct crn_http_exchange *exchange, size_t keep_bytes)
@@ -54,6 +59,9 @@ void crn_http_exchange_clear(struct crn_http_exchange *exchange, size_t keep_byt
     crn_http_message_clear(&exchange->message, keep_bytes);
     if (exchange->answer.body.cap > keep_bytes) crn_buf_release(&exchange->answer.body);
     answer_clear(&exchange->answer);
+    crn_mem_free(exchange->chunk);
+    exchange->chunk = NULL;
+    exchange->file_sent = 0;
     crn_buf_clear(&exchange->head);
     exchange->route = (struct crn_http_route){0};
     exchange->connection = NULL;
@@ -70,7 +78,8 @@ void crn_http_exchange_clear(struct crn_http_exchange *exchange, size_t keep_byt
 
 size_t crn_http_exchange_bytes(const struct crn_http_exchange *exchange)
 {
-    return sizeof *exchange + exchange->message.head.cap + exchange->message.body.cap + exchange->answer.body.cap + exchange->head.cap;
+    return sizeof *exchange + exchange->message.head.cap + exchange->message.body.cap +
+           exchange->answer.body.cap + exchange->head.cap;
 }
 
 static bool is_id(struct crn_text text)
@@ -195,14 +204,16 @@ void crn_http_exchange_write_head(struct crn_http_exchange *exchange, const char
         crn_buf_puts(head, "\r\ncontent-type: ");
         crn_buf_puts(head, answer->content_type != NULL ? answer->content_type : "application/json");
         crn_buf_puts(head, "\r\ncontent-length: ");
-        put_number(head, answer->body.len);
+        put_number(head, answer->has_file ? answer->file_bytes : answer->body.len);
     }
     crn_buf_puts(head, "\r\n");
     if (exchange->id[0] != '\0') put_line(head, "x-request-id", exchange->id);
     for (size_t i = 0; i < answer->header_count; i++)
         put_line(head, answer->headers[i].name, answer->headers[i].value);
     if (extra != NULL) crn_buf_puts(head, extra);
-    if (!keep_alive) crn_buf_puts(head, "connection: close\r\n");
-    else if (exchange->message.http_1_0) crn_buf_puts(head, "connection: keep-alive\r\n");
+    if (!keep_alive)
+        crn_buf_puts(head, "connection: close\r\n");
+    else if (exchange->message.http_1_0)
+        crn_buf_puts(head, "connection: keep-alive\r\n");
     crn_buf_puts(head, "\r\n");
 }

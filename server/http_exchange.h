@@ -8,8 +8,8 @@
 
 #include "server/http_server.h"
 
-#include <stdatomic.h>
 #include <uv.h>
+#include <stdatomic.h>
 
 #define CRN_HTTP_ID_MAX 64u
 
@@ -23,10 +23,14 @@ struct crn_http_exchange {
     struct crn_http_connection *connection; /* loop only; NULL once the client has left */
     /* Set on the loop, read by the worker. Relaxed: it orders nothing, it only tells to stop. */
     atomic_bool cancelled;
-    bool routed; /* the host has seen its head */
+    bool routed;                   /* the host has seen its head */
     uint64_t read_ns, duration_ns; /* when all of it was read, and from then until it was answered */
     char id[CRN_HTTP_ID_MAX + 1];
     uv_write_t write;
+    uv_fs_t read; /* of the answer's file, a chunk at a time */
+    char *chunk;
+    uint64_t file_sent;
+    bool reading_file;
     struct crn_http_exchange *next; /* in a queue, or in the pool */
 };
 

@@ -9,8 +9,9 @@
 
 #include <string.h>
 
-#define CHUNK_DIGITS_MAX 15u         /* hexadecimal: below 2^60, so that sums do not overflow */
-#define BODY_AT_ONCE_MAX (1u << 20)  /* bytes of memory that a mere Content-Length gets; more comes with the bytes */
+#define CHUNK_DIGITS_MAX 15u /* hexadecimal: below 2^60, so that sums do not overflow */
+#define BODY_AT_ONCE_MAX \
+    (1u << 20) /* bytes of memory that a mere Content-Length gets; more comes with the bytes */
 
 const struct crn_http_limits crn_http_limits_default = {
     .request_line_bytes = 8192,
@@ -87,7 +88,8 @@ static bool is_digit(char c)
 /* "HTTP/1.1" or "HTTP/1.0"; 505 for other digits there, 400 for anything else. */
 static unsigned read_version(const char *text, size_t len, bool *out_1_1)
 {
-    if (len != 8 || memcmp(text, "HTTP/", 5) != 0 || !is_digit(text[5]) || text[6] != '.' || !is_digit(text[7]))
+    if (len != 8 || memcmp(text, "HTTP/", 5) != 0 || !is_digit(text[5]) || text[6] != '.' ||
+        !is_digit(text[7]))
         return 400;
     if (text[5] != '1' || text[7] > '1') return 505;
     *out_1_1 = text[7] == '1';
@@ -197,14 +199,15 @@ static void note_header(struct framing *framing, struct crn_http_message *messag
         if (list_has(value, "close")) framing->close = true;
         if (list_has(value, "keep-alive")) framing->keep_alive = true;
     } else if (crn_http_text_is(name, "expect")) {
-        if (crn_http_text_is(value, "100-continue")) message->expects_continue = true;
-        else framing->unknown_expectation = true;
+        if (crn_http_text_is(value, "100-continue"))
+            message->expects_continue = true;
+        else
+            framing->unknown_expectation = true;
     }
 }
 
 static unsigned check_framing(const struct framing *framing, bool http_1_1,
-                              const struct crn_http_limits *limits,
-                              const char **out_reason)
+                              const struct crn_http_limits *limits, const char **out_reason)
 {
     struct {
         bool wrong;
@@ -312,8 +315,7 @@ static size_t first_line_bytes(const struct crn_http_parser *parser, const struc
 }
 
 static enum crn_http_event feed_head(struct crn_http_parser *parser, struct crn_http_message *message,
-                                     const char *data,
-                                     size_t len, size_t *used)
+                                     const char *data, size_t len, size_t *used)
 {
     size_t begin = *used; /* of what is not in message->head yet */
     size_t first = first_line_bytes(parser, message);
@@ -322,8 +324,8 @@ static enum crn_http_event feed_head(struct crn_http_parser *parser, struct crn_
         const unsigned char c = (unsigned char)data[i];
         const unsigned over = check_head_limits(parser, message->head.len + (i + 1 - begin), first);
         if (over != 0)
-            return refuse(parser, over, over == 414 ? "the request line is too long"
-                          : "the headers are too long");
+            return refuse(parser, over,
+                          over == 414 ? "the request line is too long" : "the headers are too long");
         if (parser->carriage_return != (c == '\n'))
             return refuse(parser, 400, "a line does not end with CR LF");
         if (c != '\n') {
@@ -343,15 +345,15 @@ static enum crn_http_event feed_head(struct crn_http_parser *parser, struct crn_
     crn_buf_append(&message->head, data + begin, len - begin);
     *used = len;
     return message->head.failed == CAIRN_OK ? CRN_HTTP_MORE
-        : refuse(parser, 500, "no memory for a request's head");
+                                            : refuse(parser, 500, "no memory for a request's head");
 }
 
 /* ---- the body ---- */
 
 static enum crn_http_event finish(struct crn_http_parser *parser, struct crn_http_message *message)
 {
-    message->request.body = (struct crn_text){message->body.data != NULL ? message->body.data : "",
-                                              message->body.len};
+    message->request.body =
+        (struct crn_text){message->body.data != NULL ? message->body.data : "", message->body.len};
     crn_http_parser_init(parser, parser->limits);
     return CRN_HTTP_REQUEST_READ;
 }
@@ -374,8 +376,7 @@ static enum crn_http_event begin_body(struct crn_http_parser *parser, struct crn
 
 /* Takes what there is of the body or the chunk. */
 static enum crn_http_event take_body(struct crn_http_parser *parser, struct crn_http_message *message,
-                                     const char *data,
-                                     size_t len, size_t *used)
+                                     const char *data, size_t len, size_t *used)
 {
     const size_t there = len - *used;
     const size_t take = parser->body_left < there ? (size_t)parser->body_left : there;
@@ -426,7 +427,8 @@ static enum crn_http_event take_ignored(struct crn_http_parser *parser, unsigned
 {
     if (++parser->trailer_bytes > parser->limits->header_bytes)
         return refuse(parser, 431, "the trailers are too long");
-    if (c == '\r') parser->state = (int)at_end;
+    if (c == '\r')
+        parser->state = (int)at_end;
     else if ((c < 0x20 && c != '\t') || c == 0x7F)
         return refuse(parser, 400, "a control character in a chunk or trailer");
     return CRN_HTTP_MORE;
@@ -438,31 +440,39 @@ static enum crn_http_event take_frame(struct crn_http_parser *parser, struct crn
 {
     const enum state state = (enum state)parser->state;
     const bool wants_feed = state == STATE_CHUNK_SIZE_LF || state == STATE_CHUNK_LF ||
-        state == STATE_TRAILER_LF || state == STATE_END_LF;
+                            state == STATE_TRAILER_LF || state == STATE_END_LF;
 
     if (wants_feed && c != '\n') return refuse(parser, 400, "a line does not end with CR LF");
     switch (state) {
-    case STATE_CHUNK_SIZE: return take_chunk_size(parser, c);
-    case STATE_CHUNK_EXTENSION: return take_ignored(parser, (unsigned char)c, STATE_CHUNK_SIZE_LF);
-    case STATE_CHUNK_SIZE_LF: return end_chunk_size(parser, message);
+    case STATE_CHUNK_SIZE:
+        return take_chunk_size(parser, c);
+    case STATE_CHUNK_EXTENSION:
+        return take_ignored(parser, (unsigned char)c, STATE_CHUNK_SIZE_LF);
+    case STATE_CHUNK_SIZE_LF:
+        return end_chunk_size(parser, message);
     case STATE_CHUNK_CR:
         if (c != '\r') return refuse(parser, 400, "a chunk is longer than its size");
         parser->state = STATE_CHUNK_LF;
         return CRN_HTTP_MORE;
-    case STATE_CHUNK_LF: parser->state = STATE_CHUNK_SIZE; return CRN_HTTP_MORE;
+    case STATE_CHUNK_LF:
+        parser->state = STATE_CHUNK_SIZE;
+        return CRN_HTTP_MORE;
     case STATE_TRAILER_BEGIN:
         if (c == ' ' || c == '\t' || c == ':') return refuse(parser, 400, "a trailer is not NAME: VALUE");
         parser->state = STATE_TRAILER;
         return take_ignored(parser, (unsigned char)c, STATE_END_LF);
-    case STATE_TRAILER: return take_ignored(parser, (unsigned char)c, STATE_TRAILER_LF);
-    case STATE_TRAILER_LF: parser->state = STATE_TRAILER_BEGIN; return CRN_HTTP_MORE;
-    default: return finish(parser, message); /* STATE_END_LF */
+    case STATE_TRAILER:
+        return take_ignored(parser, (unsigned char)c, STATE_TRAILER_LF);
+    case STATE_TRAILER_LF:
+        parser->state = STATE_TRAILER_BEGIN;
+        return CRN_HTTP_MORE;
+    default:
+        return finish(parser, message); /* STATE_END_LF */
     }
 }
 
 enum crn_http_event crn_http_parser_feed(struct crn_http_parser *parser, struct crn_http_message *message,
-                                         const char *data,
-                                         size_t len, size_t *out_used)
+                                         const char *data, size_t len, size_t *out_used)
 {
     enum crn_http_event event = CRN_HTTP_MORE;
 

@@ -37,8 +37,8 @@ struct crn_http_message {
     struct crn_text target; /* as it came, for logs: with the query, which may hold secrets */
     struct crn_text path;   /* as it came, without the query */
     bool http_1_0;
-    bool keep_alive;        /* the connection may carry another request */
-    bool expects_continue;  /* the client waits for "100 Continue" before it sends the body */
+    bool keep_alive;       /* the connection may carry another request */
+    bool expects_continue; /* the client waits for "100 Continue" before it sends the body */
     struct crn_field headers[CRN_HTTP_HEADERS_MAX];
     struct crn_text segments[CRN_HTTP_SEGMENTS_MAX];
     struct crn_field parameters[CRN_HTTP_PARAMETERS_MAX];
@@ -55,7 +55,7 @@ const struct crn_text *crn_http_header(const struct crn_request *request, const 
 bool crn_http_text_is(struct crn_text text, const char *word); /* equal, but for the case of ASCII letters */
 
 enum crn_http_event {
-    CRN_HTTP_MORE,         /* all bytes were used; the request goes on */
+    CRN_HTTP_MORE, /* all bytes were used; the request goes on */
     /* message->request is filled but for its body; feed on, with no bytes if none are left */
     CRN_HTTP_HEAD_READ,
     CRN_HTTP_REQUEST_READ, /* complete; bytes that were not used belong to the next request */
@@ -81,7 +81,6 @@ void crn_http_parser_init(struct crn_http_parser *parser, const struct crn_http_
 bool crn_http_parser_idle(const struct crn_http_parser *parser, const struct crn_http_message *message);
 
 enum crn_http_event crn_http_parser_feed(struct crn_http_parser *parser, struct crn_http_message *message,
-                                         const char *data,
-                                         size_t len, size_t *out_used);
+                                         const char *data, size_t len, size_t *out_used);
 
 #endif

@@ -1,7 +1,15 @@
-/* Answers on their way to the client: at once what the socket takes, the rest as it takes more. */
+/*
+ * Answers on their way to the client: at once what the socket takes, the rest as it takes more. A file is read a chunk at a time, by a
+ * thread of libuv's, the next one when the client has taken the last.
+ */
 #include "server/http_connection.h"
 
+#include "base/mem.h"
+
+#include <stddef.h>
 #include <string.h>
+
+#define CHUNK_BYTES 65536u
 
 static bool is_head_only(const struct crn_http_exchange *exchange)
 {
@@ -9,6 +17,8 @@ static bool is_head_only(const struct crn_http_exchange *exchange)
 
     return exchange->message.request.method == CRN_HEAD || status == 204 || status == 304;
 }
+
+static void part_sent(struct crn_http_connection *connection);
 
 /* Without TLS the bytes are the exchange's, which a connection that closes therefore leaves to its write. */
 static void on_written(uv_write_t *write, int status)
@@ -25,8 +35,10 @@ static void on_written(uv_write_t *write, int status)
         crn_http_connection_close(connection);
         return;
     }
-    if (connection->tls != NULL) crn_http_send_records(connection);
-    else crn_http_connection_sent(connection);
+    if (connection->tls != NULL)
+        crn_http_send_records(connection);
+    else
+        part_sent(connection);
     crn_http_connection_resume(connection);
 }
 
@@ -84,8 +96,72 @@ void crn_http_send_records(struct crn_http_connection *connection)
     }
     crn_buf_release(&tls->flying); /* an idle session keeps none */
     crn_buf_release(&tls->waiting);
-    if (connection->wait == CRN_HTTP_WAIT_WRITE) crn_http_connection_sent(connection);
+    if (connection->wait == CRN_HTTP_WAIT_WRITE) part_sent(connection);
 }
+
+/* ---- files ---- */
+
+static void on_chunk(uv_fs_t *read)
+{
+    struct crn_http_exchange *exchange = read->data;
+    struct crn_http_server *server =
+        (struct crn_http_server *)((char *)read->loop - offsetof(struct crn_http_server, loop));
+    struct crn_http_connection *connection = exchange->connection;
+    const ssize_t got = read->result;
+
+    uv_fs_req_cleanup(read);
+    exchange->reading_file = false;
+    if (connection == NULL) { /* the client has left */
+        crn_http_server_return_exchange(server, exchange);
+        return;
+    }
+    if (got <= 0) { /* less than was promised */
+        crn_http_connection_close(connection);
+        return;
+    }
+    exchange->file_sent += (uint64_t)got;
+    crn_http_connection_wait(connection, CRN_HTTP_WAIT_WRITE);
+    if (connection->tls != NULL) {
+        if (crn_tls_session_write(connection->tls->session, exchange->chunk, (size_t)got))
+            crn_http_send_records(connection);
+        else
+            crn_http_connection_close(connection);
+    } else {
+        uv_buf_t bufs[2] = {uv_buf_init(exchange->chunk, (unsigned)got)};
+        if (write_some(connection, bufs, 1)) part_sent(connection);
+    }
+    crn_http_connection_resume(connection);
+}
+
+static void read_chunk(struct crn_http_connection *connection)
+{
+    struct crn_http_exchange *exchange = connection->exchange;
+    const uint64_t left = exchange->answer.file_bytes - exchange->file_sent;
+
+    if (exchange->chunk == NULL) exchange->chunk = crn_mem_alloc(CHUNK_BYTES);
+    const uv_buf_t buf = uv_buf_init(exchange->chunk, left < CHUNK_BYTES ? (unsigned)left : CHUNK_BYTES);
+    exchange->connection = connection;
+    exchange->read.data = exchange;
+    exchange->reading_file = exchange->chunk != NULL &&
+                             uv_fs_read(&connection->server->loop, &exchange->read, exchange->answer.file,
+                                        &buf, 1, (int64_t)exchange->file_sent, on_chunk) == 0;
+    if (!exchange->reading_file) crn_http_connection_close(connection);
+}
+
+static void part_sent(struct crn_http_connection *connection)
+{
+    const struct crn_http_exchange *exchange = connection->exchange;
+
+    if (exchange->reading_file) return;
+    if (!exchange->answer.has_file || is_head_only(exchange) ||
+        exchange->file_sent == exchange->answer.file_bytes) {
+        crn_http_connection_sent(connection);
+    } else {
+        read_chunk(connection);
+    }
+}
+
+/* ---- answers ---- */
 
 void crn_http_send_answer(struct crn_http_connection *connection)
 {
@@ -93,14 +169,13 @@ void crn_http_send_answer(struct crn_http_connection *connection)
     struct crn_answer *answer = &exchange->answer;
 
     crn_http_exchange_write_head(exchange, crn_http_server_date(connection->server),
-                                 connection->server->options.answer_lines,
-                                 !connection->last_request);
-    const bool with_body = !is_head_only(exchange) && answer->body.len > 0;
+                                 connection->server->options.answer_lines, !connection->last_request);
+    const bool with_body = !is_head_only(exchange) && !answer->has_file && answer->body.len > 0;
     crn_http_connection_wait(connection, CRN_HTTP_WAIT_WRITE);
     if (connection->tls != NULL) {
         if (!crn_tls_session_write(connection->tls->session, exchange->head.data, exchange->head.len) ||
-            (with_body && !crn_tls_session_write(connection->tls->session, answer->body.data,
-                                                 answer->body.len))) {
+            (with_body &&
+             !crn_tls_session_write(connection->tls->session, answer->body.data, answer->body.len))) {
             crn_http_connection_close(connection);
             return;
         }
@@ -109,7 +184,7 @@ void crn_http_send_answer(struct crn_http_connection *connection)
     }
     uv_buf_t bufs[2] = {{.base = exchange->head.data, .len = exchange->head.len},
                         {.base = answer->body.data, .len = answer->body.len}};
-    if (write_some(connection, bufs, with_body ? 2 : 1)) crn_http_connection_sent(connection);
+    if (write_some(connection, bufs, with_body ? 2 : 1)) part_sent(connection);
 }
 
 void crn_http_send_continue(struct crn_http_connection *connection)

@@ -135,9 +135,16 @@ static void on_answered(uv_async_t *async)
 static void on_signal(uv_signal_t *signal, int number)
 {
     struct crn_http_server *server = signal->data;
+    const struct crn_http_hooks *hooks = &server->options.hooks;
 
-    if (server->stopping) server->stop_at_ms = 0; /* the second one: at once */
-    else crn_log(&server->options.log, CAIRN_LOG_INFO, "stopping: signal %d", number);
+    if (number == SIGHUP) {
+        if (hooks->hang_up != NULL) hooks->hang_up(hooks->ctx);
+        return;
+    }
+    if (server->stopping)
+        server->stop_at_ms = 0; /* the second one: at once */
+    else
+        crn_log(&server->options.log, CAIRN_LOG_INFO, "stopping: signal %d", number);
     if (!server->stopping) begin_stop(server);
 }
 
@@ -147,7 +154,7 @@ static void close_handles(struct crn_http_server *server)
     if (server->handles_closed) return;
     server->handles_closed = true;
     for (size_t i = 0; i < server->listener_count; i++) close_handle(&server->listeners[i]);
-    for (int i = 0; server->options.signals && i < 2; i++) close_handle(&server->signals[i]);
+    for (int i = 0; server->options.signals && i < 3; i++) close_handle(&server->signals[i]);
     close_handle(&server->answered);
     close_handle(&server->tick);
     close_handle(&server->prepare);
@@ -214,7 +221,7 @@ static int open_listener(struct crn_http_server *server, size_t number)
     server->listener_count++;
     listener->data = server;
     code = server->options.socket_count > 0 ? uv_tcp_open(listener, server->options.sockets[number])
-        : bind_address(server, listener);
+                                            : bind_address(server, listener);
     if (code == 0) code = uv_listen((uv_stream_t *)listener, BACKLOG, on_connection);
     if (code == 0) code = uv_tcp_getsockname(listener, (struct sockaddr *)&address, &size);
     /* at the same place in both families */
@@ -235,8 +242,8 @@ static uint64_t shortest_ms(const struct crn_http_server *server)
 static void set_waits(struct crn_http_server *server)
 {
     const struct crn_http_server_options *options = &server->options;
-    const uint64_t grace_ms = options->request_timeout_ms / 4 < GRACE_MS ? options->request_timeout_ms / 4
-        : GRACE_MS;
+    const uint64_t grace_ms =
+        options->request_timeout_ms / 4 < GRACE_MS ? options->request_timeout_ms / 4 : GRACE_MS;
 
     server->wait_ms[CRN_HTTP_WAIT_REQUEST] = options->idle_timeout_ms;
     server->wait_ms[CRN_HTTP_WAIT_HEAD] = options->head_timeout_ms;
@@ -260,10 +267,11 @@ static void start_handles(struct crn_http_server *server)
     uv_timer_start(&server->tick, on_tick, tick_ms, tick_ms);
     uv_prepare_start(&server->prepare, on_prepare);
     uv_check_start(&server->check, on_check);
-    for (int i = 0; server->options.signals && i < 2; i++) {
+    static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
+    for (int i = 0; server->options.signals && i < 3; i++) {
         uv_signal_init(&server->loop, &server->signals[i]);
         server->signals[i].data = server;
-        uv_signal_start(&server->signals[i], on_signal, i == 0 ? SIGTERM : SIGINT);
+        uv_signal_start(&server->signals[i], on_signal, numbers[i]);
     }
 }
 

@@ -19,7 +19,10 @@
 struct crn_http_route {
     crn_handler handler;
     void *ctx;
-    bool on_loop;  /* it never waits: called on the loop's thread, without the queue */
+    bool on_loop; /* it never waits: called on the loop's thread, without the queue */
+    /* Whether a request that was read may be answered on the loop's thread if its like have taken no time worth
+     * mentioning (http_light.h); on the loop. NULL: none. */
+    bool (*is_light)(const struct crn_request *request);
     unsigned kind; /* free for the host, which gets it back with the record */
 };
 
@@ -44,11 +47,13 @@ struct crn_http_hooks {
     void (*finished)(void *ctx, const struct crn_http_record *record); /* on the loop */
     /* on the loop, once a turn; may be NULL */
     void (*before_sleep)(void *ctx);
+    /* on the loop, at SIGHUP, with `signals`; may be NULL */
+    void (*hang_up)(void *ctx);
 };
 
 struct crn_http_server_options {
-    const char *host; /* an address of either family, or "localhost" */
-    uint16_t port;    /* 0: any that is free */
+    const char *host;                  /* an address of either family, or "localhost" */
+    uint16_t port;                     /* 0: any that is free */
     int sockets[CRN_HTTP_SOCKETS_MAX]; /* bound and listening already, instead of host and port; taken */
     size_t socket_count;
     struct crn_http_limits limits;
@@ -56,10 +61,11 @@ struct crn_http_server_options {
     size_t connections_max; /* more are told 503 and closed */
     unsigned workers;
     size_t queue_max; /* requests that wait for a worker; more are told 503 with Retry-After */
-    uint64_t head_timeout_ms, body_timeout_ms, idle_timeout_ms, write_timeout_ms, request_timeout_ms, shutdown_timeout_ms;
+    uint64_t head_timeout_ms, body_timeout_ms, idle_timeout_ms, write_timeout_ms, request_timeout_ms,
+        shutdown_timeout_ms;
     struct crn_tls *tls;      /* NULL: none */
     const char *answer_lines; /* header lines of every answer, each with its CR LF; or NULL */
-    bool signals;             /* stop at SIGTERM and SIGINT */
+    bool signals;             /* stop at SIGTERM and SIGINT, tell the host of SIGHUP */
     struct crn_http_hooks hooks;
     struct crn_log log;
 };

@@ -96,8 +96,7 @@ static unsigned read_parameters(struct crn_http_message *message, struct decoder
             }
             if (!decode(decoder, at, name_len, true, &parameter->name)) return 400;
             if (!decode(decoder, equals != NULL ? equals + 1 : at, equals != NULL ? len - name_len - 1 : 0,
-                        true,
-                        &parameter->value)) {
+                        true, &parameter->value)) {
                 return 400;
             }
             message->request.parameter_count++;
@@ -134,8 +133,8 @@ unsigned crn_http_target_read(struct crn_http_message *message, char *room, cons
             return 400;
         }
     }
-    const bool asterisk = message->request.method == CRN_OPTIONS && target.length == 1 &&
-        target.data[0] == '*';
+    const bool asterisk =
+        message->request.method == CRN_OPTIONS && target.length == 1 && target.data[0] == '*';
     const struct crn_text left = asterisk ? (struct crn_text){target.data, 0} : without_authority(target);
     const bool absolute = left.data != target.data;
     if (!asterisk && !absolute && (left.length == 0 || left.data[0] != '/')) {

@@ -176,8 +176,10 @@ bool crn_http_workers_offer(struct crn_http_workers *workers, struct crn_http_ex
 {
     if (workers->staged_count + crn_http_workers_waiting(workers) >= workers->queue_max) return false;
     exchange->next = NULL;
-    if (workers->staged == NULL) workers->staged = exchange;
-    else workers->staged_last->next = exchange;
+    if (workers->staged == NULL)
+        workers->staged = exchange;
+    else
+        workers->staged_last->next = exchange;
     workers->staged_last = exchange;
     workers->staged_count++;
     return true;
@@ -187,8 +189,10 @@ void crn_http_workers_wake(struct crn_http_workers *workers)
 {
     if (workers->staged == NULL) return;
     pthread_mutex_lock(&workers->lock);
-    if (workers->first == NULL) workers->first = workers->staged;
-    else workers->last->next = workers->staged;
+    if (workers->first == NULL)
+        workers->first = workers->staged;
+    else
+        workers->last->next = workers->staged;
     workers->last = workers->staged_last;
     atomic_fetch_add_explicit(&workers->queued, workers->staged_count, memory_order_relaxed);
     struct worker *sleepers = take_sleepers(workers, workers->staged_count);
@@ -200,8 +204,8 @@ void crn_http_workers_wake(struct crn_http_workers *workers)
 
 struct crn_http_exchange *crn_http_workers_answered(struct crn_http_workers *workers)
 {
-    struct crn_http_exchange *newest = atomic_exchange_explicit(&workers->answered, NULL,
-                                                                memory_order_acquire);
+    struct crn_http_exchange *newest =
+        atomic_exchange_explicit(&workers->answered, NULL, memory_order_acquire);
     struct crn_http_exchange *oldest = NULL;
 
     while (newest != NULL) {

@@ -13,9 +13,9 @@ static const struct {
     uint64_t ns;
     const char *seconds;
 } bounds[CRN_METRICS_BUCKETS] = {
-    {50000, "0.00005"},  {100000, "0.0001"},  {250000, "0.00025"}, {500000, "0.0005"},  {1000000, "0.001"},
-    {2500000, "0.0025"}, {5000000, "0.005"},  {10000000, "0.01"},  {25000000, "0.025"}, {50000000, "0.05"},
-    {100000000, "0.1"},  {500000000, "0.5"},  {1000000000, "1"},   {10000000000, "10"},
+    {50000, "0.00005"},  {100000, "0.0001"}, {250000, "0.00025"}, {500000, "0.0005"},  {1000000, "0.001"},
+    {2500000, "0.0025"}, {5000000, "0.005"}, {10000000, "0.01"},  {25000000, "0.025"}, {50000000, "0.05"},
+    {100000000, "0.1"},  {500000000, "0.5"}, {1000000000, "1"},   {10000000000, "10"},
 };
 
 static void add(_Atomic uint64_t *counter, uint64_t more)
@@ -41,8 +41,9 @@ void crn_metrics_count(struct crn_metrics *metrics, enum crn_metrics_kind kind, 
 
 static void write_requests(const struct crn_metrics *metrics, struct crn_buf *out)
 {
-    crn_buf_puts(out, "# HELP cairn_http_requests_total Requests that were answered, or whose client left (499).\n"
-                      "# TYPE cairn_http_requests_total counter\n");
+    crn_buf_puts(out,
+                 "# HELP cairn_http_requests_total Requests that were answered, or whose client left (499).\n"
+                 "# TYPE cairn_http_requests_total counter\n");
     for (int kind = 0; kind < CRN_METRICS_KIND_COUNT; kind++) {
         for (unsigned status = 0; status < CRN_METRICS_STATUSES; status++) {
             const uint64_t count = get(&metrics->requests[kind][status]);
@@ -62,10 +63,14 @@ static void write_durations(const struct crn_metrics *metrics, struct crn_buf *o
         uint64_t sum = 0;
         for (size_t i = 0; i < CRN_METRICS_BUCKETS; i++) {
             sum += get(&metrics->buckets[kind][i]);
-            crn_buf_printf(out, "cairn_http_request_duration_seconds_bucket{route=\"%s\",le=\"%s\"} %" PRIu64 "\n", name, bounds[i].seconds, sum);
+            crn_buf_printf(out,
+                           "cairn_http_request_duration_seconds_bucket{route=\"%s\",le=\"%s\"} %" PRIu64 "\n",
+                           name, bounds[i].seconds, sum);
         }
         sum += get(&metrics->buckets[kind][CRN_METRICS_BUCKETS]);
-        crn_buf_printf(out, "cairn_http_request_duration_seconds_bucket{route=\"%s\",le=\"+Inf\"} %" PRIu64 "\n", name, sum);
+        crn_buf_printf(out,
+                       "cairn_http_request_duration_seconds_bucket{route=\"%s\",le=\"+Inf\"} %" PRIu64 "\n",
+                       name, sum);
         crn_buf_printf(out, "cairn_http_request_duration_seconds_sum{route=\"%s\"} %.9f\n", name,
                        (double)get(&metrics->nanoseconds[kind]) / 1e9);
         crn_buf_printf(out, "cairn_http_request_duration_seconds_count{route=\"%s\"} %" PRIu64 "\n", name,
@@ -80,8 +85,7 @@ static void write_one(struct crn_buf *out, const char *name, const char *type, c
 }
 
 void crn_metrics_write(const struct crn_metrics *metrics, const struct crn_http_gauges *gauges,
-                       const struct crn_metrics_data *data,
-                       struct crn_buf *out)
+                       const struct crn_metrics_data *data, struct crn_buf *out)
 {
     write_requests(metrics, out);
     write_durations(metrics, out);

@@ -37,7 +37,6 @@ struct crn_metrics_data {
 };
 
 void crn_metrics_write(const struct crn_metrics *metrics, const struct crn_http_gauges *gauges,
-                       const struct crn_metrics_data *data,
-                       struct crn_buf *out);
+                       const struct crn_metrics_data *data, struct crn_buf *out);
 
 #endif

@@ -15,7 +15,8 @@
 
 static bool write_version(struct crn_qd_call *call)
 {
-    crn_buf_puts(call->out, "{\"title\":\"cairn - vector memory for agents\",\"version\":\"" VERSION_ANSWERED "\",\"commit\":null}");
+    crn_buf_puts(call->out, "{\"title\":\"cairn - vector memory for agents\",\"version\":\"" VERSION_ANSWERED
+                            "\",\"commit\":null}");
     return true;
 }
 
@@ -45,6 +46,18 @@ static const struct route routes[] = {
     {CRN_GET, C "/aliases", R, crn_qd_collection_aliases},
     {CRN_PUT, C "/index", W, crn_qd_index_create},
     {CRN_DELETE, C "/index/*", W, crn_qd_index_delete},
+    {CRN_PUT, C "/vectors/*", W, crn_qd_vector_create},
+    {CRN_DELETE, C "/vectors/*", W, crn_qd_vector_delete},
+    {CRN_GET, C "/snapshots", R, crn_qd_snapshots_list},
+    {CRN_POST, C "/snapshots", W, crn_qd_snapshot_create},
+    {CRN_PUT, C "/snapshots/recover", A, crn_qd_snapshot_recover},
+    {CRN_POST, C "/snapshots/upload", A, crn_qd_snapshot_upload},
+    {CRN_GET, C "/snapshots/*", R, crn_qd_snapshot_get},
+    {CRN_DELETE, C "/snapshots/*", W, crn_qd_snapshot_delete},
+    {CRN_GET, "snapshots", R, crn_qd_full_snapshots_list},
+    {CRN_POST, "snapshots", A, crn_qd_full_snapshot_create},
+    {CRN_GET, "snapshots/*", R, crn_qd_full_snapshot_get},
+    {CRN_DELETE, "snapshots/*", A, crn_qd_full_snapshot_delete},
     {CRN_PUT, P, W, crn_qd_points_upsert},
     {CRN_POST, P, R, crn_qd_points_retrieve},
     {CRN_POST, P "/delete", W, crn_qd_points_delete},
@@ -63,6 +76,8 @@ static const struct route routes[] = {
     {CRN_POST, P "/search", R, crn_qd_search},
     {CRN_POST, P "/search/batch", R, crn_qd_search_batch},
     {CRN_POST, P "/search/groups", R, crn_qd_search_groups},
+    {CRN_POST, P "/search/matrix/pairs", R, crn_qd_matrix_pairs},
+    {CRN_POST, P "/search/matrix/offsets", R, crn_qd_matrix_offsets},
     {CRN_POST, P "/recommend", R, crn_qd_recommend},
     {CRN_POST, P "/recommend/batch", R, crn_qd_recommend_batch},
     {CRN_POST, P "/recommend/groups", R, crn_qd_recommend_groups},
@@ -113,14 +128,18 @@ static bool check_access(struct crn_qd_call *call, const struct route *route)
     const struct crn_request *request = call->request;
     const bool of_collection = request->segment_count >= 2 && strstr(route->path, "collections/*") != NULL;
 
-    if (request->principal.role < route->role) return crn_qd_fail(call, 403, "Forbidden: the key does not allow this");
+    if (request->principal.role < route->role)
+        return crn_qd_fail(call, 403, "Forbidden: the key does not allow this");
     return !of_collection || crn_qd_may_use(call, request->segments[1].data, request->segments[1].length);
 }
 
 /* RFC 9110, 15.5.6: a 405 tells the methods that there are. */
 static void tell_methods(struct crn_qd_call *call)
 {
-    static const char *const names[] = {[CRN_GET] = "GET, HEAD", [CRN_POST] = "POST", [CRN_PUT] = "PUT", [CRN_PATCH] = "PATCH",
+    static const char *const names[] = {[CRN_GET] = "GET, HEAD",
+                                        [CRN_POST] = "POST",
+                                        [CRN_PUT] = "PUT",
+                                        [CRN_PATCH] = "PATCH",
                                         [CRN_DELETE] = "DELETE"};
     size_t used = 0;
 
@@ -129,7 +148,8 @@ static void tell_methods(struct crn_qd_call *call)
     *header = (struct crn_answer_header){.name = "allow"};
     for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++) {
         if (!path_matches(routes[i].path, call->request)) continue;
-        used += (size_t)snprintf(header->value + used, sizeof header->value - used, "%s%s", used > 0 ? ", " : "", names[routes[i].method]);
+        used += (size_t)snprintf(header->value + used, sizeof header->value - used, "%s%s",
+                                 used > 0 ? ", " : "", names[routes[i].method]);
     }
 }
 
@@ -149,8 +169,10 @@ static bool read_timeout(struct crn_qd_call *call, uint64_t begin_ns)
             seconds = seconds * 10 + (uint64_t)(value.data[d] - '0');
         }
         if (seconds == 0 || seconds > TIMEOUT_MAX_S) {
-            return crn_qd_fail(call, 400, "Wrong input: timeout wants a number of seconds from 1 to %u", TIMEOUT_MAX_S);
+            return crn_qd_fail(call, 400, "Wrong input: timeout wants a number of seconds from 1 to %u",
+                               TIMEOUT_MAX_S);
         }
+        call->timeout_s = seconds;
         const uint64_t until_ns = begin_ns + seconds * 1000000000u;
         if (call->deadline_ns == 0 || until_ns < call->deadline_ns) call->deadline_ns = until_ns;
     }
@@ -162,12 +184,21 @@ static bool has_body(const struct crn_request *request)
     return request->method == CRN_POST || request->method == CRN_PUT || request->method == CRN_PATCH;
 }
 
+/* Snapshots are made without a body, and uploaded as one of another kind. */
+static bool takes_object(const struct route *route)
+{
+    return route->answer != crn_qd_snapshot_create && route->answer != crn_qd_full_snapshot_create &&
+           route->answer != crn_qd_snapshot_upload;
+}
+
 static bool read_body(struct crn_qd_call *call)
 {
     const struct crn_text *text = &call->request->body;
 
     if (!has_body(call->request)) return true;
-    if (text->length == 0) return crn_qd_fail(call, 400, "Format error in JSON body: EOF while parsing a value at line 1 column 0");
+    if (text->length == 0)
+        return crn_qd_fail(call, 400,
+                           "Format error in JSON body: EOF while parsing a value at line 1 column 0");
     if (!crn_qd_parse(call, text->data, text->length, &call->body)) return false;
     if (crn_json_type(call->body) == CRN_JSON_OBJECT) return true;
     return crn_qd_wrong_type(call, "body", "a map", call->body);
@@ -177,7 +208,8 @@ static bool answer_request(struct crn_qd_call *call)
 {
     bool path_known;
 
-    if (call->request->segment_count == 0 && (call->request->method == CRN_GET || call->request->method == CRN_HEAD)) {
+    if (call->request->segment_count == 0 &&
+        (call->request->method == CRN_GET || call->request->method == CRN_HEAD)) {
         return write_version(call);
     }
     const struct route *route = find_route(call->request, &path_known);
@@ -186,7 +218,9 @@ static bool answer_request(struct crn_qd_call *call)
         return crn_qd_fail(call, 405, "Method not allowed");
     }
     if (route == NULL) return crn_qd_fail(call, 404, "Not found");
-    if (!check_access(call, route) || !read_body(call)) return false;
+    call->writes = route->role != CRN_ROLE_READ;
+    call->limited = strstr(route->path, "/points") != NULL || route->answer == crn_qd_facet;
+    if (!check_access(call, route) || (takes_object(route) && !read_body(call))) return false;
     return route->answer(call);
 }
 
@@ -201,17 +235,23 @@ static void finish(struct crn_qd_call *call, bool done, uint64_t begin_ns)
 {
     struct crn_buf *out = call->out;
 
+    if (done && call->answer->has_file) {
+        crn_buf_clear(out);
+        return;
+    }
     if (done && out->failed == CAIRN_OK) {
         if (call->request->segment_count == 0) return; /* the version stands alone */
         crn_buf_puts(out, ",\"status\":\"ok\",");
         write_time(out, begin_ns);
         if (out->failed == CAIRN_OK) return;
     }
-    if (out->failed != CAIRN_OK) crn_qd_fail(call, 500, "Service internal error: the answer is too long or memory ran out");
+    if (out->failed != CAIRN_OK)
+        crn_qd_fail(call, 500, "Service internal error: the answer is too long or memory ran out");
     if (call->status == 0) crn_qd_fail(call, 500, "Service internal error: no answer was made");
     crn_buf_clear(out);
     call->answer->status = call->status;
-    if (call->status == 403 || (call->status == 404 && strcmp(call->error, "Not found") == 0) || call->status == 405) {
+    if (call->status == 403 || (call->status == 404 && strcmp(call->error, "Not found") == 0) ||
+        call->status == 405) {
         call->answer->content_type = "text/plain";
         crn_buf_puts(out, call->error);
         return;
@@ -225,7 +265,11 @@ static void finish(struct crn_qd_call *call, bool done, uint64_t begin_ns)
 void crn_qdrant_handle(void *ctx, const struct crn_request *request, struct crn_answer *answer)
 {
     const uint64_t begin_ns = crn_clock_ns();
-    struct crn_qd_call call = {.qdrant = ctx, .request = request, .answer = answer, .out = &answer->body};
+    struct crn_qd_call call = {.qdrant = ctx,
+                               .request = request,
+                               .answer = answer,
+                               .out = &answer->body,
+                               .memory = {.block_bytes = 64u << 10, .align_bytes = 64}};
 
     if (answer->status == 0) answer->status = 200;
     if (request->segment_count != 0) crn_buf_puts(call.out, "{\"result\":");
@@ -249,7 +293,8 @@ static cairn_status load_aliases(struct crn_qdrant *qdrant, cairn_error *err)
     crn_buf_init(&text, SIZE_MAX / 2);
     if (status == CAIRN_OK && metadata != NULL) {
         status = crn_json_parse(parser, metadata, strlen(metadata), &root, err);
-        if (status == CAIRN_OK && crn_json_get(root, "qdrant_aliases", &aliases)) crn_json_write(aliases, &text);
+        if (status == CAIRN_OK && crn_json_get(root, "qdrant_aliases", &aliases))
+            crn_json_write(aliases, &text);
     }
     if (status == CAIRN_OK && text.len == 0) crn_buf_puts(&text, "{}");
     if (status == CAIRN_OK) qdrant->aliases = crn_buf_take(&text);
@@ -260,19 +305,26 @@ static cairn_status load_aliases(struct crn_qdrant *qdrant, cairn_error *err)
     return status;
 }
 
-cairn_status crn_qdrant_open(struct cairn_db *db, const struct crn_qdrant_options *options, struct crn_qdrant **out_qdrant,
-                             cairn_error *err)
+cairn_status crn_qdrant_open(struct cairn_db *db, const struct crn_qdrant_options *options,
+                             struct crn_qdrant **out_qdrant, cairn_error *err)
 {
     struct crn_qdrant *qdrant = crn_mem_calloc(1, sizeof *qdrant);
 
     *out_qdrant = NULL;
     if (qdrant == NULL) return crn_error_no_memory(err, sizeof *qdrant);
     qdrant->db = db;
-    qdrant->open_max = options != NULL && options->open_collections_max != 0 ? options->open_collections_max : 256;
+    qdrant->open_max =
+        options != NULL && options->open_collections_max != 0 ? options->open_collections_max : 256;
     qdrant->begin_ns = crn_clock_ns();
+    crn_parsers_init(&qdrant->parsers);
     pthread_mutex_init(&qdrant->mutex, NULL);
     pthread_mutex_init(&qdrant->settings, NULL);
-    const cairn_status status = load_aliases(qdrant, err);
+    for (size_t i = 0; i < QD_CHANGES; i++) pthread_mutex_init(&qdrant->changes[i], NULL);
+    const char *snapshots = options != NULL ? options->snapshots : NULL;
+    qdrant->snapshots = crn_mem_strdup(snapshots);
+    cairn_status status = load_aliases(qdrant, err);
+    if (status == CAIRN_OK && qdrant->snapshots == NULL && snapshots != NULL)
+        status = crn_error_no_memory(err, strlen(snapshots));
     if (status != CAIRN_OK) {
         crn_qdrant_close(qdrant);
         return status;
@@ -285,9 +337,11 @@ void crn_qdrant_close(struct crn_qdrant *qdrant)
 {
     if (qdrant == NULL) return;
     crn_qd_close_all(qdrant);
-    for (size_t i = 0; i < qdrant->parsers.count; i++) crn_json_parser_free(qdrant->parsers.free[i]);
+    crn_parsers_release(&qdrant->parsers);
+    for (size_t i = 0; i < QD_CHANGES; i++) pthread_mutex_destroy(&qdrant->changes[i]);
     pthread_mutex_destroy(&qdrant->settings);
     pthread_mutex_destroy(&qdrant->mutex);
     crn_mem_free(qdrant->aliases);
+    crn_mem_free(qdrant->snapshots);
     crn_mem_free(qdrant);
 }

@@ -16,11 +16,12 @@ struct crn_qdrant;
 
 struct crn_qdrant_options {
     size_t open_collections_max; /* collections kept open while nobody uses them; 0 = 256 */
+    const char *snapshots;       /* folder, made when it is needed; NULL: none are made */
 };
 
 /* `db` stays the caller's and outlives it. `options` may be NULL. */
-cairn_status crn_qdrant_open(struct cairn_db *db, const struct crn_qdrant_options *options, struct crn_qdrant **out_qdrant,
-                             cairn_error *err);
+cairn_status crn_qdrant_open(struct cairn_db *db, const struct crn_qdrant_options *options,
+                             struct crn_qdrant **out_qdrant, cairn_error *err);
 void crn_qdrant_close(struct crn_qdrant *qdrant); /* NULL accepted; no request may be under way */
 
 /* `ctx` is a struct crn_qdrant. */

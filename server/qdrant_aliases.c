@@ -24,18 +24,21 @@ static bool store_aliases(struct crn_qd_call *call, struct crn_buf *aliases)
     cairn_error err;
 
     const char *text = crn_qd_keep(call, aliases);
-    if (text == NULL || !crn_qd_ok(call, cairn_get_metadata(call->qdrant->db, &metadata, &err), &err)) return false;
+    if (text == NULL || !crn_qd_ok(call, cairn_get_metadata(call->qdrant->db, &metadata, &err), &err))
+        return false;
     crn_buf_init(&own, SIZE_MAX / 2);
     crn_buf_init(&merged, SIZE_MAX / 2);
     crn_buf_printf(&own, "{\"qdrant_aliases\":%s}", text);
-    bool done = crn_qd_parse(call, metadata == NULL ? "{}" : metadata, metadata == NULL ? 2 : strlen(metadata), &old);
+    bool done =
+        crn_qd_parse(call, metadata == NULL ? "{}" : metadata, metadata == NULL ? 2 : strlen(metadata), &old);
     cairn_free(metadata);
     done = done && own.failed == CAIRN_OK && crn_qd_parse(call, own.data, own.len, &patch);
     if (done) crn_qd_write_merged(&merged, old, patch, false);
     const char *json = done ? crn_qd_keep(call, &merged) : NULL;
     crn_buf_release(&own);
     crn_buf_release(&merged);
-    if (json == NULL || !crn_qd_ok(call, cairn_set_metadata(call->qdrant->db, json, &err), &err)) return false;
+    if (json == NULL || !crn_qd_ok(call, cairn_set_metadata(call->qdrant->db, json, &err), &err))
+        return false;
     char *copy = crn_mem_strdup(text);
     if (copy == NULL) return crn_qd_fail(call, 500, "Service internal error: no memory");
     pthread_mutex_lock(&call->qdrant->mutex);
@@ -57,7 +60,8 @@ static bool read_aliases(struct crn_qd_call *call, size_t more, struct aliases *
     if (call->status != 0) return false;
     *out = (struct aliases){.list = crn_qd_take(call, crn_json_size(json) + more + 1, sizeof *out->list)};
     if (out->list == NULL) return false;
-    for (crn_json_iter_init(&it, json); crn_json_iter_next(&it, &target, &out->list[out->count].name, &length);) {
+    for (crn_json_iter_init(&it, json);
+         crn_json_iter_next(&it, &target, &out->list[out->count].name, &length);) {
         out->list[out->count++].collection = crn_json_string(target, &length);
     }
     return true;
@@ -127,12 +131,15 @@ static bool covered(struct crn_qd_call *call, const char *name)
     return crn_qd_may_use(call, name, strlen(name));
 }
 
-static bool add_alias(struct crn_qd_call *call, struct aliases *aliases, const char *name, const char *collection)
+static bool add_alias(struct crn_qd_call *call, struct aliases *aliases, const char *name,
+                      const char *collection)
 {
     struct alias *alias = find(aliases, name);
     bool exists;
 
-    if (!covered(call, name) || !covered(call, collection) || (alias != NULL && !covered(call, alias->collection))) return false;
+    if (!covered(call, name) || !covered(call, collection) ||
+        (alias != NULL && !covered(call, alias->collection)))
+        return false;
     if (!collection_exists(call, collection, &exists)) return false;
     if (!exists) return crn_qd_fail(call, 404, "Not found: Collection `%s` doesn't exist!", collection);
     if (!collection_exists(call, name, &exists)) return false;
@@ -142,7 +149,8 @@ static bool add_alias(struct crn_qd_call *call, struct aliases *aliases, const c
     return true;
 }
 
-static bool remove_alias(struct crn_qd_call *call, struct aliases *aliases, const char *name, const char **out_collection)
+static bool remove_alias(struct crn_qd_call *call, struct aliases *aliases, const char *name,
+                         const char **out_collection)
 {
     struct alias *alias = find(aliases, name);
 
@@ -160,18 +168,21 @@ static bool run_action(struct crn_qd_call *call, struct aliases *aliases, struct
     const char *name, *other;
 
     if (crn_qd_member(action, "create_alias", &body)) {
-        return need_text(call, body, "alias_name", &name) && need_text(call, body, "collection_name", &other) &&
-               add_alias(call, aliases, name, other);
+        return need_text(call, body, "alias_name", &name) &&
+               need_text(call, body, "collection_name", &other) && add_alias(call, aliases, name, other);
     }
     if (crn_qd_member(action, "delete_alias", &body)) {
         return need_text(call, body, "alias_name", &name) && remove_alias(call, aliases, name, &other);
     }
     if (crn_qd_member(action, "rename_alias", &body)) {
         const char *collection;
-        return need_text(call, body, "old_alias_name", &name) && need_text(call, body, "new_alias_name", &other) &&
+        return need_text(call, body, "old_alias_name", &name) &&
+               need_text(call, body, "new_alias_name", &other) &&
                remove_alias(call, aliases, name, &collection) && add_alias(call, aliases, other, collection);
     }
-    return crn_qd_fail(call, 400, "Format error in JSON body: data did not match any variant of untagged enum AliasOperations");
+    return crn_qd_fail(
+        call, 400,
+        "Format error in JSON body: data did not match any variant of untagged enum AliasOperations");
 }
 
 static bool update_aliases(struct crn_qd_call *call)
@@ -183,7 +194,8 @@ static bool update_aliases(struct crn_qd_call *call)
     size_t length;
 
     if (!crn_qd_member(call->body, "actions", &actions)) return crn_qd_missing(call, "actions");
-    if (crn_json_type(actions) != CRN_JSON_ARRAY) return crn_qd_wrong_type(call, "actions", "a sequence", actions);
+    if (crn_json_type(actions) != CRN_JSON_ARRAY)
+        return crn_qd_wrong_type(call, "actions", "a sequence", actions);
     if (!read_aliases(call, crn_json_size(actions), &aliases)) return false;
     for (crn_json_iter_init(&it, actions); crn_json_iter_next(&it, &action, &key, &length);) {
         if (!run_action(call, &aliases, action)) return false;

@@ -7,6 +7,7 @@
  */
 #include "server/qdrant_internal.h"
 
+#include "base/hash.h"
 #include "base/mem.h"
 
 #include <string.h>
@@ -21,15 +22,18 @@ static cairn_space_kind kind_of(struct crn_json params, bool sparse)
     return crn_qd_member(params, "multivector_config", &multi) ? CAIRN_SPACE_MULTI : CAIRN_SPACE_DENSE;
 }
 
-static void read_vector_settings(struct crn_qd_vector *out, const char *name, struct crn_json params, bool sparse)
+static void read_vector_settings(struct crn_qd_vector *out, const char *name, struct crn_json params,
+                                 bool sparse)
 {
     struct crn_json value;
     size_t length;
 
     *out = (struct crn_qd_vector){.name = name, .kind = kind_of(params, sparse), .distance = QD_DOT};
     if (crn_qd_member(params, "size", &value)) out->dim = (uint32_t)crn_json_u64(value);
-    if (crn_qd_member(params, "distance", &value)) (void)crn_qd_distance_of(crn_json_string(value, &length), &out->distance);
-    if (crn_qd_member(params, "modifier", &value)) out->idf = strcmp(crn_json_string(value, &length), "idf") == 0;
+    if (crn_qd_member(params, "distance", &value))
+        (void)crn_qd_distance_of(crn_json_string(value, &length), &out->distance);
+    if (crn_qd_member(params, "modifier", &value))
+        out->idf = strcmp(crn_json_string(value, &length), "idf") == 0;
 }
 
 static bool read_vectors(struct crn_qd_collection *collection)
@@ -40,8 +44,10 @@ static bool read_vectors(struct crn_qd_collection *collection)
     size_t length;
 
     if (!crn_json_get(collection->config, "params", &params)) return false;
-    const bool has_vectors = crn_json_get(params, "vectors", &vectors), has_sparse = crn_json_get(params, "sparse_vectors", &sparse);
-    const size_t most = (has_vectors ? crn_json_size(vectors) : 0) + (has_sparse ? crn_json_size(sparse) : 0) + 1;
+    const bool has_vectors = crn_json_get(params, "vectors", &vectors),
+               has_sparse = crn_json_get(params, "sparse_vectors", &sparse);
+    const size_t most =
+        (has_vectors ? crn_json_size(vectors) : 0) + (has_sparse ? crn_json_size(sparse) : 0) + 1;
     collection->vectors = crn_mem_calloc(most, sizeof *collection->vectors);
     if (collection->vectors == NULL) return false;
     if (has_vectors && crn_json_get(vectors, "size", &value) && crn_json_is_number(value)) {
@@ -59,7 +65,8 @@ static bool read_vectors(struct crn_qd_collection *collection)
 }
 
 /* Parses what the entry answers with: its own settings, or what can be told of a collection that another program has made. */
-static cairn_status read_settings(struct crn_qd_collection *collection, const char *metadata, cairn_error *err)
+static cairn_status read_settings(struct crn_qd_collection *collection, const char *metadata,
+                                  cairn_error *err)
 {
     struct crn_json root, own;
     struct crn_buf text;
@@ -71,14 +78,18 @@ static cairn_status read_settings(struct crn_qd_collection *collection, const ch
         cairn_collection_get_options(collection->handle, &options);
         crn_buf_init(&text, SIZE_MAX / 2);
         crn_qd_foreign_config(&options, &text);
-        status = text.failed != CAIRN_OK ? text.failed : crn_json_parse(collection->parser, text.data, text.len, &own, err);
+        status = text.failed != CAIRN_OK ? text.failed
+                                         : crn_json_parse(collection->parser, text.data, text.len, &own, err);
         crn_buf_release(&text);
         if (status != CAIRN_OK) return status;
     }
-    if (!crn_json_get(own, "config", &collection->config) || !crn_json_get(own, "payload_schema", &collection->payload_schema)) {
+    if (!crn_json_get(own, "config", &collection->config) ||
+        !crn_json_get(own, "payload_schema", &collection->payload_schema)) {
         return CAIRN_CORRUPT;
     }
-    return read_vectors(collection) ? CAIRN_OK : CAIRN_NO_MEMORY;
+    if (!read_vectors(collection)) return CAIRN_NO_MEMORY;
+    crn_qd_strict_read(collection->config, collection);
+    return CAIRN_OK;
 }
 
 static void free_entry(struct crn_qd_collection *collection)
@@ -86,18 +97,21 @@ static void free_entry(struct crn_qd_collection *collection)
     if (collection == NULL) return;
     cairn_collection_close(collection->handle);
     crn_json_parser_free(collection->parser);
+    pthread_mutex_destroy(&collection->meter.mutex);
     crn_mem_free(collection->vectors);
     crn_mem_free(collection->name);
     crn_mem_free(collection);
 }
 
-static cairn_status open_entry(struct crn_qdrant *qdrant, const char *name, struct crn_qd_collection **out, cairn_error *err)
+static cairn_status open_entry(struct crn_qdrant *qdrant, const char *name, struct crn_qd_collection **out,
+                               cairn_error *err)
 {
     struct crn_qd_collection *collection = crn_mem_calloc(1, sizeof *collection);
     char *metadata = NULL;
     cairn_status status = CAIRN_NO_MEMORY;
 
     if (collection == NULL) return status;
+    pthread_mutex_init(&collection->meter.mutex, NULL);
     collection->name = crn_mem_strdup(name);
     collection->parser = crn_json_parser_create();
     if (collection->name != NULL && collection->parser != NULL) {
@@ -214,7 +228,8 @@ static struct crn_qd_collection *lease_known(struct crn_qdrant *qdrant, const ch
 }
 
 /* Opening is under the settings lock, so that an entry with old settings is never put over a newer one. */
-static struct crn_qd_collection *lease_opened(struct crn_qd_call *call, const char *name, cairn_status *out_status)
+static struct crn_qd_collection *lease_opened(struct crn_qd_call *call, const char *name,
+                                              cairn_status *out_status)
 {
     struct crn_qdrant *qdrant = call->qdrant;
     cairn_error err = {0};
@@ -262,7 +277,8 @@ struct crn_qd_collection *crn_qd_lease(struct crn_qd_call *call, const char *nam
         if (target != NULL) entry = lease_known(call->qdrant, target);
         if (entry == NULL) entry = lease_opened(call, target != NULL ? target : name, &status);
     }
-    if (entry == NULL && status == CAIRN_NO_COLLECTION) crn_qd_fail(call, 404, "Not found: Collection `%s` doesn't exist!", name);
+    if (entry == NULL && status == CAIRN_NO_COLLECTION)
+        crn_qd_fail(call, 404, "Not found: Collection `%s` doesn't exist!", name);
     if (entry == NULL) return NULL;
     call->lease_names[call->lease_count] = name;
     call->leases[call->lease_count++] = entry;
@@ -284,10 +300,12 @@ const char *crn_qd_path_name(struct crn_qd_call *call)
 {
     const struct crn_text *segment = &call->request->segments[1];
 
-    if (segment->length == 0 || segment->length > CAIRN_NAME_MAX || memchr(segment->data, '\0', segment->length) != NULL) {
-        crn_qd_fail(call, 422,
-                    "Validation error in path parameters: [name: value \"%.*s\" invalid, must be from 1 to 255 characters]",
-                    (int)(segment->length > 300 ? 300 : segment->length), segment->data);
+    if (segment->length == 0 || segment->length > CAIRN_NAME_MAX ||
+        memchr(segment->data, '\0', segment->length) != NULL) {
+        crn_qd_fail(
+            call, 422,
+            "Validation error in path parameters: [name: value \"%.*s\" invalid, must be from 1 to 255 characters]",
+            (int)(segment->length > 300 ? 300 : segment->length), segment->data);
         return NULL;
     }
     return crn_qd_take_text(call, segment->data, segment->length);
@@ -296,13 +314,16 @@ const char *crn_qd_path_name(struct crn_qd_call *call)
 struct crn_qd_collection *crn_qd_lease_of_path(struct crn_qd_call *call)
 {
     const char *name = crn_qd_path_name(call);
+    struct crn_qd_collection *collection = name == NULL ? NULL : crn_qd_lease(call, name);
 
-    return name == NULL ? NULL : crn_qd_lease(call, name);
+    if (collection == NULL || !call->limited || crn_qd_strict_begin(call, collection)) return collection;
+    return NULL;
 }
 
 /* ---- settings ---- */
 
-bool crn_qd_store_settings(struct crn_qd_call *call, struct crn_qd_collection *collection, const char *config, const char *schema)
+bool crn_qd_store_settings(struct crn_qd_call *call, struct crn_qd_collection *collection, const char *config,
+                           const char *schema)
 {
     struct crn_qd_collection *entry;
     struct crn_json old, patch;
@@ -310,21 +331,54 @@ bool crn_qd_store_settings(struct crn_qd_call *call, struct crn_qd_collection *c
     char *metadata = NULL;
     cairn_error err = {0};
 
-    if (!crn_qd_ok(call, cairn_collection_get_metadata(collection->handle, &metadata, &err), &err)) return false;
+    if (!crn_qd_ok(call, cairn_collection_get_metadata(collection->handle, &metadata, &err), &err))
+        return false;
     crn_buf_init(&own, SIZE_MAX / 2);
     crn_buf_init(&merged, SIZE_MAX / 2);
     crn_buf_printf(&own, "{\"qdrant\":{\"config\":%s,\"payload_schema\":%s}}", config, schema);
-    bool done = crn_qd_parse(call, metadata == NULL ? "{}" : metadata, metadata == NULL ? 2 : strlen(metadata), &old);
+    bool done =
+        crn_qd_parse(call, metadata == NULL ? "{}" : metadata, metadata == NULL ? 2 : strlen(metadata), &old);
     cairn_free(metadata);
     done = done && own.failed == CAIRN_OK && crn_qd_parse(call, own.data, own.len, &patch);
     if (done) crn_qd_write_merged(&merged, old, patch, false);
     const char *text = done ? crn_qd_keep(call, &merged) : NULL;
     crn_buf_release(&own);
     crn_buf_release(&merged);
-    if (text == NULL || !crn_qd_ok(call, cairn_collection_set_metadata(collection->handle, text, &err), &err)) return false;
+    if (text == NULL || !crn_qd_ok(call, cairn_collection_set_metadata(collection->handle, text, &err), &err))
+        return false;
     if (!crn_qd_ok(call, open_entry(call->qdrant, collection->name, &entry, &err), &err)) return false;
     publish(call->qdrant, entry);
     return true;
+}
+
+/* A lease of the newest settings; under the settings lock. */
+static struct crn_qd_collection *lease_newest(struct crn_qd_call *call, struct crn_qd_collection *known)
+{
+    struct crn_qd_collection *newest = lease_known(call->qdrant, known->name);
+
+    if (newest == NULL) return known;
+    call->lease_names[call->lease_count] = NULL;
+    call->leases[call->lease_count++] = newest;
+    return newest;
+}
+
+bool crn_qd_change_settings(struct crn_qd_call *call, crn_qd_change_fn work, crn_qd_change_fn change)
+{
+    struct crn_qdrant *qdrant = call->qdrant;
+    struct crn_qd_collection *collection = crn_qd_lease_of_path(call);
+
+    if (collection == NULL) return false;
+    pthread_mutex_t *turn =
+        &qdrant->changes[crn_hash64(collection->name, strlen(collection->name), 0) % QD_CHANGES];
+    pthread_mutex_lock(turn);
+    bool done = work == NULL || work(call, collection);
+    if (done) {
+        pthread_mutex_lock(&qdrant->settings);
+        done = change(call, lease_newest(call, collection));
+        pthread_mutex_unlock(&qdrant->settings);
+    }
+    pthread_mutex_unlock(turn);
+    return done;
 }
 
 const struct crn_qd_vector *crn_qd_find_vector(const struct crn_qd_collection *collection, const char *name)
@@ -335,7 +389,8 @@ const struct crn_qd_vector *crn_qd_find_vector(const struct crn_qd_collection *c
     return NULL;
 }
 
-const struct crn_qd_vector *crn_qd_need_vector(struct crn_qd_call *call, const struct crn_qd_collection *collection, const char *name)
+const struct crn_qd_vector *crn_qd_need_vector(struct crn_qd_call *call,
+                                               const struct crn_qd_collection *collection, const char *name)
 {
     const struct crn_qd_vector *vector = crn_qd_find_vector(collection, name);
 

@@ -38,7 +38,8 @@ bool crn_qd_telemetry(struct crn_qd_call *call)
     cairn_error err;
 
     if (!crn_qd_ok(call, cairn_collection_list(call->qdrant->db, &names, &count, &err), &err)) return false;
-    for (size_t i = 0; i < count; i++) covered += crn_access_covers(&call->request->principal, names[i], strlen(names[i]));
+    for (size_t i = 0; i < count; i++)
+        covered += crn_access_covers(&call->request->principal, names[i], strlen(names[i]));
     cairn_free(names);
     crn_buf_printf(call->out, "{\"id\":\"cairn\",\"collections\":{\"number_of_collections\":%zu}}", covered);
     return true;
@@ -52,7 +53,10 @@ static bool check_new_name(struct crn_qd_call *call, const char *name)
 
     for (const char *at = name; *at != '\0'; at++) {
         if (strchr(banned, *at) == NULL) continue;
-        return crn_qd_fail(call, 422, "Validation error in path parameters: [name: value \"%s\" invalid, must not contain \"%c\" char]", name, *at);
+        return crn_qd_fail(
+            call, 422,
+            "Validation error in path parameters: [name: value \"%s\" invalid, must not contain \"%c\" char]",
+            name, *at);
     }
     return true;
 }
@@ -80,7 +84,8 @@ static bool create(struct crn_qd_call *call, const char *name)
     if (options.metadata == NULL) return false;
     crn_qd_forget(call->qdrant, name);
     const cairn_status status = cairn_collection_create(call->qdrant->db, name, &options, &err);
-    if (status == CAIRN_EXISTS) return crn_qd_fail(call, 409, "Wrong input: Collection `%s` already exists!", name);
+    if (status == CAIRN_EXISTS)
+        return crn_qd_fail(call, 409, "Wrong input: Collection `%s` already exists!", name);
     return crn_qd_ok(call, status, &err);
 }
 
@@ -101,11 +106,14 @@ bool crn_qd_collection_delete(struct crn_qd_call *call)
     cairn_error err;
 
     if (name == NULL) return false;
-    pthread_mutex_lock(&call->qdrant->settings);
     crn_qd_forget(call->qdrant, name);
-    const cairn_status status = cairn_collection_drop(call->qdrant->db, name, &err);
+    const cairn_status status =
+        cairn_collection_drop(call->qdrant->db, name, &err); /* long, so under no lock */
     const bool gone = status == CAIRN_NO_COLLECTION;
-    const bool done = gone || (crn_qd_ok(call, status, &err) && crn_qd_drop_aliases_of(call, name));
+    if (!gone && !crn_qd_ok(call, status, &err)) return false;
+    pthread_mutex_lock(&call->qdrant->settings);
+    crn_qd_forget(call->qdrant, name); /* it may have been opened meanwhile */
+    const bool done = gone || crn_qd_drop_aliases_of(call, name);
     pthread_mutex_unlock(&call->qdrant->settings);
     return done && put(call, gone ? "false" : "true");
 }
@@ -134,7 +142,8 @@ static bool write_schema(struct crn_qd_call *call, struct crn_qd_collection *col
     cairn_error err;
 
     crn_buf_putc(call->out, '{');
-    for (crn_json_iter_init(&it, collection->payload_schema); crn_json_iter_next(&it, &field, &name, &length);) {
+    for (crn_json_iter_init(&it, collection->payload_schema);
+         crn_json_iter_next(&it, &field, &name, &length);) {
         struct crn_buf filter;
         uint64_t points = 0;
         crn_buf_init(&filter, SIZE_MAX / 2);
@@ -145,7 +154,9 @@ static bool write_schema(struct crn_qd_call *call, struct crn_qd_collection *col
         }
         crn_buf_puts(&filter, ":{\"$exists\":true}}");
         const cairn_scope scope = {.size = sizeof scope, .filter = crn_qd_keep(call, &filter)};
-        if (scope.filter == NULL || !crn_qd_ok(call, cairn_count(collection->handle, &scope, &points, &err), &err)) return false;
+        if (scope.filter == NULL ||
+            !crn_qd_ok(call, cairn_count(collection->handle, &scope, &points, &err), &err))
+            return false;
         crn_qd_write_member(call->out, name, &first);
         crn_buf_puts(call->out, "{\"data_type\":");
         if (crn_json_get(field, "data_type", &value)) crn_json_write(value, call->out);
@@ -165,12 +176,14 @@ bool crn_qd_collection_get(struct crn_qd_call *call)
     uint64_t points = 0;
     cairn_error err;
 
-    if (collection == NULL || !crn_qd_ok(call, cairn_count(collection->handle, NULL, &points, &err), &err)) return false;
+    if (collection == NULL || !crn_qd_ok(call, cairn_count(collection->handle, NULL, &points, &err), &err))
+        return false;
     uint64_t dense = 0;
-    for (size_t i = 0; i < collection->vector_count; i++) dense += collection->vectors[i].kind == CAIRN_SPACE_DENSE;
+    for (size_t i = 0; i < collection->vector_count; i++)
+        dense += collection->vectors[i].kind == CAIRN_SPACE_DENSE;
     crn_buf_printf(call->out,
-                   "{\"status\":\"green\",\"optimizer_status\":\"ok\",\"indexed_vectors_count\":%" PRIu64 ",\"points_count\":%" PRIu64
-                   ",\"segments_count\":1,\"config\":",
+                   "{\"status\":\"green\",\"optimizer_status\":\"ok\",\"indexed_vectors_count\":%" PRIu64
+                   ",\"points_count\":%" PRIu64 ",\"segments_count\":1,\"config\":",
                    points * dense, points);
     crn_json_write(collection->config, call->out);
     crn_buf_puts(call->out, ",\"payload_schema\":");
@@ -185,40 +198,22 @@ static bool patch(struct crn_qd_call *call, struct crn_qd_collection *collection
     crn_buf_init(&schema, SIZE_MAX / 2);
     bool done = crn_qd_patch_config(call, collection->config, call->body, &config);
     crn_json_write(collection->payload_schema, &schema);
-    const char *config_text = done ? crn_qd_keep(call, &config) : NULL, *schema_text = crn_qd_keep(call, &schema);
+    const char *config_text = done ? crn_qd_keep(call, &config) : NULL,
+               *schema_text = crn_qd_keep(call, &schema);
     crn_buf_release(&config);
-    return config_text != NULL && schema_text != NULL && crn_qd_store_settings(call, collection, config_text, schema_text);
-}
-
-/* A change starts from the newest settings: the lease is taken anew under the lock. */
-static bool change_settings(struct crn_qd_call *call, bool (*change)(struct crn_qd_call *call, struct crn_qd_collection *collection))
-{
-    if (crn_qd_lease_of_path(call) == NULL) return false;
-    pthread_mutex_lock(&call->qdrant->settings);
-    struct crn_qd_collection *collection = NULL;
-    pthread_mutex_lock(&call->qdrant->mutex);
-    for (collection = call->qdrant->collections; collection != NULL; collection = collection->next) {
-        if (strcmp(collection->name, call->leases[0]->name) == 0) break;
-    }
-    if (collection != NULL) {
-        collection->references++;
-        call->lease_names[call->lease_count] = NULL;
-        call->leases[call->lease_count++] = collection;
-    }
-    pthread_mutex_unlock(&call->qdrant->mutex);
-    const bool done = change(call, collection != NULL ? collection : call->leases[0]);
-    pthread_mutex_unlock(&call->qdrant->settings);
-    return done;
+    return config_text != NULL && schema_text != NULL &&
+           crn_qd_store_settings(call, collection, config_text, schema_text);
 }
 
 bool crn_qd_collection_patch(struct crn_qd_call *call)
 {
-    return change_settings(call, patch) && put(call, "true");
+    return crn_qd_change_settings(call, NULL, patch) && put(call, "true");
 }
 
 /* ---- payload indexes ---- */
 
-static const char *const field_types[] = {"keyword", "integer", "float", "geo", "text", "bool", "datetime", "uuid"};
+static const char *const field_types[] = {"keyword", "integer", "float",    "geo",
+                                          "text",    "bool",    "datetime", "uuid"};
 
 static bool known_type(const char *type)
 {
@@ -235,7 +230,8 @@ static bool write_field_schema(struct crn_qd_call *call, struct crn_buf *out)
     const char *type = NULL;
     size_t length;
 
-    if (!crn_qd_member(call->body, "field_schema", &schema) && !crn_qd_member(call->body, "field_type", &schema)) {
+    if (!crn_qd_member(call->body, "field_schema", &schema) &&
+        !crn_qd_member(call->body, "field_type", &schema)) {
         crn_buf_puts(out, "{\"data_type\":\"keyword\"}");
         return true;
     }
@@ -245,7 +241,9 @@ static bool write_field_schema(struct crn_qd_call *call, struct crn_buf *out)
         return false;
     }
     if (type == NULL || !known_type(type)) {
-        return crn_qd_fail(call, 400, "Format error in JSON body: data did not match any variant of untagged enum PayloadFieldSchema");
+        return crn_qd_fail(
+            call, 400,
+            "Format error in JSON body: data did not match any variant of untagged enum PayloadFieldSchema");
     }
     crn_buf_printf(out, "{\"data_type\":\"%s\"", type);
     if (crn_json_type(schema) == CRN_JSON_OBJECT) {
@@ -257,7 +255,8 @@ static bool write_field_schema(struct crn_qd_call *call, struct crn_buf *out)
 }
 
 /* The schema without `field`, and with it as `entry` unless that is NULL. */
-static bool store_schema(struct crn_qd_call *call, struct crn_qd_collection *collection, const char *field, const char *entry)
+static bool store_schema(struct crn_qd_call *call, struct crn_qd_collection *collection, const char *field,
+                         const char *entry)
 {
     struct crn_json_iter it;
     struct crn_json value;
@@ -269,7 +268,8 @@ static bool store_schema(struct crn_qd_call *call, struct crn_qd_collection *col
     crn_buf_init(&schema, SIZE_MAX / 2);
     crn_buf_init(&config, SIZE_MAX / 2);
     crn_buf_putc(&schema, '{');
-    for (crn_json_iter_init(&it, collection->payload_schema); crn_json_iter_next(&it, &value, &name, &length);) {
+    for (crn_json_iter_init(&it, collection->payload_schema);
+         crn_json_iter_next(&it, &value, &name, &length);) {
         if (strcmp(name, field) == 0) continue;
         crn_qd_write_member(&schema, name, &first);
         crn_json_write(value, &schema);
@@ -281,7 +281,8 @@ static bool store_schema(struct crn_qd_call *call, struct crn_qd_collection *col
     crn_buf_putc(&schema, '}');
     crn_json_write(collection->config, &config);
     const char *schema_text = crn_qd_keep(call, &schema), *config_text = crn_qd_keep(call, &config);
-    return schema_text != NULL && config_text != NULL && crn_qd_store_settings(call, collection, config_text, schema_text);
+    return schema_text != NULL && config_text != NULL &&
+           crn_qd_store_settings(call, collection, config_text, schema_text);
 }
 
 /* The engine's path of a field, unquoted; NULL where filters have no such path, and so no index. */
@@ -302,39 +303,73 @@ static bool engine_path(struct crn_qd_call *call, const char *field, const char 
     return done;
 }
 
-static bool create_index(struct crn_qd_call *call, struct crn_qd_collection *collection)
+/* The index itself, which takes as long as there are rows. */
+static bool build_index(struct crn_qd_call *call, struct crn_qd_collection *collection)
 {
     const char *field = NULL, *path;
-    struct crn_buf schema;
+    struct crn_json known;
     cairn_error err;
 
     if (!crn_qd_get_text(call, call->body, "field_name", &field)) return false;
     if (field == NULL) return crn_qd_missing(call, "field_name");
+    const uint64_t most = collection->strict.payload_indexes;
+    if (crn_json_size(collection->payload_schema) >= most &&
+        !crn_json_get(collection->payload_schema, field, &known)) {
+        return crn_qd_fail(
+            call, 400,
+            "Bad request: Collection already has the maximum number of payload indices (%" PRIu64
+            "). Help: Please delete an existing index before creating a new one.",
+            most);
+    }
+    struct crn_buf schema;
+    crn_buf_init(&schema, SIZE_MAX / 2);
+    const bool known_type = write_field_schema(call, &schema);
+    crn_buf_release(&schema);
+    return known_type && engine_path(call, field, &path) &&
+           crn_qd_ok(call, cairn_payload_index_create(collection->handle, path, &err), &err);
+}
+
+static bool note_index(struct crn_qd_call *call, struct crn_qd_collection *collection)
+{
+    const char *field = NULL;
+    struct crn_buf schema;
+
+    if (!crn_qd_get_text(call, call->body, "field_name", &field)) return false;
     crn_buf_init(&schema, SIZE_MAX / 2);
     const bool known = write_field_schema(call, &schema);
     const char *entry = crn_qd_keep(call, &schema);
-    if (!known || entry == NULL || !engine_path(call, field, &path)) return false;
-    if (!crn_qd_ok(call, cairn_payload_index_create(collection->handle, path, &err), &err)) return false;
-    return store_schema(call, collection, field, entry);
+    return known && entry != NULL && store_schema(call, collection, field, entry);
 }
 
 bool crn_qd_index_create(struct crn_qd_call *call)
 {
-    return change_settings(call, create_index) && crn_qd_write_update_result(call);
+    return crn_qd_change_settings(call, build_index, note_index) && crn_qd_write_update_result(call);
 }
 
-static bool delete_index(struct crn_qd_call *call, struct crn_qd_collection *collection)
+static const char *path_field(struct crn_qd_call *call)
 {
     const struct crn_text *segment = &call->request->segments[3];
-    const char *field = crn_qd_take_text(call, segment->data, segment->length), *path;
+
+    return crn_qd_take_text(call, segment->data, segment->length);
+}
+
+static bool drop_index(struct crn_qd_call *call, struct crn_qd_collection *collection)
+{
+    const char *field = path_field(call), *path;
     cairn_error err;
 
-    if (field == NULL || !engine_path(call, field, &path)) return false;
-    if (!crn_qd_ok(call, cairn_payload_index_drop(collection->handle, path, &err), &err)) return false;
-    return store_schema(call, collection, field, NULL);
+    return field != NULL && engine_path(call, field, &path) &&
+           crn_qd_ok(call, cairn_payload_index_drop(collection->handle, path, &err), &err);
+}
+
+static bool forget_index(struct crn_qd_call *call, struct crn_qd_collection *collection)
+{
+    const char *field = path_field(call);
+
+    return field != NULL && store_schema(call, collection, field, NULL);
 }
 
 bool crn_qd_index_delete(struct crn_qd_call *call)
 {
-    return change_settings(call, delete_index) && crn_qd_write_update_result(call);
+    return crn_qd_change_settings(call, drop_index, forget_index) && crn_qd_write_update_result(call);
 }

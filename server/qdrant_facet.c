@@ -9,7 +9,7 @@
 #include <string.h>
 
 struct value {
-    char *json; /* as it is written */
+    char *json;            /* as it is written */
     uint64_t count, point; /* the last point that was counted */
 };
 
@@ -25,7 +25,8 @@ static bool find_slot(const struct facet *facet, const char *json, size_t *out)
 {
     size_t at = crn_hash64(json, strlen(json), 0) & (facet->room - 1);
 
-    while (facet->table[at].json != NULL && strcmp(facet->table[at].json, json) != 0) at = (at + 1) & (facet->room - 1);
+    while (facet->table[at].json != NULL && strcmp(facet->table[at].json, json) != 0)
+        at = (at + 1) & (facet->room - 1);
     *out = at;
     return facet->table[at].json != NULL;
 }
@@ -55,7 +56,8 @@ static bool count_value(void *ctx, struct crn_json json)
     struct crn_buf text;
     size_t slot;
 
-    if (type != CRN_JSON_STRING && type != CRN_JSON_I64 && type != CRN_JSON_U64 && type != CRN_JSON_BOOL) return true;
+    if (type != CRN_JSON_STRING && type != CRN_JSON_I64 && type != CRN_JSON_U64 && type != CRN_JSON_BOOL)
+        return true;
     if (facet->count * 2 >= facet->room && !grow(facet)) facet->failed = true;
     crn_buf_init(&text, SIZE_MAX / 2);
     crn_json_write(json, &text);
@@ -109,11 +111,12 @@ static bool check_index(struct crn_qd_call *call, const struct crn_qd_collection
             if (strcmp(crn_json_string(type, &length), fit[i]) == 0) return true;
         }
     }
-    return crn_qd_fail(call, 400,
-                       "Bad request: No appropriate index for faceting: `%s`. Please create one to facet on this field. Check "
-                       "https://qdrant.tech/documentation/concepts/indexing/#payload-index to see which payload schemas support Match "
-                       "conditions",
-                       key);
+    return crn_qd_fail(
+        call, 400,
+        "Bad request: No appropriate index for faceting: `%s`. Please create one to facet on this field. Check "
+        "https://qdrant.tech/documentation/concepts/indexing/#payload-index to see which payload schemas support Match "
+        "conditions",
+        key);
 }
 
 bool crn_qd_facet(struct crn_qd_call *call)
@@ -125,8 +128,12 @@ bool crn_qd_facet(struct crn_qd_call *call)
 
     if (collection == NULL || !crn_qd_get_text(call, call->body, "key", &key)) return false;
     if (key == NULL) return crn_qd_missing(call, "key");
-    if (!crn_qd_get_u64(call, call->body, "limit", 1, &limit) || !check_index(call, collection, key)) return false;
-    if (!crn_qd_get_filter(call, collection, call->body, "filter", &filter) || !crn_qd_read_path(call, key, &facet.path)) return false;
+    if (!crn_qd_get_u64(call, call->body, "limit", 1, &limit) || !check_index(call, collection, key))
+        return false;
+    if (!crn_qd_strict_limit(call, limit, collection->strict.query_limit, "limit")) return false;
+    if (!crn_qd_get_filter(call, collection, call->body, "filter", &filter) ||
+        !crn_qd_read_path(call, key, &facet.path))
+        return false;
     const bool done = crn_qd_each_point(call, collection, filter, false, count_point, &facet);
     if (done && facet.count > 0) qsort(facet.table, facet.room, sizeof *facet.table, most_first);
     crn_buf_puts(call->out, "{\"hits\":[");

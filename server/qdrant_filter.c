@@ -35,7 +35,8 @@ bool crn_qd_write_path(struct crn_qd_call *call, struct crn_buf *out, const char
         if (keys++ > 0) crn_buf_putc(&own, '.');
         for (size_t c = 0; c < step->key_length; c++) {
             const char character = step->key[c];
-            if (character == '.' || character == '\\' || (character == '$' && c == 0)) crn_buf_putc(&own, '\\');
+            if (character == '.' || character == '\\' || (character == '$' && c == 0))
+                crn_buf_putc(&own, '\\');
             crn_buf_putc(&own, character);
         }
     }
@@ -53,7 +54,8 @@ static bool begin_condition(const struct translation *to, const char *key, const
     return true;
 }
 
-static bool write_condition(const struct translation *to, const char *key, const char *operator, struct crn_json operand)
+static bool write_condition(const struct translation *to, const char *key, const char *operator,
+                            struct crn_json operand)
 {
     if (!begin_condition(to, key, operator)) return false;
     crn_qd_write_set(to->out, operand);
@@ -69,7 +71,9 @@ static bool text_params(const struct translation *to, const char *key, struct cr
     size_t length;
 
     *out_params = (struct crn_json){0};
-    if (!crn_json_get(to->collection->payload_schema, key, &field) || !crn_qd_member(field, "data_type", &type)) return false;
+    if (!crn_json_get(to->collection->payload_schema, key, &field) ||
+        !crn_qd_member(field, "data_type", &type))
+        return false;
     if (strcmp(crn_json_string(type, &length), "text") != 0) return false;
     if (!crn_qd_member(field, "params", out_params)) *out_params = field;
     return true;
@@ -77,9 +81,10 @@ static bool text_params(const struct translation *to, const char *key, struct cr
 
 static void write_stopwords(struct crn_buf *out, struct crn_json params)
 {
-    static const char *const english[] = {"a",     "an",   "and",  "are",   "as",   "at",   "be",    "but",  "by",   "for",  "if",
-                                          "in",    "into", "is",   "it",    "no",   "not",  "of",    "on",   "or",   "such", "that",
-                                          "the",   "their", "then", "there", "these", "they", "this", "to",  "was",  "will", "with"};
+    static const char *const english[] = {
+        "a",   "an",    "and",  "are",   "as",    "at",   "be",   "but", "by",  "for",  "if",
+        "in",  "into",  "is",   "it",    "no",    "not",  "of",   "on",  "or",  "such", "that",
+        "the", "their", "then", "there", "these", "they", "this", "to",  "was", "will", "with"};
     struct crn_json stopwords, custom, languages, language;
     struct crn_json_iter it;
     const char *key;
@@ -87,7 +92,8 @@ static void write_stopwords(struct crn_buf *out, struct crn_json params)
     bool use_english = false, first = true;
 
     if (!crn_qd_member(params, "stopwords", &stopwords)) return;
-    if (crn_json_type(stopwords) == CRN_JSON_STRING) use_english = strcmp(crn_json_string(stopwords, &length), "english") == 0;
+    if (crn_json_type(stopwords) == CRN_JSON_STRING)
+        use_english = strcmp(crn_json_string(stopwords, &length), "english") == 0;
     crn_buf_puts(out, ",\"stopwords\":[");
     if (crn_qd_member(stopwords, "languages", &languages)) {
         for (crn_json_iter_init(&it, languages); crn_json_iter_next(&it, &language, &key, &length);) {
@@ -108,7 +114,8 @@ static void write_stopwords(struct crn_buf *out, struct crn_json params)
     crn_buf_putc(out, ']');
 }
 
-static bool write_words(const struct translation *to, const char *key, const char *match, struct crn_json query, struct crn_json params)
+static bool write_words(const struct translation *to, const char *key, const char *match,
+                        struct crn_json query, struct crn_json params)
 {
     struct crn_json value;
     size_t length;
@@ -122,9 +129,12 @@ static bool write_words(const struct translation *to, const char *key, const cha
         const bool known = strcmp(tokenizer, "whitespace") == 0 || strcmp(tokenizer, "prefix") == 0;
         crn_buf_printf(to->out, ",\"tokenizer\":\"%s\"", known ? tokenizer : "word");
     }
-    if (crn_qd_member(params, "lowercase", &value)) crn_buf_printf(to->out, ",\"lowercase\":%s", crn_json_bool(value) ? "true" : "false");
-    if (crn_qd_member(params, "min_token_len", &value)) crn_buf_printf(to->out, ",\"min\":%" PRIu64, crn_json_u64(value));
-    if (crn_qd_member(params, "max_token_len", &value)) crn_buf_printf(to->out, ",\"max\":%" PRIu64, crn_json_u64(value));
+    if (crn_qd_member(params, "lowercase", &value))
+        crn_buf_printf(to->out, ",\"lowercase\":%s", crn_json_bool(value) ? "true" : "false");
+    if (crn_qd_member(params, "min_token_len", &value))
+        crn_buf_printf(to->out, ",\"min\":%" PRIu64, crn_json_u64(value));
+    if (crn_qd_member(params, "max_token_len", &value))
+        crn_buf_printf(to->out, ",\"max\":%" PRIu64, crn_json_u64(value));
     write_stopwords(to->out, params);
     crn_buf_puts(to->out, "}}}");
     return true;
@@ -160,7 +170,8 @@ static bool write_match(const struct translation *to, const char *key, struct cr
 
     if (crn_qd_member(match, "value", &value)) {
         const enum crn_json_type type = crn_json_type(value);
-        if (type == CRN_JSON_STRING || type == CRN_JSON_BOOL || type == CRN_JSON_I64 || type == CRN_JSON_U64) {
+        if (type == CRN_JSON_STRING || type == CRN_JSON_BOOL || type == CRN_JSON_I64 ||
+            type == CRN_JSON_U64) {
             return write_condition(to, key, "$eq", value);
         }
     } else if (crn_qd_member(match, "any", &value) && crn_json_type(value) == CRN_JSON_ARRAY) {
@@ -168,15 +179,18 @@ static bool write_match(const struct translation *to, const char *key, struct cr
     } else if (crn_qd_member(match, "except", &value) && crn_json_type(value) == CRN_JSON_ARRAY) {
         return write_condition(to, key, "$other", value);
     } else if (crn_qd_member(match, "text", &value) && crn_json_type(value) == CRN_JSON_STRING) {
-        return indexed ? write_words(to, key, "all", value, params) : write_condition(to, key, "$substring", value);
+        return indexed ? write_words(to, key, "all", value, params)
+                       : write_condition(to, key, "$substring", value);
     } else if (crn_qd_member(match, "text_any", &value) && crn_json_type(value) == CRN_JSON_STRING) {
         return indexed ? write_words(to, key, "any", value, params) : write_any_part(to, key, value);
     } else if (crn_qd_member(match, "phrase", &value) && crn_json_type(value) == CRN_JSON_STRING) {
-        return indexed ? write_words(to, key, "phrase", value, params) : write_condition(to, key, "$substring", value);
+        return indexed ? write_words(to, key, "phrase", value, params)
+                       : write_condition(to, key, "$substring", value);
     } else if (crn_qd_member(match, "prefix", &value) && crn_json_type(value) == CRN_JSON_STRING) {
         return write_condition(to, key, "$prefix", value);
     }
-    return crn_qd_fail(to->call, 400, "Format error in JSON body: data did not match any variant of untagged enum Match");
+    return crn_qd_fail(to->call, 400,
+                       "Format error in JSON body: data did not match any variant of untagged enum Match");
 }
 
 /* ---- conditions on a field ---- */
@@ -189,7 +203,8 @@ static bool write_range(const struct translation *to, const char *key, struct cr
     size_t length, numbers = 0, times = 0;
 
     for (crn_json_iter_init(&it, range); crn_json_iter_next(&it, &bound, &name, &length);) {
-        const bool known = strcmp(name, "gt") == 0 || strcmp(name, "gte") == 0 || strcmp(name, "lt") == 0 || strcmp(name, "lte") == 0;
+        const bool known = strcmp(name, "gt") == 0 || strcmp(name, "gte") == 0 || strcmp(name, "lt") == 0 ||
+                           strcmp(name, "lte") == 0;
         if (!known || crn_json_type(bound) == CRN_JSON_NULL) continue;
         numbers += crn_json_is_number(bound);
         times += crn_json_type(bound) == CRN_JSON_STRING;
@@ -197,7 +212,9 @@ static bool write_range(const struct translation *to, const char *key, struct cr
         numbers = times = 1;
     }
     if (crn_json_type(range) != CRN_JSON_OBJECT || (numbers > 0 && times > 0)) {
-        return crn_qd_fail(to->call, 400, "Format error in JSON body: data did not match any variant of untagged enum RangeInterface");
+        return crn_qd_fail(
+            to->call, 400,
+            "Format error in JSON body: data did not match any variant of untagged enum RangeInterface");
     }
     return write_condition(to, key, times > 0 ? "$time" : "$range", range);
 }
@@ -221,7 +238,10 @@ static bool write_field(const struct translation *to, struct crn_json condition)
 {
     static const struct {
         const char *name, *operator;
-    } plain[] = {{"geo_bounding_box", "$geo_box"}, {"geo_radius", "$geo_radius"}, {"geo_polygon", "$geo_polygon"}, {"values_count", "$count"}};
+    } plain[] = {{"geo_bounding_box", "$geo_box"},
+                 {"geo_radius", "$geo_radius"},
+                 {"geo_polygon", "$geo_polygon"},
+                 {"values_count", "$count"}};
     struct crn_json value;
     const char *key = NULL;
     size_t written = 0;
@@ -249,8 +269,9 @@ static bool write_field(const struct translation *to, struct crn_json condition)
     }
     crn_buf_puts(to->out, "]}");
     if (written > 0) return true;
-    return crn_qd_fail(to->call, 422,
-                       "Validation error in JSON body: [filter: At least one field condition must be specified for field condition]");
+    return crn_qd_fail(
+        to->call, 422,
+        "Validation error in JSON body: [filter: At least one field condition must be specified for field condition]");
 }
 
 /* ---- other conditions ---- */
@@ -303,14 +324,16 @@ static bool write_any_condition(const struct translation *to, struct crn_json co
 {
     struct crn_json value;
 
-    if (crn_json_type(condition) != CRN_JSON_OBJECT) return crn_qd_wrong_type(to->call, "filter", "a condition", condition);
+    if (crn_json_type(condition) != CRN_JSON_OBJECT)
+        return crn_qd_wrong_type(to->call, "filter", "a condition", condition);
     if (crn_json_get(condition, "key", &value)) return write_field(to, condition);
     if (crn_json_get(condition, "is_empty", &value)) return write_keyed_flag(to, value, "$empty");
     if (crn_json_get(condition, "is_null", &value)) return write_keyed_flag(to, value, "$null");
     if (crn_json_get(condition, "has_id", &value)) return write_has_id(to, value);
     if (crn_json_get(condition, "nested", &value)) return write_nested(to, value);
     if (crn_json_get(condition, "has_vector", &value)) {
-        if (crn_json_type(value) != CRN_JSON_STRING) return crn_qd_wrong_type(to->call, "has_vector", "a string", value);
+        if (crn_json_type(value) != CRN_JSON_STRING)
+            return crn_qd_wrong_type(to->call, "has_vector", "a string", value);
         crn_buf_puts(to->out, "{\"$has_vector\":");
         crn_json_write(value, to->out);
         crn_buf_putc(to->out, '}');
@@ -372,20 +395,24 @@ static bool check_members(struct crn_qd_call *call, struct crn_json filter)
     const char *name;
     size_t length;
 
-    if (crn_json_type(filter) != CRN_JSON_OBJECT) return crn_qd_wrong_type(call, "filter", "struct Filter", filter);
+    if (crn_json_type(filter) != CRN_JSON_OBJECT)
+        return crn_qd_wrong_type(call, "filter", "struct Filter", filter);
     for (crn_json_iter_init(&it, filter); crn_json_iter_next(&it, &value, &name, &length);) {
-        const bool known = strcmp(name, "must") == 0 || strcmp(name, "should") == 0 || strcmp(name, "must_not") == 0 ||
-                           strcmp(name, "min_should") == 0;
+        const bool known = strcmp(name, "must") == 0 || strcmp(name, "should") == 0 ||
+                           strcmp(name, "must_not") == 0 || strcmp(name, "min_should") == 0;
         if (known) continue;
-        return crn_qd_fail(call, 400,
-                           "Format error in JSON body: unknown field `%s`, expected one of `should`, `min_should`, `must`, `must_not`", name);
+        return crn_qd_fail(
+            call, 400,
+            "Format error in JSON body: unknown field `%s`, expected one of `should`, `min_should`, `must`, `must_not`",
+            name);
     }
     return true;
 }
 
 static bool write_filter(const struct translation *to, struct crn_json filter)
 {
-    static const char *const openings[][2] = {{"must", "{\"$and\":["}, {"should", "{\"$or\":["}, {"must_not", "{\"$nor\":["}};
+    static const char *const openings[][2] = {
+        {"must", "{\"$and\":["}, {"should", "{\"$or\":["}, {"must_not", "{\"$nor\":["}};
     struct crn_json value;
     size_t written = 0;
 
@@ -407,7 +434,8 @@ static bool write_filter(const struct translation *to, struct crn_json filter)
     return true;
 }
 
-bool crn_qd_read_filter(struct crn_qd_call *call, const struct crn_qd_collection *collection, struct crn_json filter, const char **out)
+bool crn_qd_read_filter(struct crn_qd_call *call, const struct crn_qd_collection *collection,
+                        struct crn_json filter, const char **out)
 {
     struct crn_buf text;
     struct translation to = {.call = call, .collection = collection, .out = &text};
@@ -423,7 +451,8 @@ bool crn_qd_read_filter(struct crn_qd_call *call, const struct crn_qd_collection
     return call->status == 0;
 }
 
-bool crn_qd_read_condition(struct crn_qd_call *call, const struct crn_qd_collection *collection, struct crn_json condition, const char **out)
+bool crn_qd_read_condition(struct crn_qd_call *call, const struct crn_qd_collection *collection,
+                           struct crn_json condition, const char **out)
 {
     struct crn_buf text;
     struct translation to = {.call = call, .collection = collection, .out = &text};
@@ -435,13 +464,15 @@ bool crn_qd_read_condition(struct crn_qd_call *call, const struct crn_qd_collect
     return *out != NULL;
 }
 
-bool crn_qd_get_filter(struct crn_qd_call *call, const struct crn_qd_collection *collection, struct crn_json body, const char *name,
-                       const char **out)
+bool crn_qd_get_filter(struct crn_qd_call *call, const struct crn_qd_collection *collection,
+                       struct crn_json body, const char *name, const char **out)
 {
     struct crn_json filter;
 
     *out = NULL;
-    return !crn_qd_member(body, name, &filter) || crn_qd_read_filter(call, collection, filter, out);
+    if (!crn_qd_member(body, name, &filter)) return true;
+    return crn_qd_strict_filter(call, collection, filter) &&
+           crn_qd_read_filter(call, collection, filter, out);
 }
 
 bool crn_qd_both_filters(struct crn_qd_call *call, const char *a, const char *b, const char **out)
@@ -460,7 +491,8 @@ bool crn_qd_both_filters(struct crn_qd_call *call, const char *a, const char *b,
     return *out != NULL;
 }
 
-bool crn_qd_filter_of_ids(struct crn_qd_call *call, const cairn_id *ids, size_t count, bool negated, const char **out)
+bool crn_qd_filter_of_ids(struct crn_qd_call *call, const cairn_id *ids, size_t count, bool negated,
+                          const char **out)
 {
     struct crn_buf text;
 

@@ -60,7 +60,8 @@ static bool find_value(struct formula *formula, const char *key, struct found *o
     if (!crn_qd_read_path(formula->call, key, &path)) return false;
     if (formula->payload != NULL) (void)crn_qd_each_value(&path, *formula->payload, take_first, out);
     if (!out->any && crn_qd_member(formula->query->defaults, key, &out->value)) out->any = true;
-    return out->any || crn_qd_fail(formula->call, 400, "Bad request: No value found for key `%s`, and no default", key);
+    return out->any ||
+           crn_qd_fail(formula->call, 400, "Bad request: No value found for key `%s`, and no default", key);
 }
 
 /* "$score" and "$score[i]": of the i-th prefetch; a hit that it does not have scores its default, or 0. */
@@ -69,7 +70,8 @@ static bool score_of(struct formula *formula, const char *name, double *out)
     const uint64_t source = name[6] == '[' ? strtoull(name + 7, NULL, 10) : 0;
     struct crn_json value;
 
-    if (source >= formula->query->prefetch_count) return crn_qd_fail(formula->call, 400, "Bad request: there is no prefetch for %s", name);
+    if (source >= formula->query->prefetch_count)
+        return crn_qd_fail(formula->call, 400, "Bad request: there is no prefetch for %s", name);
     const struct crn_qd_hits *hits = &formula->sources[source];
     for (size_t i = 0; i < hits->count; i++) {
         if (!crn_qd_same_id(&hits->list[i].id, &formula->hit->id)) continue;
@@ -84,9 +86,11 @@ static bool variable(struct formula *formula, const char *name, double *out)
 {
     struct found found;
 
-    if (strncmp(name, "$score", 6) == 0 && (name[6] == '\0' || name[6] == '[')) return score_of(formula, name, out);
+    if (strncmp(name, "$score", 6) == 0 && (name[6] == '\0' || name[6] == '['))
+        return score_of(formula, name, out);
     if (!find_value(formula, name, &found)) return false;
-    if (!crn_json_is_number(found.value)) return crn_qd_fail(formula->call, 400, "Bad request: Value of key `%s` is not a number", name);
+    if (!crn_json_is_number(found.value))
+        return crn_qd_fail(formula->call, 400, "Bad request: Value of key `%s` is not a number", name);
     *out = crn_json_double(found.value);
     return true;
 }
@@ -120,7 +124,8 @@ static bool many(struct formula *formula, struct crn_json list, bool multiply, d
     return true;
 }
 
-static bool two(struct formula *formula, struct crn_json holder, const char *a, const char *b, double *out_a, double *out_b)
+static bool two(struct formula *formula, struct crn_json holder, const char *a, const char *b, double *out_a,
+                double *out_b)
 {
     struct crn_json value;
 
@@ -163,11 +168,13 @@ static bool geo_distance(struct formula *formula, struct crn_json holder, double
     const char *to = NULL;
     double lon_a, lat_a, lon_b, lat_b;
 
-    if (!crn_qd_member(holder, "origin", &origin) || !place(origin, &lon_a, &lat_a)) return crn_qd_missing(formula->call, "origin");
+    if (!crn_qd_member(holder, "origin", &origin) || !place(origin, &lon_a, &lat_a))
+        return crn_qd_missing(formula->call, "origin");
     if (!crn_qd_get_text(formula->call, holder, "to", &to)) return false;
     if (to == NULL) return crn_qd_missing(formula->call, "to");
     if (!find_value(formula, to, &found)) return false;
-    if (!place(found.value, &lon_b, &lat_b)) return crn_qd_fail(formula->call, 400, "Bad request: Value of key `%s` is not a place", to);
+    if (!place(found.value, &lon_b, &lat_b))
+        return crn_qd_fail(formula->call, 400, "Bad request: Value of key `%s` is not a place", to);
     const double lat = sin((lat_b - lat_a) * radians / 2), lon = sin((lon_b - lon_a) * radians / 2);
     const double h = lat * lat + cos(lat_a * radians) * cos(lat_b * radians) * lon * lon;
     *out = 2 * EARTH_RADIUS_M * asin(sqrt(fmin(h, 1)));
@@ -185,11 +192,15 @@ static bool decay(struct formula *formula, const char *name, struct crn_json hol
     if (crn_qd_member(holder, "target", &target) && !evaluate(formula, target, &at)) return false;
     if (!crn_qd_get_double(formula->call, holder, "scale", &scale, NULL)) return false;
     if (!crn_qd_get_double(formula->call, holder, "midpoint", &midpoint, NULL)) return false;
-    if (!(scale > 0) || !(midpoint > 0 && midpoint < 1)) return refuse(formula, "a decay has a scale above 0 and a midpoint between 0 and 1");
+    if (!(scale > 0) || !(midpoint > 0 && midpoint < 1))
+        return refuse(formula, "a decay has a scale above 0 and a midpoint between 0 and 1");
     const double distance = fabs(value - at);
-    if (strcmp(name, "lin_decay") == 0) *out = fmax(0, 1 - (1 - midpoint) / scale * distance);
-    else if (strcmp(name, "exp_decay") == 0) *out = exp(log(midpoint) / scale * distance);
-    else *out = exp(log(midpoint) / (scale * scale) * distance * distance);
+    if (strcmp(name, "lin_decay") == 0)
+        *out = fmax(0, 1 - (1 - midpoint) / scale * distance);
+    else if (strcmp(name, "exp_decay") == 0)
+        *out = exp(log(midpoint) / scale * distance);
+    else
+        *out = exp(log(midpoint) / (scale * scale) * distance * distance);
     return true;
 }
 
@@ -210,14 +221,16 @@ static bool operation(struct formula *formula, struct crn_json expression, bool 
     *out_known = true;
     crn_json_iter_init(&it, expression);
     if (crn_json_size(expression) == 1 && crn_json_iter_next(&it, &operand, &name, &length)) {
-        if (strcmp(name, "mult") == 0 || strcmp(name, "sum") == 0) return many(formula, operand, name[0] == 'm', out);
+        if (strcmp(name, "mult") == 0 || strcmp(name, "sum") == 0)
+            return many(formula, operand, name[0] == 'm', out);
         if (strcmp(name, "div") == 0) return divide(formula, operand, out);
         if (strcmp(name, "geo_distance") == 0) return geo_distance(formula, operand, out);
         if (strstr(name, "_decay") != NULL) return decay(formula, name, operand, out);
         if (strcmp(name, "datetime") == 0) return time_of(formula, operand, out);
         if (strcmp(name, "datetime_key") == 0) {
             struct found found;
-            return find_value(formula, crn_json_string(operand, &length), &found) && time_of(formula, found.value, out);
+            return find_value(formula, crn_json_string(operand, &length), &found) &&
+                   time_of(formula, found.value, out);
         }
         if (strcmp(name, "pow") == 0) {
             if (!two(formula, operand, "base", "exponent", out, &exponent)) return false;
@@ -245,7 +258,8 @@ static bool passes(const struct formula *formula, struct crn_json condition)
     size_t i = 0;
 
     while (i < formula->condition_count && formula->conditions[i].index != condition.index) i++;
-    return i < formula->condition_count && crn_qd_find_point(formula->conditions[i].passing, &formula->hit->id) != NULL;
+    return i < formula->condition_count &&
+           crn_qd_find_point(formula->conditions[i].passing, &formula->hit->id) != NULL;
 }
 
 static bool evaluate(struct formula *formula, struct crn_json expression, double *out)
@@ -266,7 +280,9 @@ static bool evaluate(struct formula *formula, struct crn_json expression, double
         if (!known) *out = passes(formula, expression) ? 1 : 0;
         return isfinite(*out) || refuse(formula, "the expression has no finite value");
     default:
-        return crn_qd_fail(formula->call, 400, "Format error in JSON body: data did not match any variant of untagged enum Expression");
+        return crn_qd_fail(
+            formula->call, 400,
+            "Format error in JSON body: data did not match any variant of untagged enum Expression");
     }
 }
 
@@ -274,8 +290,9 @@ static bool evaluate(struct formula *formula, struct crn_json expression, double
 
 static bool is_operation(struct crn_json expression)
 {
-    static const char *const names[] = {"mult", "sum",   "neg", "abs",       "div",       "sqrt",        "pow",          "exp",
-                                        "log10", "ln", "geo_distance", "datetime", "datetime_key", "lin_decay", "exp_decay", "gauss_decay"};
+    static const char *const names[] = {
+        "mult",  "sum", "neg",          "abs",      "div",          "sqrt",      "pow",       "exp",
+        "log10", "ln",  "geo_distance", "datetime", "datetime_key", "lin_decay", "exp_decay", "gauss_decay"};
     struct crn_json operand;
 
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
@@ -284,27 +301,29 @@ static bool is_operation(struct crn_json expression)
     return false;
 }
 
-static bool ask_condition(struct formula *formula, struct crn_qd_collection *collection, struct crn_json condition, const char *ids,
-                          size_t count)
+static bool ask_condition(struct formula *formula, struct crn_qd_collection *collection,
+                          struct crn_json condition, const char *ids, size_t count)
 {
     cairn_scope scope = {.size = sizeof scope};
     const char *filter;
     cairn_error err;
 
-    if (formula->condition_count == CONDITIONS_MAX) return refuse(formula, "a formula has at most 64 conditions");
+    if (formula->condition_count == CONDITIONS_MAX)
+        return refuse(formula, "a formula has at most 64 conditions");
     if (!crn_qd_read_condition(formula->call, collection, condition, &filter)) return false;
     if (!crn_qd_both_filters(formula->call, ids, filter, &scope.filter)) return false;
     struct condition *to = &formula->conditions[formula->condition_count];
     to->index = condition.index;
-    const cairn_status status = cairn_scroll_by_id(collection->handle, &scope, NULL, count, false, &to->passing, &err);
+    const cairn_status status =
+        cairn_scroll_by_id(collection->handle, &scope, NULL, count, false, &to->passing, &err);
     if (!crn_qd_ok(formula->call, status, &err)) return false;
     formula->condition_count++;
     return true;
 }
 
 /* Every condition in the expression. Operands that are no expressions, as a place, are passed over by their names. */
-static bool find_conditions(struct formula *formula, struct crn_qd_collection *collection, struct crn_json expression, const char *ids,
-                            size_t count)
+static bool find_conditions(struct formula *formula, struct crn_qd_collection *collection,
+                            struct crn_json expression, const char *ids, size_t count)
 {
     struct crn_json_iter it;
     struct crn_json operand, inner;
@@ -316,12 +335,14 @@ static bool find_conditions(struct formula *formula, struct crn_qd_collection *c
     for (crn_json_iter_init(&it, expression); crn_json_iter_next(&it, &operand, &key, &length);) {
         struct crn_json_iter inner_it;
         if (strcmp(key, "geo_distance") == 0) continue;
-        const bool holder = strcmp(key, "div") == 0 || strcmp(key, "pow") == 0 || strstr(key, "_decay") != NULL;
+        const bool holder =
+            strcmp(key, "div") == 0 || strcmp(key, "pow") == 0 || strstr(key, "_decay") != NULL;
         if (!holder && crn_json_type(operand) != CRN_JSON_ARRAY) {
             if (!find_conditions(formula, collection, operand, ids, count)) return false;
             continue;
         }
-        for (crn_json_iter_init(&inner_it, operand); crn_json_iter_next(&inner_it, &inner, &inner_key, &length);) {
+        for (crn_json_iter_init(&inner_it, operand);
+             crn_json_iter_next(&inner_it, &inner, &inner_key, &length);) {
             if (!find_conditions(formula, collection, inner, ids, count)) return false;
         }
     }
@@ -330,7 +351,8 @@ static bool find_conditions(struct formula *formula, struct crn_qd_collection *c
 
 /* ---- all hits ---- */
 
-static bool score_all(struct formula *formula, struct crn_qd_collection *collection, const cairn_id *ids, struct crn_qd_hits *hits)
+static bool score_all(struct formula *formula, struct crn_qd_collection *collection, const cairn_id *ids,
+                      struct crn_qd_hits *hits)
 {
     struct crn_json payload;
     cairn_patterns *points;
@@ -338,14 +360,17 @@ static bool score_all(struct formula *formula, struct crn_qd_collection *collect
     size_t kept = 0;
     bool done = true;
 
-    if (!crn_qd_ok(formula->call, cairn_get(collection->handle, ids, hits->count, false, &points, &err), &err)) return false;
+    if (!crn_qd_ok(formula->call, cairn_get(collection->handle, ids, hits->count, false, &points, &err),
+                   &err))
+        return false;
     for (size_t i = 0; done && i < hits->count; i++) {
         const cairn_pattern *point = cairn_patterns_at(points, i);
         if (point->id == NULL) continue; /* deleted since */
         if (i % 256 == 255 && !(done = crn_qd_go_on(formula->call))) break;
         formula->hit = &hits->list[i];
         formula->payload = point->payload == NULL ? NULL : &payload;
-        done = point->payload == NULL || crn_qd_parse_scratch(formula->call, point->payload, strlen(point->payload), &payload);
+        done = point->payload == NULL ||
+               crn_qd_parse_scratch(formula->call, point->payload, strlen(point->payload), &payload);
         struct crn_qd_hit scored = hits->list[i];
         done = done && evaluate(formula, formula->query->formula, &scored.score);
         hits->list[kept++] = scored;
@@ -355,8 +380,9 @@ static bool score_all(struct formula *formula, struct crn_qd_collection *collect
     return done;
 }
 
-bool crn_qd_apply_formula(struct crn_qd_call *call, struct crn_qd_collection *collection, const struct crn_qd_query *query,
-                          const struct crn_qd_hits *sources, struct crn_qd_hits *out)
+bool crn_qd_apply_formula(struct crn_qd_call *call, struct crn_qd_collection *collection,
+                          const struct crn_qd_query *query, const struct crn_qd_hits *sources,
+                          struct crn_qd_hits *out)
 {
     struct formula formula = {.call = call, .query = query, .sources = sources};
     const char *filter;
@@ -366,7 +392,8 @@ bool crn_qd_apply_formula(struct crn_qd_call *call, struct crn_qd_collection *co
     if (ids == NULL || out->count == 0) return ids != NULL;
     for (size_t i = 0; i < out->count; i++) ids[i] = out->list[i].id;
     bool done = crn_qd_filter_of_ids(call, ids, out->count, false, &filter);
-    done = done && find_conditions(&formula, collection, query->formula, filter, out->count) && score_all(&formula, collection, ids, out);
+    done = done && find_conditions(&formula, collection, query->formula, filter, out->count) &&
+           score_all(&formula, collection, ids, out);
     for (size_t i = 0; i < formula.condition_count; i++) cairn_patterns_free(formula.conditions[i].passing);
     if (done) crn_qd_sort_hits(out, false);
     return done;

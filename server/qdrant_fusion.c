@@ -36,7 +36,8 @@ static int least_first(const void *a, const void *b)
 
 void crn_qd_sort_hits(struct crn_qd_hits *hits, bool ascending)
 {
-    if (hits->count > 1) qsort(hits->list, hits->count, sizeof *hits->list, ascending ? least_first : best_first);
+    if (hits->count > 1)
+        qsort(hits->list, hits->count, sizeof *hits->list, ascending ? least_first : best_first);
 }
 
 /* Adds up the scores of hits of the same id. */
@@ -56,7 +57,8 @@ static void merge_same(struct crn_qd_hits *hits)
     hits->count = kept + 1;
 }
 
-static bool gather(struct crn_qd_call *call, const struct crn_qd_hits *sources, size_t count, struct crn_qd_hits *out)
+static bool gather(struct crn_qd_call *call, const struct crn_qd_hits *sources, size_t count,
+                   struct crn_qd_hits *out)
 {
     size_t all = 0;
 
@@ -64,13 +66,15 @@ static bool gather(struct crn_qd_call *call, const struct crn_qd_hits *sources, 
     *out = (struct crn_qd_hits){.list = crn_qd_take(call, all + 1, sizeof *out->list)};
     if (out->list == NULL) return false;
     for (size_t i = 0; i < count; i++) {
-        if (sources[i].count > 0) memcpy(out->list + out->count, sources[i].list, sources[i].count * sizeof *out->list);
+        if (sources[i].count > 0)
+            memcpy(out->list + out->count, sources[i].list, sources[i].count * sizeof *out->list);
         out->count += sources[i].count;
     }
     return true;
 }
 
-bool crn_qd_union(struct crn_qd_call *call, const struct crn_qd_hits *sources, size_t count, struct crn_qd_hits *out)
+bool crn_qd_union(struct crn_qd_call *call, const struct crn_qd_hits *sources, size_t count,
+                  struct crn_qd_hits *out)
 {
     if (!gather(call, sources, count, out)) return false;
     merge_same(out);
@@ -93,10 +97,12 @@ static void normalise(struct crn_qd_hit *list, size_t count)
 /* Distances are turned round first, so that more is better in every list. */
 static bool ranks_ascending(const struct crn_qd_query *query)
 {
-    return query->kind == QD_QUERY_NEAREST && query->using->kind != CAIRN_SPACE_SPARSE && query->using->distance >= QD_EUCLID;
+    return query->kind == QD_QUERY_NEAREST && query->using->kind != CAIRN_SPACE_SPARSE &&
+           query->using->distance >= QD_EUCLID;
 }
 
-bool crn_qd_fuse(struct crn_qd_call *call, const struct crn_qd_query *query, const struct crn_qd_hits *sources, struct crn_qd_hits *out)
+bool crn_qd_fuse(struct crn_qd_call *call, const struct crn_qd_query *query,
+                 const struct crn_qd_hits *sources, struct crn_qd_hits *out)
 {
     size_t begin = 0;
 
@@ -105,8 +111,10 @@ bool crn_qd_fuse(struct crn_qd_call *call, const struct crn_qd_query *query, con
         struct crn_qd_hit *list = out->list + begin;
         const double weight = query->weights != NULL ? query->weights[s] : 1;
         for (size_t i = 0; i < sources[s].count; i++) {
-            if (query->kind == QD_QUERY_RRF) list[i].score = weight / ((double)i + query->rrf_k);
-            else if (ranks_ascending(&query->prefetch[s])) list[i].score = -list[i].score;
+            if (query->kind == QD_QUERY_RRF)
+                list[i].score = weight / ((double)i + query->rrf_k);
+            else if (ranks_ascending(&query->prefetch[s]))
+                list[i].score = -list[i].score;
         }
         if (query->kind == QD_QUERY_DBSF) normalise(list, sources[s].count);
         begin += sources[s].count;
@@ -118,8 +126,9 @@ bool crn_qd_fuse(struct crn_qd_call *call, const struct crn_qd_query *query, con
 
 /* ---- maximal marginal relevance: Carbonell and Goldstein, SIGIR 1998 ---- */
 
-static bool read_candidates(struct crn_qd_call *call, struct crn_qd_collection *collection, const struct crn_qd_query *query,
-                            const struct crn_qd_hits *hits, struct crn_qd_query_vector *out)
+static bool read_candidates(struct crn_qd_call *call, struct crn_qd_collection *collection,
+                            const struct crn_qd_query *query, const struct crn_qd_hits *hits,
+                            struct crn_qd_query_vector *out)
 {
     cairn_id *ids = crn_qd_take(call, hits->count + 1, sizeof *ids);
     cairn_patterns *points;
@@ -128,7 +137,8 @@ static bool read_candidates(struct crn_qd_call *call, struct crn_qd_collection *
 
     if (ids == NULL) return false;
     for (size_t i = 0; i < hits->count; i++) ids[i] = hits->list[i].id;
-    if (!crn_qd_ok(call, cairn_get(collection->handle, ids, hits->count, true, &points, &err), &err)) return false;
+    if (!crn_qd_ok(call, cairn_get(collection->handle, ids, hits->count, true, &points, &err), &err))
+        return false;
     for (size_t i = 0; done && i < hits->count; i++) {
         const cairn_pattern *point = cairn_patterns_at(points, i);
         const cairn_vector *stored = point->id == NULL ? NULL : crn_qd_vector_of(point, query->using->name);
@@ -138,14 +148,15 @@ static bool read_candidates(struct crn_qd_call *call, struct crn_qd_collection *
     return done;
 }
 
-bool crn_qd_diversify(struct crn_qd_call *call, struct crn_qd_collection *collection, const struct crn_qd_query *query,
-                      struct crn_qd_hits *hits)
+bool crn_qd_diversify(struct crn_qd_call *call, struct crn_qd_collection *collection,
+                      const struct crn_qd_query *query, struct crn_qd_hits *hits)
 {
     struct crn_qd_query_vector *vectors = crn_qd_take(call, hits->count + 1, sizeof *vectors);
     double *nearest = crn_qd_take(call, hits->count + 1, sizeof *nearest); /* to one that is picked */
     struct crn_qd_hit *picked = crn_qd_take(call, hits->count + 1, sizeof *picked);
     bool *taken = crn_qd_take(call, hits->count + 1, sizeof *taken);
-    const size_t wanted = query->limit + query->offset < hits->count ? query->limit + query->offset : hits->count;
+    const size_t wanted =
+        query->limit + query->offset < hits->count ? query->limit + query->offset : hits->count;
     size_t count = 0;
 
     if (vectors == NULL || nearest == NULL || picked == NULL || taken == NULL) return false;
@@ -158,7 +169,8 @@ bool crn_qd_diversify(struct crn_qd_call *call, struct crn_qd_collection *collec
         for (size_t i = 0; i < hits->count; i++) {
             if (taken[i]) continue;
             const double relevance = crn_qd_similarity(query->using, &query->target, &vectors[i]);
-            const double value = (1 - query->diversity) * relevance - (count == 0 ? 0 : query->diversity * nearest[i]);
+            const double value =
+                (1 - query->diversity) * relevance - (count == 0 ? 0 : query->diversity * nearest[i]);
             if (value > best_value) best = i;
             if (value > best_value) best_value = value;
         }

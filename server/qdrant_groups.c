@@ -38,7 +38,8 @@ static cairn_id point_named(struct crn_qd_call *call, struct crn_json value)
 
     if (crn_json_type(value) == CRN_JSON_STRING) {
         const char *text = crn_json_string(value, &length);
-        if (!crn_qd_text_to_id(call, text, length, &id) || id.type != CAIRN_ID_UUID) id.type = CAIRN_ID_STRING;
+        if (!crn_qd_text_to_id(call, text, length, &id) || id.type != CAIRN_ID_UUID)
+            id.type = CAIRN_ID_STRING;
     } else if (crn_json_type(value) == CRN_JSON_U64 || crn_json_i64(value) >= 0) {
         id = (cairn_id){.type = CAIRN_ID_U64, .u64 = crn_json_u64(value)};
     }
@@ -79,12 +80,14 @@ static bool sort_in(void *ctx, struct crn_json value)
         grouping->count++;
     }
     for (size_t h = 0; h < group->hits.count; h++) {
-        if (crn_qd_same_id(&group->hits.list[h].id, &grouping->hit->id)) return true; /* an array that names the group twice */
+        if (crn_qd_same_id(&group->hits.list[h].id, &grouping->hit->id))
+            return true; /* an array that names the group twice */
     }
     return group->hits.count == grouping->size || add_hit(grouping, group);
 }
 
-static bool group_hits(struct grouping *grouping, struct crn_qd_collection *collection, const struct crn_qd_hits *hits)
+static bool group_hits(struct grouping *grouping, struct crn_qd_collection *collection,
+                       const struct crn_qd_hits *hits)
 {
     struct crn_qd_call *call = grouping->call;
     cairn_id *ids = crn_qd_take(call, hits->count + 1, sizeof *ids);
@@ -95,7 +98,8 @@ static bool group_hits(struct grouping *grouping, struct crn_qd_collection *coll
 
     if (ids == NULL) return false;
     for (size_t i = 0; i < hits->count; i++) ids[i] = hits->list[i].id;
-    if (!crn_qd_ok(call, cairn_get(collection->handle, ids, hits->count, false, &points, &err), &err)) return false;
+    if (!crn_qd_ok(call, cairn_get(collection->handle, ids, hits->count, false, &points, &err), &err))
+        return false;
     for (size_t i = 0; done && i < hits->count; i++) {
         const cairn_pattern *point = cairn_patterns_at(points, i);
         if (i % 256 == 255 && !(done = crn_qd_go_on(call))) break;
@@ -126,7 +130,8 @@ static bool read_lookup(struct crn_qd_call *call, struct lookup *out)
     if (!crn_qd_member(call->body, "with_lookup", &value)) return true;
     if (crn_json_type(value) == CRN_JSON_STRING) {
         name = crn_json_string(value, &length);
-    } else if (!crn_qd_get_text(call, value, "collection", &name) || !crn_qd_read_with_payload(call, value, true, &out->show.payload) ||
+    } else if (!crn_qd_get_text(call, value, "collection", &name) ||
+               !crn_qd_read_with_payload(call, value, true, &out->show.payload) ||
                !crn_qd_read_with_vectors(call, value, false, &out->show.vectors)) {
         return false;
     }
@@ -142,7 +147,10 @@ static bool write_lookup(struct crn_qd_call *call, const struct lookup *lookup, 
     bool done = true;
 
     if (lookup->collection == NULL || id->type == CAIRN_ID_STRING) return true;
-    if (!crn_qd_ok(call, cairn_get(lookup->collection->handle, id, 1, lookup->show.vectors.any, &points, &err), &err)) return false;
+    if (!crn_qd_ok(call,
+                   cairn_get(lookup->collection->handle, id, 1, lookup->show.vectors.any, &points, &err),
+                   &err))
+        return false;
     const cairn_pattern *point = cairn_patterns_at(points, 0);
     if (point->id != NULL) {
         crn_buf_puts(call->out, ",\"lookup\":{\"id\":");
@@ -156,8 +164,9 @@ static bool write_lookup(struct crn_qd_call *call, const struct lookup *lookup, 
 
 /* ---- the endpoints ---- */
 
-static bool write_groups(struct crn_qd_call *call, struct crn_qd_collection *collection, const struct grouping *grouping,
-                         const struct crn_qd_show *show, const struct lookup *lookup)
+static bool write_groups(struct crn_qd_call *call, struct crn_qd_collection *collection,
+                         const struct grouping *grouping, const struct crn_qd_show *show,
+                         const struct lookup *lookup)
 {
     crn_buf_puts(call->out, "{\"groups\":[");
     for (size_t i = 0; i < grouping->count; i++) {
@@ -185,10 +194,16 @@ static bool answer_groups(struct crn_qd_call *call, enum crn_qd_style style)
 
     if (collection == NULL || !crn_qd_get_text(call, call->body, "group_by", &group_by)) return false;
     if (group_by == NULL) return crn_qd_missing(call, "group_by");
-    if (!crn_qd_get_u64(call, call->body, "group_size", 1, &size) || !crn_qd_get_u64(call, call->body, "limit", 1, &limit)) return false;
-    if (!crn_qd_read_query(call, collection, call->body, style, 0, &query) || !crn_qd_read_hits_show(call, call->body, &show)) return false;
+    if (!crn_qd_get_u64(call, call->body, "group_size", 1, &size) ||
+        !crn_qd_get_u64(call, call->body, "limit", 1, &limit))
+        return false;
+    if (!crn_qd_read_query(call, collection, call->body, style, 0, &query) ||
+        !crn_qd_read_hits_show(call, call->body, &show))
+        return false;
     struct grouping grouping = {.call = call, .limit = limit, .size = size};
-    if (limit > HITS_MAX || size > HITS_MAX) return crn_qd_fail(call, 400, "Wrong input: limit and group_size are at most %u", HITS_MAX);
+    if (limit > HITS_MAX || size > HITS_MAX)
+        return crn_qd_fail(call, 400, "Wrong input: limit and group_size are at most %u", HITS_MAX);
+    if (!crn_qd_strict_limit(call, limit * size, collection->strict.query_limit, "limit")) return false;
     if (!crn_qd_read_path(call, group_by, &grouping.path) || !read_lookup(call, &lookup)) return false;
     asked = limit * size < 64 ? 64 : limit * size * 2;
     for (;;) {
@@ -196,7 +211,9 @@ static bool answer_groups(struct crn_qd_call *call, enum crn_qd_style style)
         query.offset = 0;
         grouping.groups = crn_qd_take(call, limit + 1, sizeof *grouping.groups);
         grouping.count = grouping.full = 0;
-        if (grouping.groups == NULL || !crn_qd_run_query(call, collection, &query, &hits) || !group_hits(&grouping, collection, &hits)) return false;
+        if (grouping.groups == NULL || !crn_qd_run_query(call, collection, &query, &hits) ||
+            !group_hits(&grouping, collection, &hits))
+            return false;
         if (grouping.full == limit || hits.count < query.limit || query.limit == HITS_MAX) break;
         asked = query.limit * 4;
     }

@@ -16,10 +16,12 @@ bool crn_qd_missing(struct crn_qd_call *call, const char *name)
 
 bool crn_qd_wrong_type(struct crn_qd_call *call, const char *name, const char *expected, struct crn_json got)
 {
-    return crn_qd_fail(call, 400, "Format error in JSON body: %s: invalid type: %s, expected %s", name, crn_json_type_name(got), expected);
+    return crn_qd_fail(call, 400, "Format error in JSON body: %s: invalid type: %s, expected %s", name,
+                       crn_json_type_name(got), expected);
 }
 
-bool crn_qd_get_u64(struct crn_qd_call *call, struct crn_json object, const char *name, uint64_t min, uint64_t *out)
+bool crn_qd_get_u64(struct crn_qd_call *call, struct crn_json object, const char *name, uint64_t min,
+                    uint64_t *out)
 {
     struct crn_json value;
 
@@ -30,8 +32,10 @@ bool crn_qd_get_u64(struct crn_qd_call *call, struct crn_json object, const char
     }
     *out = crn_json_u64(value);
     if (*out >= min) return true;
-    return crn_qd_fail(call, 422, "Validation error in JSON body: [%s: value %" PRIu64 " invalid, must be %" PRIu64 " or larger]", name,
-                       *out, min);
+    return crn_qd_fail(call, 422,
+                       "Validation error in JSON body: [%s: value %" PRIu64 " invalid, must be %" PRIu64
+                       " or larger]",
+                       name, *out, min);
 }
 
 bool crn_qd_get_bool(struct crn_qd_call *call, struct crn_json object, const char *name, bool *out)
@@ -44,7 +48,8 @@ bool crn_qd_get_bool(struct crn_qd_call *call, struct crn_json object, const cha
     return true;
 }
 
-bool crn_qd_get_double(struct crn_qd_call *call, struct crn_json object, const char *name, double *out, bool *out_given)
+bool crn_qd_get_double(struct crn_qd_call *call, struct crn_json object, const char *name, double *out,
+                       bool *out_given)
 {
     struct crn_json value;
 
@@ -118,15 +123,18 @@ void crn_qd_write_merged(struct crn_buf *out, struct crn_json base, struct crn_j
     crn_buf_putc(out, '{');
     for (crn_json_iter_init(&it, base); crn_json_iter_next(&it, &member, &key, &length);) {
         write_key(out, key, length, &first);
-        const bool patched = crn_json_get_n(patch, key, length, &other) && !(deep && crn_json_type(other) == CRN_JSON_NULL);
-        if (patched && deep && crn_json_type(member) == CRN_JSON_OBJECT && crn_json_type(other) == CRN_JSON_OBJECT) {
+        const bool patched =
+            crn_json_get_n(patch, key, length, &other) && !(deep && crn_json_type(other) == CRN_JSON_NULL);
+        if (patched && deep && crn_json_type(member) == CRN_JSON_OBJECT &&
+            crn_json_type(other) == CRN_JSON_OBJECT) {
             crn_qd_write_merged(out, member, other, true);
         } else {
             crn_json_write(patched ? other : member, out);
         }
     }
     for (crn_json_iter_init(&it, patch); crn_json_iter_next(&it, &member, &key, &length);) {
-        if (crn_json_get_n(base, key, length, &other) || (deep && crn_json_type(member) == CRN_JSON_NULL)) continue;
+        if (crn_json_get_n(base, key, length, &other) || (deep && crn_json_type(member) == CRN_JSON_NULL))
+            continue;
         write_key(out, key, length, &first);
         crn_json_write(member, out);
     }
@@ -215,9 +223,10 @@ bool crn_qd_read_id(struct crn_qd_call *call, struct crn_json value, cairn_id *o
     } else {
         crn_json_write(value, &shown);
     }
-    crn_qd_fail(call, 400,
-                "Format error in JSON body: value %.200s is not a valid point ID, valid values are either an unsigned integer or a UUID",
-                shown.data == NULL ? "" : shown.data);
+    crn_qd_fail(
+        call, 400,
+        "Format error in JSON body: value %.200s is not a valid point ID, valid values are either an unsigned integer or a UUID",
+        shown.data == NULL ? "" : shown.data);
     crn_buf_release(&shown);
     return false;
 }
@@ -272,8 +281,10 @@ const cairn_pattern *crn_qd_find_point(const cairn_patterns *points, const cairn
         const cairn_id other = crn_qd_id_of(point);
         const int order = compare_ids(id, &other);
         if (order == 0) return point;
-        if (order < 0) end = middle;
-        else begin = middle + 1;
+        if (order < 0)
+            end = middle;
+        else
+            begin = middle + 1;
     }
     return NULL;
 }

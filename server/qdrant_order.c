@@ -9,23 +9,27 @@
 #include <string.h>
 
 /* What may be ordered by has to have an index with ranges, as clients expect; times are read as times. */
-static bool check_index(struct crn_qd_call *call, const struct crn_qd_collection *collection, const char *key, struct crn_qd_order *out)
+static bool check_index(struct crn_qd_call *call, const struct crn_qd_collection *collection, const char *key,
+                        struct crn_qd_order *out)
 {
     struct crn_json field, type;
     const char *name = "";
     size_t length;
 
-    if (crn_json_get(collection->payload_schema, key, &field) && crn_qd_member(field, "data_type", &type)) name = crn_json_string(type, &length);
+    if (crn_json_get(collection->payload_schema, key, &field) && crn_qd_member(field, "data_type", &type))
+        name = crn_json_string(type, &length);
     out->times = strcmp(name, "datetime") == 0;
     if (out->times || strcmp(name, "integer") == 0 || strcmp(name, "float") == 0) return true;
-    return crn_qd_fail(call, 400,
-                       "Bad request: No range index for `order_by` key: `%s`. Please create one to use `order_by`. Check "
-                       "https://qdrant.tech/documentation/concepts/indexing/#payload-index to see which payload schemas support Range "
-                       "conditions",
-                       key);
+    return crn_qd_fail(
+        call, 400,
+        "Bad request: No range index for `order_by` key: `%s`. Please create one to use `order_by`. Check "
+        "https://qdrant.tech/documentation/concepts/indexing/#payload-index to see which payload schemas support Range "
+        "conditions",
+        key);
 }
 
-bool crn_qd_read_order(struct crn_qd_call *call, const struct crn_qd_collection *collection, struct crn_json value, struct crn_qd_order *out)
+bool crn_qd_read_order(struct crn_qd_call *call, const struct crn_qd_collection *collection,
+                       struct crn_json value, struct crn_qd_order *out)
 {
     struct crn_json start;
     const char *key = NULL, *direction = "asc";
@@ -34,13 +38,16 @@ bool crn_qd_read_order(struct crn_qd_call *call, const struct crn_qd_collection 
     *out = (struct crn_qd_order){0};
     if (crn_json_type(value) == CRN_JSON_STRING) {
         key = crn_json_string(value, &length);
-    } else if (!crn_qd_get_text(call, value, "key", &key) || !crn_qd_get_text(call, value, "direction", &direction)) {
+    } else if (!crn_qd_get_text(call, value, "key", &key) ||
+               !crn_qd_get_text(call, value, "direction", &direction)) {
         return false;
     }
     if (key == NULL) return crn_qd_missing(call, "key");
     out->descending = strcmp(direction, "desc") == 0;
     if (!out->descending && strcmp(direction, "asc") != 0) {
-        return crn_qd_fail(call, 400, "Format error in JSON body: unknown variant `%s`, expected `asc` or `desc`", direction);
+        return crn_qd_fail(call, 400,
+                           "Format error in JSON body: unknown variant `%s`, expected `asc` or `desc`",
+                           direction);
     }
     if (!check_index(call, collection, key, out)) return false;
     out->has_start = crn_qd_member(value, "start_from", &start);
@@ -49,7 +56,8 @@ bool crn_qd_read_order(struct crn_qd_call *call, const struct crn_qd_collection 
     } else if (out->has_start) {
         int64_t ms;
         const char *text = crn_json_string(start, &length);
-        if (!crn_clock_parse(text, length, &ms)) return crn_qd_wrong_type(call, "start_from", "a number or a time", start);
+        if (!crn_clock_parse(text, length, &ms))
+            return crn_qd_wrong_type(call, "start_from", "a number or a time", start);
         out->start = (double)ms * 1000;
     }
     return crn_qd_read_path(call, key, &out->path);
@@ -83,7 +91,8 @@ static bool gather_value(void *ctx, struct crn_json json)
         value.is_integer = crn_json_type(json) == CRN_JSON_I64;
         value.integer = crn_json_i64(json);
     }
-    if (order->has_start && (order->descending ? value.value > order->start : value.value < order->start)) return true;
+    if (order->has_start && (order->descending ? value.value > order->start : value.value < order->start))
+        return true;
     if (gathering->count == gathering->room) {
         const size_t room = gathering->room == 0 ? 1024 : gathering->room * 2;
         struct crn_qd_ordered *list = crn_mem_realloc_array(gathering->list, room, sizeof *list);
@@ -104,7 +113,8 @@ static bool gather_point(struct crn_qd_call *call, void *ctx, const cairn_patter
     if (point->payload == NULL) return true;
     if (!crn_qd_parse_scratch(call, point->payload, strlen(point->payload), &payload)) return false;
     gathering->id = crn_qd_id_of(point);
-    if (point->id_type == CAIRN_ID_UUID) gathering->id.text = crn_qd_take_text(call, point->id, strlen(point->id));
+    if (point->id_type == CAIRN_ID_UUID)
+        gathering->id.text = crn_qd_take_text(call, point->id, strlen(point->id));
     crn_qd_each_value(&gathering->order->path, payload, gather_value, gathering);
     return !gathering->failed || crn_qd_fail(call, 500, "Service internal error: no memory to order points");
 }
@@ -130,13 +140,15 @@ static int descending(const void *a, const void *b)
 }
 
 bool crn_qd_order_points(struct crn_qd_call *call, struct crn_qd_collection *collection, const char *filter,
-                         const struct crn_qd_order *order, size_t limit, struct crn_qd_ordered **out, size_t *out_count)
+                         const struct crn_qd_order *order, size_t limit, struct crn_qd_ordered **out,
+                         size_t *out_count)
 {
     struct gathering gathering = {.order = order};
 
     bool done = crn_qd_each_point(call, collection, filter, false, gather_point, &gathering);
     if (done && gathering.count > 0) {
-        qsort(gathering.list, gathering.count, sizeof *gathering.list, order->descending ? descending : ascending);
+        qsort(gathering.list, gathering.count, sizeof *gathering.list,
+              order->descending ? descending : ascending);
     }
     *out_count = gathering.count < limit ? gathering.count : limit;
     *out = crn_qd_take(call, *out_count + 1, sizeof **out);

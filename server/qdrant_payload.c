@@ -10,7 +10,8 @@ static bool bad_path(struct crn_qd_call *call, const char *text)
     return crn_qd_fail(call, 400, "Format error in JSON body: Invalid json path: '%s'", text);
 }
 
-static bool read_brackets(struct crn_qd_call *call, const char *text, const char **at, struct crn_qd_path_step *step)
+static bool read_brackets(struct crn_qd_call *call, const char *text, const char **at,
+                          struct crn_qd_path_step *step)
 {
     *step = (struct crn_qd_path_step){0};
     for (++*at; **at >= '0' && **at <= '9'; ++*at) {
@@ -50,7 +51,8 @@ bool crn_qd_read_path(struct crn_qd_call *call, const char *text, struct crn_qd_
     }
 }
 
-static bool walk(const struct crn_qd_path *path, size_t depth, struct crn_json value, crn_qd_value_fn fn, void *ctx)
+static bool walk(const struct crn_qd_path *path, size_t depth, struct crn_json value, crn_qd_value_fn fn,
+                 void *ctx)
 {
     const bool at_end = depth == path->count;
     const struct crn_qd_path_step *step = &path->steps[depth];
@@ -62,12 +64,14 @@ static bool walk(const struct crn_qd_path *path, size_t depth, struct crn_json v
 
     if (at_end && crn_json_type(value) != CRN_JSON_ARRAY) return fn(ctx, value);
     if (!at_end && step->key != NULL) {
-        return !crn_json_get_n(value, step->key, step->key_length, &next) || crn_json_type(value) != CRN_JSON_OBJECT ||
-               walk(path, depth + 1, next, fn, ctx);
+        return !crn_json_get_n(value, step->key, step->key_length, &next) ||
+               crn_json_type(value) != CRN_JSON_OBJECT || walk(path, depth + 1, next, fn, ctx);
     }
     if (crn_json_type(value) != CRN_JSON_ARRAY) return true;
     for (crn_json_iter_init(&it, value); crn_json_iter_next(&it, &next, &key, &length); i++) {
-        if (at_end ? !fn(ctx, next) : (!step->one || step->index == i) && !walk(path, depth + 1, next, fn, ctx)) return false;
+        if (at_end ? !fn(ctx, next)
+                   : (!step->one || step->index == i) && !walk(path, depth + 1, next, fn, ctx))
+            return false;
     }
     return true;
 }
@@ -79,7 +83,8 @@ bool crn_qd_each_value(const struct crn_qd_path *path, struct crn_json payload, 
 
 /* ---- what is shown ---- */
 
-bool crn_qd_read_with_payload(struct crn_qd_call *call, struct crn_json body, bool by_default, struct crn_qd_select_payload *out)
+bool crn_qd_read_with_payload(struct crn_qd_call *call, struct crn_json body, bool by_default,
+                              struct crn_qd_select_payload *out)
 {
     struct crn_json value;
 
@@ -99,7 +104,9 @@ bool crn_qd_read_with_payload(struct crn_qd_call *call, struct crn_json body, bo
         if (out->has_include || out->has_exclude) return true;
         /* fall through */
     default:
-        return crn_qd_fail(call, 400, "Format error in JSON body: data did not match any variant of untagged enum WithPayloadInterface");
+        return crn_qd_fail(
+            call, 400,
+            "Format error in JSON body: data did not match any variant of untagged enum WithPayloadInterface");
     }
 }
 
@@ -123,7 +130,9 @@ static enum choice follow(const struct selection *from, struct selection *to, co
         to->depths[i] = SIZE_MAX;
         if (depth == SIZE_MAX) continue;
         const struct crn_qd_path_step *step = &path->steps[depth];
-        const bool fits = key == NULL ? step->key == NULL : step->key != NULL && step->key_length == length && memcmp(step->key, key, length) == 0;
+        const bool fits = key == NULL ? step->key == NULL
+                                      : step->key != NULL && step->key_length == length &&
+                                            memcmp(step->key, key, length) == 0;
         if (!fits) continue;
         if (++depth == path->count) return CHOICE_WHOLE;
         to->depths[i] = depth;
@@ -132,7 +141,8 @@ static enum choice follow(const struct selection *from, struct selection *to, co
     return choice;
 }
 
-static bool write_selected(struct crn_qd_call *call, struct crn_json value, const struct selection *selection, bool include)
+static bool write_selected(struct crn_qd_call *call, struct crn_json value, const struct selection *selection,
+                           bool include)
 {
     struct crn_json_iter it;
     struct crn_json member;
@@ -150,8 +160,10 @@ static bool write_selected(struct crn_qd_call *call, struct crn_json value, cons
     crn_buf_putc(call->out, object ? '{' : '[');
     for (crn_json_iter_init(&it, value); crn_json_iter_next(&it, &member, &key, &length);) {
         const enum choice choice = follow(selection, &below, object ? key : NULL, length);
-        const bool container = crn_json_type(member) == CRN_JSON_OBJECT || crn_json_type(member) == CRN_JSON_ARRAY;
-        const bool shown = include ? choice == CHOICE_WHOLE || (choice == CHOICE_PART && container) : choice != CHOICE_WHOLE;
+        const bool container =
+            crn_json_type(member) == CRN_JSON_OBJECT || crn_json_type(member) == CRN_JSON_ARRAY;
+        const bool shown =
+            include ? choice == CHOICE_WHOLE || (choice == CHOICE_PART && container) : choice != CHOICE_WHOLE;
         if (!shown) continue;
         if (written++ > 0) crn_buf_putc(call->out, ',');
         if (object) {
@@ -168,7 +180,8 @@ static bool write_selected(struct crn_qd_call *call, struct crn_json value, cons
     return true;
 }
 
-static bool write_by_paths(struct crn_qd_call *call, struct crn_json payload, struct crn_json names, bool include)
+static bool write_by_paths(struct crn_qd_call *call, struct crn_json payload, struct crn_json names,
+                           bool include)
 {
     struct crn_json_iter it;
     struct crn_json name;
@@ -180,14 +193,16 @@ static bool write_by_paths(struct crn_qd_call *call, struct crn_json payload, st
     selection.depths = crn_qd_take(call, crn_json_size(names) + 1, sizeof *selection.depths);
     if (paths == NULL || selection.depths == NULL) return false;
     for (crn_json_iter_init(&it, names); crn_json_iter_next(&it, &name, &key, &length);) {
-        if (crn_json_type(name) != CRN_JSON_STRING) return crn_qd_wrong_type(call, "with_payload", "a string", name);
+        if (crn_json_type(name) != CRN_JSON_STRING)
+            return crn_qd_wrong_type(call, "with_payload", "a string", name);
         if (!crn_qd_read_path(call, crn_json_string(name, &length), &paths[selection.count++])) return false;
     }
     selection.paths = paths;
     return write_selected(call, payload, &selection, include);
 }
 
-bool crn_qd_write_payload(struct crn_qd_call *call, const char *payload, const struct crn_qd_select_payload *select)
+bool crn_qd_write_payload(struct crn_qd_call *call, const char *payload,
+                          const struct crn_qd_select_payload *select)
 {
     struct crn_json root;
 
@@ -199,7 +214,8 @@ bool crn_qd_write_payload(struct crn_qd_call *call, const char *payload, const s
         return true;
     }
     if (!crn_qd_parse_scratch(call, payload, strlen(payload), &root)) return false;
-    return write_by_paths(call, root, select->has_include ? select->include : select->exclude, select->has_include);
+    return write_by_paths(call, root, select->has_include ? select->include : select->exclude,
+                          select->has_include);
 }
 
 /* ---- changing ---- */
@@ -213,7 +229,8 @@ struct change {
 };
 
 /* `value` with the patch merged into what is at the path; what is not there is made, but for elements of arrays. */
-static void write_set_at(struct crn_buf *out, const struct crn_json *value, const struct change *change, size_t depth)
+static void write_set_at(struct crn_buf *out, const struct crn_json *value, const struct change *change,
+                         size_t depth)
 {
     const struct crn_qd_path_step *step = depth < change->path.count ? &change->path.steps[depth] : NULL;
     const enum crn_json_type type = value == NULL ? CRN_JSON_NULL : crn_json_type(*value);
@@ -270,7 +287,8 @@ static void write_set_at(struct crn_buf *out, const struct crn_json *value, cons
     crn_buf_putc(out, '}');
 }
 
-static bool write_without_keys(struct crn_qd_call *call, struct crn_buf *out, struct crn_json payload, const struct change *change)
+static bool write_without_keys(struct crn_qd_call *call, struct crn_buf *out, struct crn_json payload,
+                               const struct change *change)
 {
     struct selection selection = {.paths = change->keys, .count = change->key_count};
     struct crn_buf *answer = call->out;
@@ -283,7 +301,8 @@ static bool write_without_keys(struct crn_qd_call *call, struct crn_buf *out, st
     return done;
 }
 
-static const char *changed_payload(struct crn_qd_call *call, const cairn_pattern *point, const struct change *change)
+static const char *changed_payload(struct crn_qd_call *call, const cairn_pattern *point,
+                                   const struct change *change)
 {
     const char *old = point->payload == NULL ? "{}" : point->payload;
     struct crn_json root;
@@ -317,7 +336,8 @@ static bool read_keys(struct crn_qd_call *call, struct crn_json body, struct cha
     if (change->keys == NULL) return false;
     for (crn_json_iter_init(&it, keys); crn_json_iter_next(&it, &key, &name, &length);) {
         if (crn_json_type(key) != CRN_JSON_STRING) return crn_qd_wrong_type(call, "keys", "a string", key);
-        if (!crn_qd_read_path(call, crn_json_string(key, &length), &change->keys[change->key_count++])) return false;
+        if (!crn_qd_read_path(call, crn_json_string(key, &length), &change->keys[change->key_count++]))
+            return false;
     }
     return true;
 }
@@ -329,7 +349,8 @@ static bool read_change(struct crn_qd_call *call, struct crn_json body, struct c
     if (change->kind == QD_PAYLOAD_CLEAR) return true;
     if (change->kind == QD_PAYLOAD_DELETE) return read_keys(call, body, change);
     if (!crn_qd_member(body, "payload", &change->payload)) return crn_qd_missing(call, "payload");
-    if (crn_json_type(change->payload) != CRN_JSON_OBJECT) return crn_qd_wrong_type(call, "payload", "a map", change->payload);
+    if (crn_json_type(change->payload) != CRN_JSON_OBJECT)
+        return crn_qd_wrong_type(call, "payload", "a map", change->payload);
     if (!crn_qd_get_text(call, body, "key", &key)) return false;
     if (key == NULL) return true;
     if (change->kind == QD_PAYLOAD_OVERWRITE) change->kind = QD_PAYLOAD_SET;
@@ -337,15 +358,16 @@ static bool read_change(struct crn_qd_call *call, struct crn_json body, struct c
 }
 
 /* Every point is written as it was read, or all are read again: somebody changed one of them in between. */
-bool crn_qd_change_payload(struct crn_qd_call *call, struct crn_qd_collection *collection, struct crn_json body,
-                           enum crn_qd_payload_change kind)
+bool crn_qd_change_payload(struct crn_qd_call *call, struct crn_qd_collection *collection,
+                           struct crn_json body, enum crn_qd_payload_change kind)
 {
     struct change change = {.kind = kind};
     cairn_status status = CAIRN_CONFLICT;
     cairn_error err = {0};
 
     if (!read_change(call, body, &change)) return false;
-    for (int attempt = 0; attempt < 20 && (status == CAIRN_CONFLICT || status == CAIRN_NOT_FOUND); attempt++) {
+    for (int attempt = 0; attempt < 20 && (status == CAIRN_CONFLICT || status == CAIRN_NOT_FOUND);
+         attempt++) {
         cairn_patterns *points;
         size_t count;
         if (!crn_qd_read_selection(call, collection, body, false, &points, &count)) return false;
@@ -356,14 +378,22 @@ bool crn_qd_change_payload(struct crn_qd_call *call, struct crn_qd_collection *c
             cairn_pattern *to = &writes[chosen];
             if (point->id_type == CAIRN_ID_STRING) continue; /* no point */
             chosen++;
-            *to = (cairn_pattern){.size = sizeof *to, .id_type = point->id_type, .id_u64 = point->id_u64, .if_version = point->version};
+            *to = (cairn_pattern){.size = sizeof *to,
+                                  .id_type = point->id_type,
+                                  .id_u64 = point->id_u64,
+                                  .if_version = point->version};
             to->id = crn_qd_take_text(call, point->id, strlen(point->id));
             to->payload = changed_payload(call, point, &change);
             if (to->payload == NULL || to->id == NULL) writes = NULL;
         }
         cairn_patterns_free(points);
         if (writes == NULL) return false;
-        status = chosen == 0 ? CAIRN_OK : cairn_write(collection->handle, CAIRN_UPDATE, writes, chosen, NULL, &err);
+        uint64_t bytes = 0;
+        for (size_t i = 0; i < chosen; i++) bytes += strlen(writes[i].payload);
+        const bool grows = kind == QD_PAYLOAD_SET || kind == QD_PAYLOAD_OVERWRITE;
+        if (grows && !crn_qd_strict_payloads(call, collection, bytes)) return false;
+        status = chosen == 0 ? CAIRN_OK
+                             : cairn_write(collection->handle, CAIRN_UPDATE, writes, chosen, NULL, &err);
     }
     return crn_qd_ok(call, status, &err);
 }
@@ -372,7 +402,8 @@ static bool change_endpoint(struct crn_qd_call *call, enum crn_qd_payload_change
 {
     struct crn_qd_collection *collection = crn_qd_lease_of_path(call);
 
-    return collection != NULL && crn_qd_change_payload(call, collection, call->body, kind) && crn_qd_write_update_result(call);
+    return collection != NULL && crn_qd_change_payload(call, collection, call->body, kind) &&
+           crn_qd_write_update_result(call);
 }
 
 bool crn_qd_payload_set(struct crn_qd_call *call)

@@ -23,8 +23,8 @@ static uint64_t wanted(const struct crn_qd_query *query)
 
 /* ---- by the engine ---- */
 
-static bool search(struct crn_qd_call *call, struct crn_qd_collection *collection, const struct crn_qd_query *query, const char *filter,
-                   bool exact, struct crn_qd_hits *out)
+static bool search(struct crn_qd_call *call, struct crn_qd_collection *collection,
+                   const struct crn_qd_query *query, const char *filter, bool exact, struct crn_qd_hits *out)
 {
     const struct crn_qd_vector *using = query->using;
     struct crn_qd_query_vector target = query->target;
@@ -37,10 +37,17 @@ static bool search(struct crn_qd_call *call, struct crn_qd_collection *collectio
     if (sparse && using->idf && !crn_qd_weigh_by_idf(call, collection, using, &target)) return false;
     uint64_t k = wanted(query);
     if (k > CAIRN_K_MAX) k = CAIRN_K_MAX;
-    const cairn_query asked = {.size = sizeof asked, .vector = target.values, .dim = sparse ? target.count : target.dim,
-                               .indices = sparse ? target.indices : NULL, .space = using->name, .k = (uint32_t)k,
-                               .mode = CAIRN_SEARCH_VECTOR, .filter = filter, .exact = exact,
-                               .ef = query->ef > UINT32_MAX ? UINT32_MAX : (uint32_t)query->ef, .oversampling = query->oversampling,
+    const cairn_query asked = {.size = sizeof asked,
+                               .vector = target.values,
+                               .dim = sparse ? target.count : target.dim,
+                               .indices = sparse ? target.indices : NULL,
+                               .space = using->name,
+                               .k = (uint32_t)k,
+                               .mode = CAIRN_SEARCH_VECTOR,
+                               .filter = filter,
+                               .exact = exact,
+                               .ef = query->ef > UINT32_MAX ? UINT32_MAX : (uint32_t)query->ef,
+                               .oversampling = query->oversampling,
                                .timeout_ms = crn_qd_left_ms(call)};
     if (!crn_qd_ok(call, cairn_search(collection->handle, &asked, &results, &err), &err)) return false;
     const size_t count = cairn_results_count(results);
@@ -67,8 +74,8 @@ static bool take_point(struct crn_qd_call *call, void *ctx, const cairn_pattern 
     return keep_id(call, &id, &to->id);
 }
 
-static bool all_points(struct crn_qd_call *call, struct crn_qd_collection *collection, const struct crn_qd_query *query,
-                       struct crn_qd_hits *out)
+static bool all_points(struct crn_qd_call *call, struct crn_qd_collection *collection,
+                       const struct crn_qd_query *query, struct crn_qd_hits *out)
 {
     uint64_t k = wanted(query), points = 0;
     cairn_error err;
@@ -76,19 +83,22 @@ static bool all_points(struct crn_qd_call *call, struct crn_qd_collection *colle
     if (!crn_qd_ok(call, cairn_count(collection->handle, NULL, &points, &err), &err)) return false;
     if (k > points) k = points;
     *out = (struct crn_qd_hits){.list = crn_qd_take(call, k + 1, sizeof *out->list)};
-    return out->list != NULL && (k == 0 || crn_qd_each_by_id(call, collection, query->filter, NULL, k, false, take_point, out, NULL));
+    return out->list != NULL && (k == 0 || crn_qd_each_by_id(call, collection, query->filter, NULL, k, false,
+                                                             take_point, out, NULL));
 }
 
-static bool ordered_points(struct crn_qd_call *call, struct crn_qd_collection *collection, const struct crn_qd_query *query,
-                           const char *filter, struct crn_qd_hits *out)
+static bool ordered_points(struct crn_qd_call *call, struct crn_qd_collection *collection,
+                           const struct crn_qd_query *query, const char *filter, struct crn_qd_hits *out)
 {
     struct crn_qd_ordered *ordered;
     size_t count;
 
-    if (!crn_qd_order_points(call, collection, filter, &query->order, wanted(query), &ordered, &count)) return false;
+    if (!crn_qd_order_points(call, collection, filter, &query->order, wanted(query), &ordered, &count))
+        return false;
     *out = (struct crn_qd_hits){.list = crn_qd_take(call, count + 1, sizeof *out->list), .count = count};
     if (out->list == NULL) return false;
-    for (size_t i = 0; i < count; i++) out->list[i] = (struct crn_qd_hit){.id = ordered[i].id, .score = 1, .ordered = &ordered[i]};
+    for (size_t i = 0; i < count; i++)
+        out->list[i] = (struct crn_qd_hit){.id = ordered[i].id, .score = 1, .ordered = &ordered[i]};
     return true;
 }
 
@@ -101,8 +111,8 @@ static bool merges(const struct crn_qd_query *query)
 }
 
 /* The points that the prefetches found, as a filter. */
-static bool filter_of_sources(struct crn_qd_call *call, const struct crn_qd_query *query, const struct crn_qd_hits *sources,
-                              const char **out)
+static bool filter_of_sources(struct crn_qd_call *call, const struct crn_qd_query *query,
+                              const struct crn_qd_hits *sources, const char **out)
 {
     struct crn_qd_hits all;
     const char *found;
@@ -111,11 +121,13 @@ static bool filter_of_sources(struct crn_qd_call *call, const struct crn_qd_quer
     cairn_id *ids = crn_qd_take(call, all.count + 1, sizeof *ids);
     if (ids == NULL) return false;
     for (size_t i = 0; i < all.count; i++) ids[i] = all.list[i].id;
-    return crn_qd_filter_of_ids(call, ids, all.count, false, &found) && crn_qd_both_filters(call, found, query->filter, out);
+    return crn_qd_filter_of_ids(call, ids, all.count, false, &found) &&
+           crn_qd_both_filters(call, found, query->filter, out);
 }
 
-static bool run_kind(struct crn_qd_call *call, struct crn_qd_collection *collection, const struct crn_qd_query *query,
-                     const struct crn_qd_hits *sources, struct crn_qd_hits *out)
+static bool run_kind(struct crn_qd_call *call, struct crn_qd_collection *collection,
+                     const struct crn_qd_query *query, const struct crn_qd_hits *sources,
+                     struct crn_qd_hits *out)
 {
     const char *filter = query->filter;
     const bool fuses = merges(query);
@@ -126,7 +138,8 @@ static bool run_kind(struct crn_qd_call *call, struct crn_qd_collection *collect
     case QD_QUERY_ALL:
         return all_points(call, collection, query, out);
     case QD_QUERY_NEAREST:
-        if (query->using->kind == CAIRN_SPACE_MULTI) return crn_qd_scan(call, collection, query, filter, wanted(query), out);
+        if (query->using->kind == CAIRN_SPACE_MULTI)
+            return crn_qd_scan(call, collection, query, filter, wanted(query), out);
         return search(call, collection, query, filter, query->exact || over_sources, out);
     case QD_QUERY_ORDER:
         return ordered_points(call, collection, query, filter, out);
@@ -145,20 +158,22 @@ static bool run_kind(struct crn_qd_call *call, struct crn_qd_collection *collect
 /* Distances have to be at most the threshold, scores at least. */
 static void apply_threshold(const struct crn_qd_query *query, struct crn_qd_hits *hits)
 {
-    const bool distances = query->kind == QD_QUERY_NEAREST && query->using->kind != CAIRN_SPACE_SPARSE && query->using->distance >= QD_EUCLID;
+    const bool distances = query->kind == QD_QUERY_NEAREST && query->using->kind != CAIRN_SPACE_SPARSE &&
+                           query->using->distance >= QD_EUCLID;
     size_t kept = 0;
 
     if (!query->has_threshold) return;
     for (size_t i = 0; i < hits->count; i++) {
         const double score = hits->list[i].score;
-        if (distances ? score <= query->threshold : score >= query->threshold) hits->list[kept++] = hits->list[i];
+        if (distances ? score <= query->threshold : score >= query->threshold)
+            hits->list[kept++] = hits->list[i];
     }
     hits->count = kept;
 }
 
 /* A fused query may have a filter of its own, though its lists are made already. */
-static bool apply_filter(struct crn_qd_call *call, struct crn_qd_collection *collection, const struct crn_qd_query *query,
-                         struct crn_qd_hits *hits)
+static bool apply_filter(struct crn_qd_call *call, struct crn_qd_collection *collection,
+                         const struct crn_qd_query *query, struct crn_qd_hits *hits)
 {
     const bool fuses = merges(query);
     cairn_scope scope = {.size = sizeof scope};
@@ -171,8 +186,13 @@ static bool apply_filter(struct crn_qd_call *call, struct crn_qd_collection *col
     cairn_id *ids = crn_qd_take(call, hits->count, sizeof *ids);
     if (ids == NULL) return false;
     for (size_t i = 0; i < hits->count; i++) ids[i] = hits->list[i].id;
-    if (!crn_qd_filter_of_ids(call, ids, hits->count, false, &by_id) || !crn_qd_both_filters(call, by_id, query->filter, &scope.filter)) return false;
-    if (!crn_qd_ok(call, cairn_scroll_by_id(collection->handle, &scope, NULL, hits->count, false, &passing, &err), &err)) return false;
+    if (!crn_qd_filter_of_ids(call, ids, hits->count, false, &by_id) ||
+        !crn_qd_both_filters(call, by_id, query->filter, &scope.filter))
+        return false;
+    if (!crn_qd_ok(call,
+                   cairn_scroll_by_id(collection->handle, &scope, NULL, hits->count, false, &passing, &err),
+                   &err))
+        return false;
     for (size_t i = 0; i < hits->count; i++) {
         if (crn_qd_find_point(passing, &ids[i]) != NULL) hits->list[kept++] = hits->list[i];
     }
@@ -181,8 +201,8 @@ static bool apply_filter(struct crn_qd_call *call, struct crn_qd_collection *col
     return true;
 }
 
-bool crn_qd_run_query(struct crn_qd_call *call, struct crn_qd_collection *collection, const struct crn_qd_query *query,
-                      struct crn_qd_hits *out)
+bool crn_qd_run_query(struct crn_qd_call *call, struct crn_qd_collection *collection,
+                      const struct crn_qd_query *query, struct crn_qd_hits *out)
 {
     struct crn_qd_hits *sources = crn_qd_take(call, query->prefetch_count + 1, sizeof *sources);
 
@@ -190,7 +210,8 @@ bool crn_qd_run_query(struct crn_qd_call *call, struct crn_qd_collection *collec
     for (size_t i = 0; i < query->prefetch_count; i++) {
         if (!crn_qd_run_query(call, collection, &query->prefetch[i], &sources[i])) return false;
     }
-    if (!run_kind(call, collection, query, sources, out) || !apply_filter(call, collection, query, out)) return false;
+    if (!run_kind(call, collection, query, sources, out) || !apply_filter(call, collection, query, out))
+        return false;
     apply_threshold(query, out);
     if (query->mmr && !crn_qd_diversify(call, collection, query, out)) return false;
     const size_t skipped = query->offset < out->count ? query->offset : out->count;
@@ -202,8 +223,9 @@ bool crn_qd_run_query(struct crn_qd_call *call, struct crn_qd_collection *collec
 
 /* ---- hits written ---- */
 
-static bool write_hit(struct crn_qd_call *call, const struct crn_qd_collection *collection, const struct crn_qd_hit *hit,
-                      const cairn_pattern *point, const struct crn_qd_show *show)
+static bool write_hit(struct crn_qd_call *call, const struct crn_qd_collection *collection,
+                      const struct crn_qd_hit *hit, const cairn_pattern *point,
+                      const struct crn_qd_show *show)
 {
     crn_buf_puts(call->out, "{\"id\":");
     crn_qd_write_id(call->out, &hit->id);
@@ -218,8 +240,8 @@ static bool write_hit(struct crn_qd_call *call, const struct crn_qd_collection *
     return true;
 }
 
-static bool write_page(struct crn_qd_call *call, struct crn_qd_collection *collection, const struct crn_qd_hits *page,
-                       const struct crn_qd_show *show, bool *first)
+static bool write_page(struct crn_qd_call *call, struct crn_qd_collection *collection,
+                       const struct crn_qd_hits *page, const struct crn_qd_show *show, bool *first)
 {
     cairn_id ids[PAGE_HITS];
     cairn_patterns *points = NULL;
@@ -228,7 +250,8 @@ static bool write_page(struct crn_qd_call *call, struct crn_qd_collection *colle
 
     if (show->payload.any || show->vectors.any) {
         for (size_t i = 0; i < page->count; i++) ids[i] = page->list[i].id;
-        const cairn_status status = cairn_get(collection->handle, ids, page->count, show->vectors.any, &points, &err);
+        const cairn_status status =
+            cairn_get(collection->handle, ids, page->count, show->vectors.any, &points, &err);
         if (!crn_qd_ok(call, status, &err)) return false;
     }
     for (size_t i = 0; done && i < page->count; i++) {
@@ -242,8 +265,8 @@ static bool write_page(struct crn_qd_call *call, struct crn_qd_collection *colle
     return done;
 }
 
-bool crn_qd_write_hits(struct crn_qd_call *call, struct crn_qd_collection *collection, const struct crn_qd_hits *hits,
-                       const struct crn_qd_show *show)
+bool crn_qd_write_hits(struct crn_qd_call *call, struct crn_qd_collection *collection,
+                       const struct crn_qd_hits *hits, const struct crn_qd_show *show)
 {
     bool first = true;
 
@@ -260,19 +283,23 @@ bool crn_qd_write_hits(struct crn_qd_call *call, struct crn_qd_collection *colle
 
 bool crn_qd_read_hits_show(struct crn_qd_call *call, struct crn_json body, struct crn_qd_show *out)
 {
-    return crn_qd_read_with_payload(call, body, false, &out->payload) && crn_qd_read_with_vectors(call, body, false, &out->vectors);
+    return crn_qd_read_with_payload(call, body, false, &out->payload) &&
+           crn_qd_read_with_vectors(call, body, false, &out->vectors);
 }
 
 /* ---- endpoints ---- */
 
-static bool answer_one(struct crn_qd_call *call, struct crn_qd_collection *collection, struct crn_json body, enum crn_qd_style style)
+static bool answer_one(struct crn_qd_call *call, struct crn_qd_collection *collection, struct crn_json body,
+                       enum crn_qd_style style)
 {
     struct crn_qd_query query;
     struct crn_qd_hits hits;
     struct crn_qd_show show;
     const bool wrapped = style == QD_STYLE_QUERY;
 
-    if (!crn_qd_read_query(call, collection, body, style, 0, &query) || !crn_qd_read_hits_show(call, body, &show)) return false;
+    if (!crn_qd_read_query(call, collection, body, style, 0, &query) ||
+        !crn_qd_read_hits_show(call, body, &show))
+        return false;
     if (!crn_qd_run_query(call, collection, &query, &hits)) return false;
     if (wrapped) crn_buf_puts(call->out, "{\"points\":");
     if (!crn_qd_write_hits(call, collection, &hits, &show)) return false;
@@ -297,7 +324,11 @@ static bool answer_batch(struct crn_qd_call *call, enum crn_qd_style style)
 
     if (collection == NULL) return false;
     if (!crn_qd_member(call->body, "searches", &searches)) return crn_qd_missing(call, "searches");
-    if (crn_json_type(searches) != CRN_JSON_ARRAY) return crn_qd_wrong_type(call, "searches", "a sequence", searches);
+    if (crn_json_type(searches) != CRN_JSON_ARRAY)
+        return crn_qd_wrong_type(call, "searches", "a sequence", searches);
+    const uint64_t asked = crn_json_size(searches);
+    if (!crn_qd_strict_limit(call, asked, collection->strict.search_batch, "search limit")) return false;
+    if (!crn_qd_strict_batch(call, collection, asked > 0 ? asked - 1 : 0)) return false;
     crn_buf_putc(call->out, '[');
     for (crn_json_iter_init(&it, searches); crn_json_iter_next(&it, &one, &key, &length);) {
         if (count++ > 0) crn_buf_putc(call->out, ',');

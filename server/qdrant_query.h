@@ -33,7 +33,7 @@ struct crn_qd_query {
     const double *weights; /* [prefetch_count] or NULL */
     struct crn_qd_order order;
     struct crn_json formula, defaults; /* of the body; defaults {0}: none */
-    const char *filter; /* points given as examples left out */
+    const char *filter;                /* points given as examples left out */
     uint64_t limit, offset;
     bool has_threshold;
     double threshold;
@@ -57,42 +57,49 @@ struct crn_qd_hits {
 /* ---- qdrant_query_read.c ---- */
 
 enum crn_qd_style { QD_STYLE_QUERY, QD_STYLE_SEARCH, QD_STYLE_RECOMMEND, QD_STYLE_DISCOVER };
-bool crn_qd_read_query(struct crn_qd_call *call, struct crn_qd_collection *collection, struct crn_json body, enum crn_qd_style style,
-                       unsigned depth, struct crn_qd_query *out);
+bool crn_qd_read_query(struct crn_qd_call *call, struct crn_qd_collection *collection, struct crn_json body,
+                       enum crn_qd_style style, unsigned depth, struct crn_qd_query *out);
 
 /* ---- qdrant_query.c ---- */
 
-bool crn_qd_run_query(struct crn_qd_call *call, struct crn_qd_collection *collection, const struct crn_qd_query *query,
-                      struct crn_qd_hits *out);
+bool crn_qd_run_query(struct crn_qd_call *call, struct crn_qd_collection *collection,
+                      const struct crn_qd_query *query, struct crn_qd_hits *out);
 /* [ {id, version, score, …}, … ] from hit `begin` on, up to `limit`. */
-bool crn_qd_write_hits(struct crn_qd_call *call, struct crn_qd_collection *collection, const struct crn_qd_hits *hits,
-                       const struct crn_qd_show *show);
+bool crn_qd_write_hits(struct crn_qd_call *call, struct crn_qd_collection *collection,
+                       const struct crn_qd_hits *hits, const struct crn_qd_show *show);
 bool crn_qd_read_hits_show(struct crn_qd_call *call, struct crn_json body, struct crn_qd_show *out);
 
 /* ---- qdrant_score.c ---- */
 
 /* Scores each point that passes the filter: for what no index of vectors answers. */
-bool crn_qd_scan(struct crn_qd_call *call, struct crn_qd_collection *collection, const struct crn_qd_query *query, const char *filter,
-                 size_t k, struct crn_qd_hits *out);
+bool crn_qd_scan(struct crn_qd_call *call, struct crn_qd_collection *collection,
+                 const struct crn_qd_query *query, const char *filter, size_t k, struct crn_qd_hits *out);
 /* Larger is nearer. */
-double crn_qd_similarity(const struct crn_qd_vector *vector, const struct crn_qd_query_vector *a, const struct crn_qd_query_vector *b);
-bool crn_qd_weigh_by_idf(struct crn_qd_call *call, struct crn_qd_collection *collection, const struct crn_qd_vector *vector,
-                         struct crn_qd_query_vector *query);
-bool crn_qd_sample(struct crn_qd_call *call, struct crn_qd_collection *collection, const char *filter, size_t k, struct crn_qd_hits *out);
+double crn_qd_similarity(const struct crn_qd_vector *vector, const struct crn_qd_query_vector *a,
+                         const struct crn_qd_query_vector *b);
+/* As it is shown: the distance itself where distances are compared. */
+double crn_qd_shown_score(const struct crn_qd_vector *vector, double similarity);
+bool crn_qd_weigh_by_idf(struct crn_qd_call *call, struct crn_qd_collection *collection,
+                         const struct crn_qd_vector *vector, struct crn_qd_query_vector *query);
+bool crn_qd_sample(struct crn_qd_call *call, struct crn_qd_collection *collection, const char *filter,
+                   size_t k, struct crn_qd_hits *out);
 
 /* ---- qdrant_formula.c ---- */
 
 /* The sources' points, scored anew by the query's formula. */
-bool crn_qd_apply_formula(struct crn_qd_call *call, struct crn_qd_collection *collection, const struct crn_qd_query *query,
-                          const struct crn_qd_hits *sources, struct crn_qd_hits *out);
+bool crn_qd_apply_formula(struct crn_qd_call *call, struct crn_qd_collection *collection,
+                          const struct crn_qd_query *query, const struct crn_qd_hits *sources,
+                          struct crn_qd_hits *out);
 
 /* ---- qdrant_fusion.c ---- */
 
-bool crn_qd_fuse(struct crn_qd_call *call, const struct crn_qd_query *query, const struct crn_qd_hits *sources, struct crn_qd_hits *out);
+bool crn_qd_fuse(struct crn_qd_call *call, const struct crn_qd_query *query,
+                 const struct crn_qd_hits *sources, struct crn_qd_hits *out);
 /* Every point of the sources once. */
-bool crn_qd_union(struct crn_qd_call *call, const struct crn_qd_hits *sources, size_t count, struct crn_qd_hits *out);
+bool crn_qd_union(struct crn_qd_call *call, const struct crn_qd_hits *sources, size_t count,
+                  struct crn_qd_hits *out);
 void crn_qd_sort_hits(struct crn_qd_hits *hits, bool ascending);
-bool crn_qd_diversify(struct crn_qd_call *call, struct crn_qd_collection *collection, const struct crn_qd_query *query,
-                      struct crn_qd_hits *hits);
+bool crn_qd_diversify(struct crn_qd_call *call, struct crn_qd_collection *collection,
+                      const struct crn_qd_query *query, struct crn_qd_hits *hits);
 
 #endif

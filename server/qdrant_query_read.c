@@ -23,7 +23,8 @@ static bool note_example(struct reading *reading, const cairn_id *id)
         const size_t room = reading->example_room * 2 + 16;
         cairn_id *list = crn_qd_take(reading->call, room, sizeof *list);
         if (list == NULL) return false;
-        if (reading->example_count > 0) memcpy(list, reading->examples, reading->example_count * sizeof *list);
+        if (reading->example_count > 0)
+            memcpy(list, reading->examples, reading->example_count * sizeof *list);
         reading->examples = list;
         reading->example_room = room;
     }
@@ -39,13 +40,16 @@ static bool vector_of_point(struct reading *reading, const cairn_id *id, struct 
 
     if (!crn_qd_ok(call, cairn_get(reading->lookup->handle, id, 1, true, &points, &err), &err)) return false;
     const cairn_pattern *point = cairn_patterns_at(points, 0);
-    const cairn_vector *stored = point->id == NULL ? NULL : crn_qd_vector_of(point, reading->lookup_vector->name);
+    const cairn_vector *stored =
+        point->id == NULL ? NULL : crn_qd_vector_of(point, reading->lookup_vector->name);
     bool done;
     if (stored != NULL) {
         done = crn_qd_vector_as_query(call, reading->lookup_vector, stored, out);
-        if (reading->using->distance == QD_COSINE && reading->using->kind == CAIRN_SPACE_DENSE) out->dim = reading->using->dim;
+        if (reading->using->distance == QD_COSINE && reading->using->kind == CAIRN_SPACE_DENSE)
+            out->dim = reading->using->dim;
     } else if (point->id != NULL) {
-        done = crn_qd_fail(call, 400, "Wrong input: Vector with name %s for point %s was not found", reading->lookup_vector->name, point->id);
+        done = crn_qd_fail(call, 400, "Wrong input: Vector with name %s for point %s was not found",
+                           reading->lookup_vector->name, point->id);
     } else if (id->type == CAIRN_ID_UUID) {
         done = crn_qd_fail(call, 404, "Not found: No point with id %s found", id->text);
     } else {
@@ -65,15 +69,16 @@ static bool read_input(struct reading *reading, struct crn_json value, struct cr
     if (type == CRN_JSON_I64 || type == CRN_JSON_U64 || type == CRN_JSON_STRING) {
         return crn_qd_read_id(reading->call, value, &id) && vector_of_point(reading, &id, out);
     }
-    const bool document = crn_json_get(value, "model", &member) || crn_json_get(value, "text", &member) || crn_json_get(value, "image", &member);
+    const bool document = crn_json_get(value, "model", &member) || crn_json_get(value, "text", &member) ||
+                          crn_json_get(value, "image", &member);
     if (type == CRN_JSON_OBJECT && document) {
         return crn_qd_fail(reading->call, 400, "Wrong input: inference is not offered: send vectors");
     }
     return crn_qd_read_vector(reading->call, reading->using, value, out);
 }
 
-static bool read_inputs(struct reading *reading, struct crn_json holder, const char *name, struct crn_qd_query_vector **out,
-                        size_t *out_count)
+static bool read_inputs(struct reading *reading, struct crn_json holder, const char *name,
+                        struct crn_qd_query_vector **out, size_t *out_count)
 {
     struct crn_json list, value;
     struct crn_json_iter it;
@@ -82,7 +87,8 @@ static bool read_inputs(struct reading *reading, struct crn_json holder, const c
 
     *out_count = 0;
     if (!crn_qd_member(holder, name, &list)) return true;
-    if (crn_json_type(list) != CRN_JSON_ARRAY) return crn_qd_wrong_type(reading->call, name, "a sequence", list);
+    if (crn_json_type(list) != CRN_JSON_ARRAY)
+        return crn_qd_wrong_type(reading->call, name, "a sequence", list);
     *out = crn_qd_take(reading->call, crn_json_size(list) + 1, sizeof **out);
     if (*out == NULL) return false;
     for (crn_json_iter_init(&it, list); crn_json_iter_next(&it, &value, &key, &length);) {
@@ -93,7 +99,8 @@ static bool read_inputs(struct reading *reading, struct crn_json holder, const c
 
 /* ---- recommend ---- */
 
-static void add_average(float *target, uint32_t dim, const struct crn_qd_query_vector *list, size_t count, float weight)
+static void add_average(float *target, uint32_t dim, const struct crn_qd_query_vector *list, size_t count,
+                        float weight)
 {
     for (size_t i = 0; i < count; i++) {
         for (uint32_t d = 0; d < dim; d++) target[d] += weight * list[i].values[d] / (float)count;
@@ -107,9 +114,12 @@ static bool average(struct reading *reading)
     struct crn_qd_call *call = reading->call;
     const uint32_t dim = reading->using->dim;
 
-    if (query->positive_count == 0) return crn_qd_fail(call, 400, "Bad request: At least one positive vector ID required");
+    if (query->positive_count == 0)
+        return crn_qd_fail(call, 400, "Bad request: At least one positive vector ID required");
     if (reading->using->kind != CAIRN_SPACE_DENSE) {
-        return crn_qd_fail(call, 400, "Wrong input: the strategy average_vector is for dense vectors; use best_score or sum_scores");
+        return crn_qd_fail(
+            call, 400,
+            "Wrong input: the strategy average_vector is for dense vectors; use best_score or sum_scores");
     }
     float *target = crn_qd_take(call, dim, sizeof *target);
     if (target == NULL) return false;
@@ -137,12 +147,14 @@ static bool read_recommend(struct reading *reading, struct crn_json body)
     if (strcmp(strategy, "average_vector") == 0) return average(reading);
     const bool best = strcmp(strategy, "best_score") == 0;
     if (!best && strcmp(strategy, "sum_scores") != 0) {
-        return crn_qd_fail(reading->call, 400,
-                           "Format error in JSON body: unknown variant `%s`, expected one of `average_vector`, `best_score`, `sum_scores`",
-                           strategy);
+        return crn_qd_fail(
+            reading->call, 400,
+            "Format error in JSON body: unknown variant `%s`, expected one of `average_vector`, `best_score`, `sum_scores`",
+            strategy);
     }
     if (query->positive_count + query->negative_count == 0) {
-        return crn_qd_fail(reading->call, 400, "Bad request: At least one positive or negative vector ID required");
+        return crn_qd_fail(reading->call, 400,
+                           "Bad request: At least one positive or negative vector ID required");
     }
     query->kind = best ? QD_QUERY_BEST : QD_QUERY_SUM;
     return true;
@@ -185,7 +197,8 @@ static bool read_discover(struct reading *reading, struct crn_json body)
 {
     struct crn_json target, context;
 
-    const bool has_target = crn_qd_member(body, "target", &target), has_context = crn_qd_member(body, "context", &context);
+    const bool has_target = crn_qd_member(body, "target", &target),
+               has_context = crn_qd_member(body, "context", &context);
     if (!has_target && !has_context) return crn_qd_missing(reading->call, "target");
     reading->query->kind = has_target ? QD_QUERY_DISCOVER : QD_QUERY_CONTEXT;
     if (has_target && !read_input(reading, target, &reading->query->target)) return false;
@@ -202,7 +215,8 @@ static bool read_fusion(struct reading *reading, struct crn_json value)
     reading->query->rrf_k = 2;
     reading->query->kind = strcmp(name, "dbsf") == 0 ? QD_QUERY_DBSF : QD_QUERY_RRF;
     if (strcmp(name, "rrf") == 0 || strcmp(name, "dbsf") == 0) return true;
-    return crn_qd_fail(reading->call, 400, "Format error in JSON body: unknown variant `%s`, expected `rrf` or `dbsf`", name);
+    return crn_qd_fail(reading->call, 400,
+                       "Format error in JSON body: unknown variant `%s`, expected `rrf` or `dbsf`", name);
 }
 
 static bool read_rrf(struct reading *reading, struct crn_json value)
@@ -218,13 +232,14 @@ static bool read_rrf(struct reading *reading, struct crn_json value)
     reading->query->rrf_k = (double)k;
     if (!crn_qd_member(value, "weights", &weights)) return true;
     if (crn_json_size(weights) != reading->query->prefetch_count) {
-        return crn_qd_fail(reading->call, 400, "Wrong input: RRF has %zu weights for %zu prefetches", crn_json_size(weights),
-                           reading->query->prefetch_count);
+        return crn_qd_fail(reading->call, 400, "Wrong input: RRF has %zu weights for %zu prefetches",
+                           crn_json_size(weights), reading->query->prefetch_count);
     }
     double *list = crn_qd_take(reading->call, crn_json_size(weights) + 1, sizeof *list);
     if (list == NULL) return false;
     for (crn_json_iter_init(&it, weights); crn_json_iter_next(&it, &weight, &key, &length);) {
-        if (!crn_json_is_number(weight)) return crn_qd_wrong_type(reading->call, "weights", "a number", weight);
+        if (!crn_json_is_number(weight))
+            return crn_qd_wrong_type(reading->call, "weights", "a number", weight);
         list[count++] = crn_json_double(weight);
     }
     reading->query->weights = list;
@@ -244,8 +259,10 @@ static bool read_nearest(struct reading *reading, struct crn_json holder, struct
     query->candidates = query->limit + query->offset;
     if (!crn_qd_get_double(reading->call, mmr, "diversity", &query->diversity, NULL)) return false;
     if (!(query->diversity >= 0 && query->diversity <= 1)) {
-        return crn_qd_fail(reading->call, 422, "Validation error in JSON body: [mmr.diversity: value %g invalid, must be from 0.0 to 1.0]",
-                           query->diversity);
+        return crn_qd_fail(
+            reading->call, 422,
+            "Validation error in JSON body: [mmr.diversity: value %g invalid, must be from 0.0 to 1.0]",
+            query->diversity);
     }
     return crn_qd_get_u64(reading->call, mmr, "candidates_limit", 1, &query->candidates);
 }
@@ -261,8 +278,10 @@ static bool read_query_value(struct reading *reading, struct crn_json value)
     struct crn_json part;
     size_t length;
 
-    if (crn_json_type(value) != CRN_JSON_OBJECT) return need_using(reading) && read_nearest(reading, (struct crn_json){0}, value);
-    if (crn_qd_member(value, "nearest", &part)) return need_using(reading) && read_nearest(reading, value, part);
+    if (crn_json_type(value) != CRN_JSON_OBJECT)
+        return need_using(reading) && read_nearest(reading, (struct crn_json){0}, value);
+    if (crn_qd_member(value, "nearest", &part))
+        return need_using(reading) && read_nearest(reading, value, part);
     if (crn_qd_member(value, "recommend", &part)) return need_using(reading) && read_recommend(reading, part);
     if (crn_qd_member(value, "discover", &part)) return need_using(reading) && read_discover(reading, part);
     if (crn_qd_member(value, "context", &part)) {
@@ -278,11 +297,13 @@ static bool read_query_value(struct reading *reading, struct crn_json value)
     if (crn_qd_member(value, "sample", &part)) {
         reading->query->kind = QD_QUERY_SAMPLE;
         if (strcmp(crn_json_string(part, &length), "random") == 0) return true;
-        return crn_qd_fail(reading->call, 400, "Format error in JSON body: unknown variant, expected `random`");
+        return crn_qd_fail(reading->call, 400,
+                           "Format error in JSON body: unknown variant, expected `random`");
     }
     if (crn_qd_member(value, "formula", &reading->query->formula)) {
         reading->query->kind = QD_QUERY_FORMULA;
-        if (!crn_qd_member(value, "defaults", &reading->query->defaults)) reading->query->defaults = (struct crn_json){0};
+        if (!crn_qd_member(value, "defaults", &reading->query->defaults))
+            reading->query->defaults = (struct crn_json){0};
         return true;
     }
     if (crn_qd_member(value, "relevance_feedback", &part)) {
@@ -298,17 +319,38 @@ static bool read_limits(struct crn_qd_call *call, struct crn_json body, struct c
     struct crn_json params, quantization;
 
     query->limit = 10;
-    if (!crn_qd_get_u64(call, body, "top", 1, &query->limit) || !crn_qd_get_u64(call, body, "limit", 1, &query->limit)) return false;
+    if (!crn_qd_get_u64(call, body, "top", 1, &query->limit) ||
+        !crn_qd_get_u64(call, body, "limit", 1, &query->limit))
+        return false;
     if (!crn_qd_get_u64(call, body, "offset", 0, &query->offset)) return false;
     if (query->limit > QD_POINTS_MAX) query->limit = QD_POINTS_MAX;
     if (query->offset > QD_POINTS_MAX - query->limit) {
         return crn_qd_fail(call, 400, "Wrong input: offset and limit together are above %u", QD_POINTS_MAX);
     }
-    if (!crn_qd_get_double(call, body, "score_threshold", &query->threshold, &query->has_threshold)) return false;
+    if (!crn_qd_get_double(call, body, "score_threshold", &query->threshold, &query->has_threshold))
+        return false;
     if (!crn_qd_member(body, "params", &params)) return true;
-    if (!crn_qd_get_u64(call, params, "hnsw_ef", 1, &query->ef) || !crn_qd_get_bool(call, params, "exact", &query->exact)) return false;
+    if (!crn_qd_get_u64(call, params, "hnsw_ef", 1, &query->ef) ||
+        !crn_qd_get_bool(call, params, "exact", &query->exact))
+        return false;
     return !crn_qd_member(params, "quantization", &quantization) ||
            crn_qd_get_double(call, quantization, "oversampling", &query->oversampling, NULL);
+}
+
+static bool check_limits(struct crn_qd_call *call, const struct crn_qd_collection *collection,
+                         const struct crn_qd_query *query)
+{
+    const struct crn_qd_strict *strict = &collection->strict;
+
+    if (query->oversampling > strict->oversampling) {
+        return crn_qd_fail(
+            call, 400,
+            "Bad request: Limit exceeded %g > %g for \"oversampling\". Help: Reduce the \"oversampling\" parameter to or below %g.",
+            query->oversampling, strict->oversampling, strict->oversampling);
+    }
+    return crn_qd_strict_limit(call, query->limit, strict->query_limit, "limit") &&
+           crn_qd_strict_limit(call, query->ef, strict->hnsw_ef, "hnsw_ef") &&
+           crn_qd_strict_exact(call, collection, query->exact);
 }
 
 /* The vector that is compared, "" unless named; one that is not there matters only to queries that compare. */
@@ -319,7 +361,8 @@ static bool read_using(struct reading *reading, struct crn_json body)
     const char *name = NULL, *other = NULL;
 
     if (!crn_qd_get_text(call, body, "using", &name)) return false;
-    reading->using = name == NULL ? crn_qd_find_vector(reading->collection, "") : crn_qd_need_vector(call, reading->collection, name);
+    reading->using = name == NULL ? crn_qd_find_vector(reading->collection, "")
+                                  : crn_qd_need_vector(call, reading->collection, name);
     if (name != NULL && reading->using == NULL) return false;
     reading->lookup = reading->collection;
     reading->lookup_vector = reading->using;
@@ -332,9 +375,10 @@ static bool read_using(struct reading *reading, struct crn_json body)
     if (!crn_qd_get_text(call, lookup, "vector", &other)) return false;
     reading->lookup_vector = crn_qd_need_vector(call, reading->lookup, other);
     if (reading->lookup_vector == NULL || reading->using == NULL) return need_using(reading);
-    if (reading->lookup_vector->kind != reading->using->kind || reading->lookup_vector->dim != reading->using->dim) {
-        return crn_qd_fail(call, 400, "Wrong input: Vector dimension error: expected dim: %u, got %u", reading->using->dim,
-                           reading->lookup_vector->dim);
+    if (reading->lookup_vector->kind != reading->using->kind ||
+        reading->lookup_vector->dim != reading->using->dim) {
+        return crn_qd_fail(call, 400, "Wrong input: Vector dimension error: expected dim: %u, got %u",
+                           reading->using->dim, reading->lookup_vector->dim);
     }
     return true;
 }
@@ -348,17 +392,21 @@ static bool read_prefetch(struct reading *reading, struct crn_json body, unsigne
     size_t length;
 
     if (!crn_qd_member(body, "prefetch", &prefetch)) return true;
-    if (depth == QD_PREFETCH_DEPTH_MAX) return crn_qd_fail(reading->call, 400, "Wrong input: prefetches are nested too deeply");
+    if (depth == QD_PREFETCH_DEPTH_MAX)
+        return crn_qd_fail(reading->call, 400, "Wrong input: prefetches are nested too deeply");
     const bool list = crn_json_type(prefetch) == CRN_JSON_ARRAY;
-    query->prefetch = crn_qd_take(reading->call, list ? crn_json_size(prefetch) + 1 : 1, sizeof *query->prefetch);
+    query->prefetch =
+        crn_qd_take(reading->call, list ? crn_json_size(prefetch) + 1 : 1, sizeof *query->prefetch);
     if (query->prefetch == NULL) return false;
     if (!list) {
         query->prefetch_count = 1;
-        return crn_qd_read_query(reading->call, reading->collection, prefetch, QD_STYLE_QUERY, depth + 1, query->prefetch);
+        return crn_qd_read_query(reading->call, reading->collection, prefetch, QD_STYLE_QUERY, depth + 1,
+                                 query->prefetch);
     }
     for (crn_json_iter_init(&it, prefetch); crn_json_iter_next(&it, &one, &key, &length);) {
         struct crn_qd_query *inner = &query->prefetch[query->prefetch_count++];
-        if (!crn_qd_read_query(reading->call, reading->collection, one, QD_STYLE_QUERY, depth + 1, inner)) return false;
+        if (!crn_qd_read_query(reading->call, reading->collection, one, QD_STYLE_QUERY, depth + 1, inner))
+            return false;
     }
     return true;
 }
@@ -372,13 +420,15 @@ static bool read_search(struct reading *reading, struct crn_json body)
     if (!crn_qd_member(body, "vector", &vector)) return crn_qd_missing(reading->call, "vector");
     if (crn_json_type(vector) == CRN_JSON_OBJECT && crn_qd_member(vector, "name", &inner)) {
         if (!crn_qd_get_text(reading->call, vector, "name", &name)) return false;
-        reading->using = reading->lookup_vector = crn_qd_need_vector(reading->call, reading->collection, name);
+        reading->using = reading->lookup_vector =
+            crn_qd_need_vector(reading->call, reading->collection, name);
         if (reading->using == NULL) return false;
         if (!crn_qd_member(vector, "vector", &inner)) return crn_qd_missing(reading->call, "vector");
         vector = inner;
     }
     reading->query->kind = QD_QUERY_NEAREST;
-    return need_using(reading) && crn_qd_read_vector(reading->call, reading->using, vector, &reading->query->target);
+    return need_using(reading) &&
+           crn_qd_read_vector(reading->call, reading->using, vector, &reading->query->target);
 }
 
 static bool read_by_style(struct reading *reading, struct crn_json body, enum crn_qd_style style)
@@ -397,27 +447,34 @@ static bool read_by_style(struct reading *reading, struct crn_json body, enum cr
     }
 }
 
-bool crn_qd_read_query(struct crn_qd_call *call, struct crn_qd_collection *collection, struct crn_json body, enum crn_qd_style style,
-                       unsigned depth, struct crn_qd_query *out)
+bool crn_qd_read_query(struct crn_qd_call *call, struct crn_qd_collection *collection, struct crn_json body,
+                       enum crn_qd_style style, unsigned depth, struct crn_qd_query *out)
 {
     struct reading reading = {.call = call, .collection = collection, .query = out};
     const char *filter, *others = NULL;
 
     *out = (struct crn_qd_query){.rrf_k = 2};
     if (crn_json_type(body) != CRN_JSON_OBJECT) return crn_qd_wrong_type(call, "body", "a map", body);
-    if (!read_limits(call, body, out) || !read_using(&reading, body) || !read_prefetch(&reading, body, depth)) return false;
+    if (!read_limits(call, body, out) || !check_limits(call, collection, out) ||
+        !read_using(&reading, body) || !read_prefetch(&reading, body, depth))
+        return false;
     if (!read_by_style(&reading, body, style)) return false;
     out->using = reading.using;
     if (!crn_qd_get_filter(call, collection, body, "filter", &filter)) return false;
-    if (reading.example_count > 0 && !crn_qd_filter_of_ids(call, reading.examples, reading.example_count, true, &others)) return false;
+    if (reading.example_count > 0 &&
+        !crn_qd_filter_of_ids(call, reading.examples, reading.example_count, true, &others))
+        return false;
     if (!crn_qd_both_filters(call, filter, others, &out->filter)) return false;
     const bool fuses = out->kind == QD_QUERY_RRF || out->kind == QD_QUERY_DBSF;
-    if (fuses && out->prefetch_count == 0) return crn_qd_fail(call, 400, "Bad request: Fusion queries cannot be run without prefetches");
+    if (fuses && out->prefetch_count == 0)
+        return crn_qd_fail(call, 400, "Bad request: Fusion queries cannot be run without prefetches");
     if (out->kind == QD_QUERY_FORMULA && out->prefetch_count == 0) {
         return crn_qd_fail(call, 400, "Bad request: Formula queries cannot be run without prefetches");
     }
     if (out->kind == QD_QUERY_ALL && out->prefetch_count > 0) {
-        return crn_qd_fail(call, 400, "Bad request: A query is needed to merge the prefetches. Can't have prefetches without defining a query.");
+        return crn_qd_fail(
+            call, 400,
+            "Bad request: A query is needed to merge the prefetches. Can't have prefetches without defining a query.");
     }
     return true;
 }

@@ -34,22 +34,27 @@ static double sparse_similarity(const struct crn_qd_query_vector *a, const struc
     double sum = 0;
 
     for (uint32_t i = 0, j = 0; i < a->count && j < b->count;) {
-        if (a->indices[i] == b->indices[j]) sum += (double)a->values[i++] * b->values[j++];
-        else if (a->indices[i] < b->indices[j]) i++;
-        else j++;
+        if (a->indices[i] == b->indices[j])
+            sum += (double)a->values[i++] * b->values[j++];
+        else if (a->indices[i] < b->indices[j])
+            i++;
+        else
+            j++;
     }
     return sum;
 }
 
 /* The sum over a's rows of the nearest of b's. */
-static double max_similarity(enum crn_qd_distance distance, const struct crn_qd_query_vector *a, const struct crn_qd_query_vector *b)
+static double max_similarity(enum crn_qd_distance distance, const struct crn_qd_query_vector *a,
+                             const struct crn_qd_query_vector *b)
 {
     double sum = 0;
 
     for (uint32_t i = 0; i < a->rows; i++) {
         double best = -DBL_MAX;
         for (uint32_t j = 0; j < b->rows; j++) {
-            const double one = dense_similarity(distance, a->values + (size_t)i * a->dim, b->values + (size_t)j * b->dim, a->dim);
+            const double one = dense_similarity(distance, a->values + (size_t)i * a->dim,
+                                                b->values + (size_t)j * b->dim, a->dim);
             if (one > best) best = one;
         }
         sum += best;
@@ -57,7 +62,8 @@ static double max_similarity(enum crn_qd_distance distance, const struct crn_qd_
     return sum;
 }
 
-double crn_qd_similarity(const struct crn_qd_vector *vector, const struct crn_qd_query_vector *a, const struct crn_qd_query_vector *b)
+double crn_qd_similarity(const struct crn_qd_vector *vector, const struct crn_qd_query_vector *a,
+                         const struct crn_qd_query_vector *b)
 {
     switch (vector->kind) {
     case CAIRN_SPACE_SPARSE:
@@ -113,7 +119,8 @@ static double score(const struct crn_qd_query *query, const struct crn_qd_query_
         return positive > negative ? scaled_sigmoid(positive) : -scaled_sigmoid(negative);
     }
     case QD_QUERY_SUM:
-        return sum_of(query, query->positive, query->positive_count, point) - sum_of(query, query->negative, query->negative_count, point);
+        return sum_of(query, query->positive, query->positive_count, point) -
+               sum_of(query, query->negative, query->negative_count, point);
     case QD_QUERY_DISCOVER:
     case QD_QUERY_CONTEXT:
         for (size_t i = 0; i < query->positive_count; i++) {
@@ -125,10 +132,18 @@ static double score(const struct crn_qd_query *query, const struct crn_qd_query_
                 sum += fast_sigmoid(fmin(positive - negative - (double)FLT_EPSILON, 0));
             }
         }
-        return query->kind == QD_QUERY_CONTEXT ? sum : sum + scaled_sigmoid(crn_qd_similarity(query->using, &query->target, point));
+        return query->kind == QD_QUERY_CONTEXT
+                   ? sum
+                   : sum + scaled_sigmoid(crn_qd_similarity(query->using, &query->target, point));
     default:
         return crn_qd_similarity(query->using, &query->target, point);
     }
+}
+
+double crn_qd_shown_score(const struct crn_qd_vector *vector, double similarity)
+{
+    if (vector->kind == CAIRN_SPACE_SPARSE || vector->distance < QD_EUCLID) return similarity;
+    return vector->distance == QD_EUCLID ? sqrt(fabs(similarity)) : fabs(similarity);
 }
 
 /* ---- all points ---- */
@@ -177,8 +192,12 @@ static bool scan_point(struct crn_qd_call *call, void *ctx, const cairn_pattern 
     const cairn_vector *stored = crn_qd_vector_of(point, scan->query->using->name);
 
     if (stored == NULL) return true;
-    const struct crn_qd_query_vector vector = {.kind = scan->query->using->kind, .values = (float *)stored->values, .dim = stored->dim,
-                                               .rows = stored->rows, .indices = (uint32_t *)stored->indices, .count = stored->count};
+    const struct crn_qd_query_vector vector = {.kind = scan->query->using->kind,
+                                               .values = (float *)stored->values,
+                                               .dim = stored->dim,
+                                               .rows = stored->rows,
+                                               .indices = (uint32_t *)stored->indices,
+                                               .count = stored->count};
     struct crn_qd_hit hit = {.id = crn_qd_id_of(point), .score = score(scan->query, &vector)};
     if (scan->count == scan->k && hit.score <= scan->heap[0].score) return true;
     if (hit.id.type == CAIRN_ID_UUID) hit.id.text = crn_qd_take_text(call, hit.id.text, strlen(hit.id.text));
@@ -186,8 +205,8 @@ static bool scan_point(struct crn_qd_call *call, void *ctx, const cairn_pattern 
     return call->status == 0;
 }
 
-bool crn_qd_scan(struct crn_qd_call *call, struct crn_qd_collection *collection, const struct crn_qd_query *query, const char *filter,
-                 size_t k, struct crn_qd_hits *out)
+bool crn_qd_scan(struct crn_qd_call *call, struct crn_qd_collection *collection,
+                 const struct crn_qd_query *query, const char *filter, size_t k, struct crn_qd_hits *out)
 {
     uint64_t points = 0;
     cairn_error err;
@@ -195,13 +214,12 @@ bool crn_qd_scan(struct crn_qd_call *call, struct crn_qd_collection *collection,
     if (!crn_qd_ok(call, cairn_count(collection->handle, NULL, &points, &err), &err)) return false;
     if (k > points + 1) k = points + 1;
     struct scan scan = {.query = query, .k = k, .heap = crn_qd_take(call, k, sizeof *scan.heap)};
-    if (scan.heap == NULL || !crn_qd_each_point(call, collection, filter, true, scan_point, &scan)) return false;
+    if (scan.heap == NULL || !crn_qd_each_point(call, collection, filter, true, scan_point, &scan))
+        return false;
     *out = (struct crn_qd_hits){scan.heap, scan.count};
     crn_qd_sort_hits(out, false);
-    const bool distance = query->kind == QD_QUERY_NEAREST && query->using->distance >= QD_EUCLID;
-    for (size_t i = 0; distance && i < out->count; i++) {
-        const double raw = fabs(out->list[i].score);
-        out->list[i].score = query->using->distance == QD_EUCLID ? sqrt(raw) : raw;
+    for (size_t i = 0; query->kind == QD_QUERY_NEAREST && i < out->count; i++) {
+        out->list[i].score = crn_qd_shown_score(query->using, out->list[i].score);
     }
     return true;
 }
@@ -236,12 +254,16 @@ static bool count_indices(struct crn_qd_call *call, void *ctx, const cairn_patte
     return true;
 }
 
-bool crn_qd_weigh_by_idf(struct crn_qd_call *call, struct crn_qd_collection *collection, const struct crn_qd_vector *vector,
-                         struct crn_qd_query_vector *query)
+bool crn_qd_weigh_by_idf(struct crn_qd_call *call, struct crn_qd_collection *collection,
+                         const struct crn_qd_vector *vector, struct crn_qd_query_vector *query)
 {
-    struct frequencies frequencies = {.name = vector->name, .query = query, .counts = crn_qd_take(call, query->count + 1u, sizeof(uint64_t))};
+    struct frequencies frequencies = {.name = vector->name,
+                                      .query = query,
+                                      .counts = crn_qd_take(call, query->count + 1u, sizeof(uint64_t))};
 
-    if (frequencies.counts == NULL || !crn_qd_each_point(call, collection, NULL, true, count_indices, &frequencies)) return false;
+    if (frequencies.counts == NULL ||
+        !crn_qd_each_point(call, collection, NULL, true, count_indices, &frequencies))
+        return false;
     float *weighted = crn_qd_take(call, query->count + 1u, sizeof *weighted);
     if (weighted == NULL) return false;
     for (uint32_t i = 0; i < query->count; i++) {
@@ -267,7 +289,8 @@ static bool sample_point(struct crn_qd_call *call, void *ctx, const cairn_patter
     struct sample *sample = ctx;
     struct crn_qd_hit hit = {.id = crn_qd_id_of(point), .score = 1};
 
-    const uint64_t place = sample->count < sample->k ? sample->count++ : crn_rng_below(&sample->rng, sample->seen + 1);
+    const uint64_t place =
+        sample->count < sample->k ? sample->count++ : crn_rng_below(&sample->rng, sample->seen + 1);
     sample->seen++;
     if (place >= sample->k) return true;
     if (hit.id.type == CAIRN_ID_UUID) hit.id.text = crn_qd_take_text(call, hit.id.text, strlen(hit.id.text));
@@ -275,7 +298,8 @@ static bool sample_point(struct crn_qd_call *call, void *ctx, const cairn_patter
     return call->status == 0;
 }
 
-bool crn_qd_sample(struct crn_qd_call *call, struct crn_qd_collection *collection, const char *filter, size_t k, struct crn_qd_hits *out)
+bool crn_qd_sample(struct crn_qd_call *call, struct crn_qd_collection *collection, const char *filter,
+                   size_t k, struct crn_qd_hits *out)
 {
     struct sample sample = {.k = k, .list = crn_qd_take(call, k + 1, sizeof *sample.list)};
     unsigned char entropy[16];
@@ -284,7 +308,8 @@ bool crn_qd_sample(struct crn_qd_call *call, struct crn_qd_collection *collectio
     crn_rng_entropy(entropy);
     memcpy(&seed, entropy, sizeof seed);
     crn_rng_init(&sample.rng, seed);
-    if (sample.list == NULL || !crn_qd_each_point(call, collection, filter, false, sample_point, &sample)) return false;
+    if (sample.list == NULL || !crn_qd_each_point(call, collection, filter, false, sample_point, &sample))
+        return false;
     for (size_t i = sample.count; i > 1; i--) {
         const size_t other = crn_rng_below(&sample.rng, i);
         const struct crn_qd_hit kept = sample.list[i - 1];

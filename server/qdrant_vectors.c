@@ -18,18 +18,24 @@ static void normalise(float *values, uint32_t dim)
     for (uint32_t i = 0; i < dim; i++) values[i] = (float)(values[i] / length);
 }
 
-static bool read_dense(struct crn_qd_call *call, const struct crn_qd_vector *vector, struct crn_json array, float *out)
+static bool read_dense(struct crn_qd_call *call, const struct crn_qd_vector *vector, struct crn_json array,
+                       float *out)
 {
     size_t count;
 
     if (crn_json_type(array) != CRN_JSON_ARRAY || (!crn_json_floats(array, out, vector->dim, &count))) {
-        return crn_qd_fail(call, 400, "Format error in JSON body: data did not match any variant of untagged enum VectorStruct");
+        return crn_qd_fail(
+            call, 400,
+            "Format error in JSON body: data did not match any variant of untagged enum VectorStruct");
     }
     if (count != vector->dim) {
-        return crn_qd_fail(call, 400, "Wrong input: Vector dimension error: expected dim: %u, got %zu", vector->dim, count);
+        return crn_qd_fail(call, 400, "Wrong input: Vector dimension error: expected dim: %u, got %zu",
+                           vector->dim, count);
     }
     for (uint32_t i = 0; i < vector->dim; i++) {
-        if (!isfinite(out[i])) return crn_qd_fail(call, 400, "Wrong input: component %u of the vector is beyond the range of f32", i);
+        if (!isfinite(out[i]))
+            return crn_qd_fail(call, 400,
+                               "Wrong input: component %u of the vector is beyond the range of f32", i);
     }
     if (vector->distance == QD_COSINE) normalise(out, vector->dim);
     return true;
@@ -46,7 +52,8 @@ static int by_index(const void *a, const void *b)
     return (x->index > y->index) - (x->index < y->index);
 }
 
-static bool read_sparse_values(struct crn_qd_call *call, struct crn_json indices, struct sparse_entry *entries)
+static bool read_sparse_values(struct crn_qd_call *call, struct crn_json indices,
+                               struct sparse_entry *entries)
 {
     struct crn_json_iter it;
     struct crn_json value;
@@ -56,7 +63,8 @@ static bool read_sparse_values(struct crn_qd_call *call, struct crn_json indices
     for (crn_json_iter_init(&it, indices); crn_json_iter_next(&it, &value, &key, &length); i++) {
         const uint64_t index = crn_json_u64(value);
         const enum crn_json_type type = crn_json_type(value);
-        if ((type != CRN_JSON_I64 && type != CRN_JSON_U64) || index > UINT32_MAX || (type == CRN_JSON_I64 && crn_json_i64(value) < 0)) {
+        if ((type != CRN_JSON_I64 && type != CRN_JSON_U64) || index > UINT32_MAX ||
+            (type == CRN_JSON_I64 && crn_json_i64(value) < 0)) {
             return crn_qd_wrong_type(call, "indices", "u32", value);
         }
         entries[i].index = (uint32_t)index;
@@ -69,20 +77,23 @@ static bool read_sparse(struct crn_qd_call *call, struct crn_json value, struct 
     struct crn_json indices, values;
     size_t count, filled;
 
-    if (crn_json_type(value) != CRN_JSON_OBJECT || !crn_qd_member(value, "indices", &indices) || !crn_qd_member(value, "values", &values) ||
-        crn_json_type(indices) != CRN_JSON_ARRAY || crn_json_type(values) != CRN_JSON_ARRAY) {
+    if (crn_json_type(value) != CRN_JSON_OBJECT || !crn_qd_member(value, "indices", &indices) ||
+        !crn_qd_member(value, "values", &values) || crn_json_type(indices) != CRN_JSON_ARRAY ||
+        crn_json_type(values) != CRN_JSON_ARRAY) {
         return crn_qd_fail(call, 400, "Wrong input: Conversion between sparse and regular vectors failed");
     }
     count = crn_json_size(indices);
     if (crn_json_size(values) != count) {
-        return crn_qd_fail(call, 422, "Validation error in JSON body: [vector.values: must be the same length as indices]");
+        return crn_qd_fail(
+            call, 422, "Validation error in JSON body: [vector.values: must be the same length as indices]");
     }
     struct sparse_entry *entries = crn_qd_take(call, count + 1, sizeof *entries);
     out->values = crn_qd_take(call, count + 1, sizeof *out->values);
     out->indices = crn_qd_take(call, count + 1, sizeof *out->indices);
     if (entries == NULL || out->values == NULL || out->indices == NULL) return false;
     if (!read_sparse_values(call, indices, entries)) return false;
-    if (!crn_json_floats(values, out->values, count, &filled)) return crn_qd_wrong_type(call, "values", "f32", values);
+    if (!crn_json_floats(values, out->values, count, &filled))
+        return crn_qd_wrong_type(call, "values", "f32", values);
     for (size_t i = 0; i < count; i++) entries[i].value = out->values[i];
     qsort(entries, count, sizeof *entries, by_index);
     for (size_t i = 0; i < count; i++) {
@@ -97,7 +108,8 @@ static bool read_sparse(struct crn_qd_call *call, struct crn_json value, struct 
 }
 
 /* A bare vector counts as a multi-vector of one row. */
-static bool read_multi(struct crn_qd_call *call, const struct crn_qd_vector *vector, struct crn_json value, struct crn_qd_query_vector *out)
+static bool read_multi(struct crn_qd_call *call, const struct crn_qd_vector *vector, struct crn_json value,
+                       struct crn_qd_query_vector *out)
 {
     struct crn_json_iter it;
     struct crn_json row;
@@ -108,7 +120,9 @@ static bool read_multi(struct crn_qd_call *call, const struct crn_qd_vector *vec
     const bool bare = crn_json_iter_next(&it, &row, &key, &length) && crn_json_is_number(row);
     const size_t rows = bare ? 1 : crn_json_size(value);
     if (crn_json_type(value) != CRN_JSON_ARRAY || rows == 0) {
-        return crn_qd_fail(call, 422, "Validation error in JSON body: [vector: multi vector must contain at least one vector]");
+        return crn_qd_fail(
+            call, 422,
+            "Validation error in JSON body: [vector: multi vector must contain at least one vector]");
     }
     out->values = crn_qd_take(call, rows, sizeof(float) * vector->dim);
     if (out->values == NULL) return false;
@@ -122,38 +136,53 @@ static bool read_multi(struct crn_qd_call *call, const struct crn_qd_vector *vec
     return true;
 }
 
+/* Strict mode limits what is written, not what is asked. */
+static bool check_most(struct crn_qd_call *call, const struct crn_qd_vector *vector, uint32_t count)
+{
+    if (!call->writes || vector->most == 0 || count <= vector->most) return true;
+    return crn_qd_fail(call, 400, "Bad request: %s '%s' has a limit of %llu %s, but %u were provided",
+                       vector->kind == CAIRN_SPACE_SPARSE ? "Sparse vector" : "Multivector", vector->name,
+                       (unsigned long long)vector->most,
+                       vector->kind == CAIRN_SPACE_SPARSE ? "indices" : "vectors", count);
+}
+
 bool crn_qd_read_vector(struct crn_qd_call *call, const struct crn_qd_vector *vector, struct crn_json value,
                         struct crn_qd_query_vector *out)
 {
     *out = (struct crn_qd_query_vector){.kind = vector->kind, .dim = vector->dim};
     switch (vector->kind) {
     case CAIRN_SPACE_SPARSE:
-        return read_sparse(call, value, out);
+        return read_sparse(call, value, out) && check_most(call, vector, out->count);
     case CAIRN_SPACE_MULTI:
-        return read_multi(call, vector, value, out);
+        return read_multi(call, vector, value, out) && check_most(call, vector, out->rows);
     default:
         if (crn_json_type(value) == CRN_JSON_OBJECT) {
-            return crn_qd_fail(call, 400, "Wrong input: Conversion between sparse and regular vectors failed");
+            return crn_qd_fail(call, 400,
+                               "Wrong input: Conversion between sparse and regular vectors failed");
         }
         out->values = crn_qd_take(call, vector->dim, sizeof *out->values);
         return out->values != NULL && read_dense(call, vector, value, out->values);
     }
 }
 
-static bool read_one(struct crn_qd_call *call, const struct crn_qd_collection *collection, const char *name, struct crn_json value,
-                     cairn_vector *out)
+static bool read_one(struct crn_qd_call *call, const struct crn_qd_collection *collection, const char *name,
+                     struct crn_json value, cairn_vector *out)
 {
     struct crn_qd_query_vector read;
 
     const struct crn_qd_vector *vector = crn_qd_need_vector(call, collection, name);
     if (vector == NULL || !crn_qd_read_vector(call, vector, value, &read)) return false;
-    *out = (cairn_vector){.space = vector->name, .values = read.values, .dim = read.dim, .rows = read.rows, .indices = read.indices,
+    *out = (cairn_vector){.space = vector->name,
+                          .values = read.values,
+                          .dim = read.dim,
+                          .rows = read.rows,
+                          .indices = read.indices,
                           .count = read.count};
     return true;
 }
 
-bool crn_qd_read_vectors(struct crn_qd_call *call, const struct crn_qd_collection *collection, struct crn_json value, cairn_vector **out,
-                         uint32_t *out_count)
+bool crn_qd_read_vectors(struct crn_qd_call *call, const struct crn_qd_collection *collection,
+                         struct crn_json value, cairn_vector **out, uint32_t *out_count)
 {
     struct crn_json_iter it;
     struct crn_json member;
@@ -167,7 +196,9 @@ bool crn_qd_read_vectors(struct crn_qd_call *call, const struct crn_qd_collectio
         return *out != NULL && read_one(call, collection, "", value, *out);
     }
     if (crn_json_type(value) != CRN_JSON_OBJECT) {
-        return crn_qd_fail(call, 400, "Format error in JSON body: data did not match any variant of untagged enum VectorStruct");
+        return crn_qd_fail(
+            call, 400,
+            "Format error in JSON body: data did not match any variant of untagged enum VectorStruct");
     }
     *out = crn_qd_take(call, crn_json_size(value) + 1, sizeof **out);
     if (*out == NULL) return false;
@@ -179,17 +210,20 @@ bool crn_qd_read_vectors(struct crn_qd_call *call, const struct crn_qd_collectio
 
 /* ---- what is asked for ---- */
 
-bool crn_qd_read_with_vectors(struct crn_qd_call *call, struct crn_json body, bool by_default, struct crn_qd_select_vectors *out)
+bool crn_qd_read_with_vectors(struct crn_qd_call *call, struct crn_json body, bool by_default,
+                              struct crn_qd_select_vectors *out)
 {
     struct crn_json value;
 
     *out = (struct crn_qd_select_vectors){.any = by_default, .all = by_default};
-    if (!crn_qd_member(body, "with_vector", &value) && !crn_qd_member(body, "with_vectors", &value)) return true;
+    if (!crn_qd_member(body, "with_vector", &value) && !crn_qd_member(body, "with_vectors", &value))
+        return true;
     if (crn_json_type(value) == CRN_JSON_BOOL) {
         out->any = out->all = crn_json_bool(value);
         return true;
     }
-    if (crn_json_type(value) != CRN_JSON_ARRAY) return crn_qd_wrong_type(call, "with_vector", "a boolean or a sequence of names", value);
+    if (crn_json_type(value) != CRN_JSON_ARRAY)
+        return crn_qd_wrong_type(call, "with_vector", "a boolean or a sequence of names", value);
     *out = (struct crn_qd_select_vectors){.any = true, .names = value};
     return true;
 }
@@ -224,7 +258,8 @@ static void write_one(struct crn_buf *out, const cairn_vector *vector)
 {
     if (vector->indices != NULL) {
         crn_buf_puts(out, "{\"indices\":[");
-        for (uint32_t i = 0; i < vector->count; i++) crn_buf_printf(out, i > 0 ? ",%u" : "%u", vector->indices[i]);
+        for (uint32_t i = 0; i < vector->count; i++)
+            crn_buf_printf(out, i > 0 ? ",%u" : "%u", vector->indices[i]);
         crn_buf_puts(out, "],\"values\":");
         write_floats(out, vector->values, vector->count);
         crn_buf_putc(out, '}');
@@ -248,8 +283,8 @@ const cairn_vector *crn_qd_vector_of(const cairn_pattern *pattern, const char *n
     return NULL;
 }
 
-bool crn_qd_write_vectors(struct crn_buf *out, const struct crn_qd_collection *collection, const cairn_pattern *pattern,
-                          const struct crn_qd_select_vectors *select)
+bool crn_qd_write_vectors(struct crn_buf *out, const struct crn_qd_collection *collection,
+                          const cairn_pattern *pattern, const struct crn_qd_select_vectors *select)
 {
     bool first = true;
 
@@ -272,11 +307,12 @@ bool crn_qd_write_vectors(struct crn_buf *out, const struct crn_qd_collection *c
     return true;
 }
 
-bool crn_qd_vector_as_query(struct crn_qd_call *call, const struct crn_qd_vector *vector, const cairn_vector *stored,
-                            struct crn_qd_query_vector *out)
+bool crn_qd_vector_as_query(struct crn_qd_call *call, const struct crn_qd_vector *vector,
+                            const cairn_vector *stored, struct crn_qd_query_vector *out)
 {
-    *out = (struct crn_qd_query_vector){.kind = vector->kind, .dim = vector->dim, .rows = stored->rows, .count = stored->count};
-    const size_t values = vector->kind == CAIRN_SPACE_SPARSE ? stored->count
+    *out = (struct crn_qd_query_vector){
+        .kind = vector->kind, .dim = vector->dim, .rows = stored->rows, .count = stored->count};
+    const size_t values = vector->kind == CAIRN_SPACE_SPARSE  ? stored->count
                           : vector->kind == CAIRN_SPACE_MULTI ? (size_t)stored->rows * vector->dim
                                                               : vector->dim;
     out->values = crn_qd_take(call, values + 1, sizeof *out->values);

@@ -26,9 +26,9 @@ static cairn_status open_database(struct crn_serve *serve, cairn_error *err)
         return crn_error_set(err, CAIRN_LIMIT, "the path '%s' is too long", folder);
     }
     CRN_TRY(cairn_open(path,
-                       CAIRN_OPTIONS(cairn_open_options, .log = crn_serve_log_line,
-                                     .log_ctx = &serve->log), &serve->db, err));
-    return crn_serve_api_open(serve->db, serve->config, &serve->api, err);
+                       CAIRN_OPTIONS(cairn_open_options, .log = crn_serve_log_line, .log_ctx = &serve->log),
+                       &serve->db, err));
+    return crn_serve_api_open(serve->db, serve->config, crn_serve_put_live, serve, &serve->api, err);
 }
 
 static cairn_status open_audit(struct crn_serve *serve, cairn_error *err)
@@ -56,8 +56,9 @@ static cairn_status open_security(struct crn_serve *serve, cairn_error *err)
     crn_buf_printf(&lines, "access-control-allow-origin: %s\r\nvary: origin\r\n", config->cors);
     serve->cors_lines = lines.failed == CAIRN_OK ? crn_buf_take(&lines) : NULL;
     crn_buf_release(&lines);
-    return serve->cors_lines != NULL ? CAIRN_OK
-        : crn_error_set(err, CAIRN_INVALID_ARGUMENT, "cors is too long an origin");
+    return serve->cors_lines != NULL
+               ? CAIRN_OK
+               : crn_error_set(err, CAIRN_INVALID_ARGUMENT, "cors is too long an origin");
 }
 
 /* Connections and files need descriptors; many systems give a process only 1,024 until it asks. */
@@ -99,7 +100,7 @@ static cairn_status open_http(struct crn_serve *serve, bool signals, cairn_error
     options.answer_lines = serve->cors_lines;
     options.signals = signals;
     options.hooks = (struct crn_http_hooks){serve, crn_serve_route, crn_serve_finished,
-                                            crn_serve_before_sleep};
+                                            crn_serve_before_sleep, crn_serve_hang_up};
     options.log = serve->sink;
     CRN_TRY(crn_systemd_sockets(options.sockets, CRN_HTTP_SOCKETS_MAX, &options.socket_count, err));
     for (size_t i = 0; i < options.socket_count; i++) {
@@ -129,6 +130,7 @@ cairn_status crn_serve_open(const struct crn_config *config, bool signals, struc
     if (serve == NULL) return crn_error_no_memory(err, sizeof *serve);
     serve->config = config;
     serve->audit_fd = -1;
+    pthread_mutex_init(&serve->ready_lock, NULL);
     crn_serve_log_init(&serve->log, STDERR_FILENO);
     serve->sink = (struct crn_log){crn_serve_log_line, &serve->log};
     const cairn_status status = open_all(serve, signals, err);
@@ -148,8 +150,8 @@ uint16_t crn_serve_port(const struct crn_serve *serve)
 void crn_serve_run(struct crn_serve *serve)
 {
     crn_log(&serve->sink, CAIRN_LOG_INFO, "{\"event\":\"ready\",\"port\":%u,\"tls\":%s,\"keys\":%s}",
-            crn_serve_port(serve),
-            serve->tls != NULL ? "true" : "false", serve->auth != NULL ? "true" : "false");
+            crn_serve_port(serve), serve->tls != NULL ? "true" : "false",
+            serve->auth != NULL ? "true" : "false");
     crn_systemd_notify("READY=1");
     crn_http_server_run(serve->http);
     crn_systemd_notify("STOPPING=1");
@@ -175,5 +177,6 @@ void crn_serve_close(struct crn_serve *serve)
         close(serve->audit_fd);
     }
     crn_serve_log_release(&serve->log);
+    pthread_mutex_destroy(&serve->ready_lock);
     crn_mem_free(serve);
 }

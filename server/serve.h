@@ -14,8 +14,8 @@ struct crn_serve;
 cairn_status crn_serve_open(const struct crn_config *config, bool signals, struct crn_serve **out,
                             cairn_error *err);
 uint16_t crn_serve_port(const struct crn_serve *serve);
-void crn_serve_run(struct crn_serve *serve);  /* until it is stopped */
-void crn_serve_stop(struct crn_serve *serve); /* any thread */
+void crn_serve_run(struct crn_serve *serve);   /* until it is stopped */
+void crn_serve_stop(struct crn_serve *serve);  /* any thread */
 void crn_serve_close(struct crn_serve *serve); /* NULL accepted */
 
 #endif

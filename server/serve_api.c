@@ -13,10 +13,12 @@ struct api {
     struct crn_v1 *v1;
 };
 
-cairn_status crn_serve_api_open(struct cairn_db *db, const struct crn_config *config, void **out_ctx, cairn_error *err)
+cairn_status crn_serve_api_open(struct cairn_db *db, const struct crn_config *config,
+                                void (*put_live)(void *ctx, struct crn_buf *out), void *put_live_ctx,
+                                void **out_ctx, cairn_error *err)
 {
     struct api *api = crn_mem_calloc(1, sizeof *api);
-    char backups[4096];
+    char backups[4096], snapshots[4096];
 
     *out_ctx = NULL;
     if (api == NULL) return crn_error_no_memory(err, sizeof *api);
@@ -24,8 +26,15 @@ cairn_status crn_serve_api_open(struct cairn_db *db, const struct crn_config *co
     if ((size_t)snprintf(backups, sizeof backups, "%s/backups", config->data) >= sizeof backups) {
         status = crn_error_set(err, CAIRN_LIMIT, "the path '%s' is too long", config->data);
     }
-    const struct crn_v1_options options = {.backups = backups, .slow_ms = (double)config->slow_ms};
-    if (status == CAIRN_OK) status = crn_qdrant_open(db, NULL, &api->qdrant, err);
+    snprintf(snapshots, sizeof snapshots, "%.*s/snapshots", (int)sizeof snapshots - 16, config->data);
+    const struct crn_qdrant_options dialect = {.snapshots = snapshots};
+    const struct crn_v1_options options = {.backups = backups,
+                                           .slow_ms = (double)config->slow_ms,
+                                           .embed_url = config->embed_url,
+                                           .embed_models = config->embed_models,
+                                           .put_live = put_live,
+                                           .put_live_ctx = put_live_ctx};
+    if (status == CAIRN_OK) status = crn_qdrant_open(db, &dialect, &api->qdrant, err);
     if (status == CAIRN_OK) status = crn_v1_open(db, &options, &api->v1, err);
     if (status != CAIRN_OK) {
         crn_serve_api_close(api);
@@ -49,6 +58,8 @@ void crn_serve_api_handle(void *ctx, const struct crn_request *request, struct c
 {
     const struct api *api = ctx;
 
-    if (crn_v1_owns(request)) crn_v1_handle(api->v1, request, answer);
-    else crn_qdrant_handle(api->qdrant, request, answer);
+    if (crn_v1_owns(request))
+        crn_v1_handle(api->v1, request, answer);
+    else
+        crn_qdrant_handle(api->qdrant, request, answer);
 }

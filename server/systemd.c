@@ -57,8 +57,8 @@ void crn_systemd_socket_host(int fd, char *out, size_t size)
     out[0] = '\0';
     if (getsockname(fd, (struct sockaddr *)&address, &len) != 0) return;
     const void *from = address.ss_family == AF_INET
-        ? (const void *)&((struct sockaddr_in *)&address)->sin_addr
-                                                    : (const void *)&((struct sockaddr_in6 *)&address)->sin6_addr;
+                           ? (const void *)&((struct sockaddr_in *)&address)->sin_addr
+                           : (const void *)&((struct sockaddr_in6 *)&address)->sin6_addr;
     if (inet_ntop(address.ss_family, from, out, (socklen_t)size) == NULL) out[0] = '\0';
 }
 

@@ -34,16 +34,15 @@ static cairn_status bad_file(cairn_error *err, const char *what, const char *pat
 
 /* HTTP/1.1 is the only protocol here; a client that offers others only goes on without an agreement. */
 static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_len,
-                           const unsigned char *in, unsigned in_len,
-                           void *ctx)
+                           const unsigned char *in, unsigned in_len, void *ctx)
 {
     static const unsigned char known[] = "\x08http/1.1";
     unsigned char *chosen;
 
     (void)ssl;
     (void)ctx;
-    if (SSL_select_next_proto(&chosen, out_len, known, sizeof known - 1, in,
-                              in_len) != OPENSSL_NPN_NEGOTIATED) {
+    if (SSL_select_next_proto(&chosen, out_len, known, sizeof known - 1, in, in_len) !=
+        OPENSSL_NPN_NEGOTIATED) {
         return SSL_TLSEXT_ERR_NOACK;
     }
     *out = chosen;
@@ -141,9 +140,13 @@ size_t crn_tls_session_read(struct crn_tls_session *session, char *out, size_t s
     if (got > 0) return (size_t)got;
     switch (SSL_get_error(session->ssl, got)) {
     case SSL_ERROR_WANT_READ:
-    case SSL_ERROR_WANT_WRITE: break;
-    case SSL_ERROR_ZERO_RETURN: *out_state = CRN_TLS_ENDED; break;
-    default: *out_state = CRN_TLS_FAILED;
+    case SSL_ERROR_WANT_WRITE:
+        break;
+    case SSL_ERROR_ZERO_RETURN:
+        *out_state = CRN_TLS_ENDED;
+        break;
+    default:
+        *out_state = CRN_TLS_FAILED;
     }
     ERR_clear_error();
     return 0;

@@ -30,6 +30,7 @@ static const struct route routes[] = {
     {CRN_GET, V, R, NONE, crn_v1_root},
     {CRN_GET, V "openapi.json", R, NONE, crn_v1_openapi},
     {CRN_GET, V "stats", R, NONE, crn_v1_stats},
+    {CRN_GET, V "stats/live", R, NONE, crn_v1_stats_live},
     {CRN_GET, V "slow", R, NONE, crn_v1_slow},
     {CRN_POST, V "backup", A, OBJECT, crn_v1_backup},
     {CRN_POST, V "verify", A, MAYBE, crn_v1_verify},
@@ -49,6 +50,8 @@ static const struct route routes[] = {
     {CRN_DELETE, C "/patterns/{id}", W, NONE, crn_v1_pattern_delete},
     {CRN_POST, C "/search", R, ANY, crn_v1_search},
     {CRN_POST, C "/retrieve", R, OBJECT, crn_v1_retrieve},
+    {CRN_POST, C "/recall", R, MAYBE, crn_v1_collection_recall},
+    {CRN_POST, C "/projection", R, MAYBE, crn_v1_collection_projection},
 };
 #undef R
 #undef W
@@ -59,7 +62,8 @@ static const struct route routes[] = {
 
 size_t crn_v1_route_names(struct crn_v1_route_name *out, size_t max)
 {
-    for (size_t i = 0; i < ROUTE_COUNT && i < max; i++) out[i] = (struct crn_v1_route_name){routes[i].method, routes[i].path};
+    for (size_t i = 0; i < ROUTE_COUNT && i < max; i++)
+        out[i] = (struct crn_v1_route_name){routes[i].method, routes[i].path};
     return ROUTE_COUNT;
 }
 
@@ -70,7 +74,8 @@ static bool path_matches(const char *pattern, const struct crn_request *request)
         pattern += *pattern == '/';
         const size_t length = strcspn(pattern, "/");
         if (length == 0) return false;
-        if (*pattern != '{' && (segment->length != length || memcmp(segment->data, pattern, length) != 0)) return false;
+        if (*pattern != '{' && (segment->length != length || memcmp(segment->data, pattern, length) != 0))
+            return false;
         pattern += length;
     }
     return pattern[strspn(pattern, "/")] == '\0';
@@ -93,8 +98,9 @@ bool crn_v1_owns(const struct crn_request *request)
 {
     const struct crn_text *segments = request->segments;
 
-    return request->segment_count >= V1_LEADING_SEGMENTS && segments[0].length == 5 && memcmp(segments[0].data, "cairn", 5) == 0 &&
-           segments[1].length == 2 && memcmp(segments[1].data, "v1", 2) == 0;
+    return request->segment_count >= V1_LEADING_SEGMENTS && segments[0].length == 5 &&
+           memcmp(segments[0].data, "cairn", 5) == 0 && segments[1].length == 2 &&
+           memcmp(segments[1].data, "v1", 2) == 0;
 }
 
 /* ---- one request ---- */
@@ -136,7 +142,8 @@ static bool answer_request(struct crn_v1_call *call)
     bool path_known;
 
     const struct route *route = find_route(call->request, &path_known);
-    if (route == NULL && path_known) return crn_v1_fail(call, 405, "UNSUPPORTED", "the path has no such method");
+    if (route == NULL && path_known)
+        return crn_v1_fail(call, 405, "UNSUPPORTED", "the path has no such method");
     if (route == NULL) return crn_v1_fail(call, 404, "NOT_FOUND", "there is no such path");
     return check_access(call, route) && check_parameters(call, route) && read_body(call, route->body) &&
            route->answer(call);
@@ -159,7 +166,8 @@ static bool run(struct crn_v1_call *call)
 {
     const bool done = answer_request(call);
 
-    if (call->out->failed != CAIRN_OK) crn_v1_refuse(call, CAIRN_NO_MEMORY, "the answer is too long, or memory ran out");
+    if (call->out->failed != CAIRN_OK)
+        crn_v1_refuse(call, CAIRN_NO_MEMORY, "the answer is too long, or memory ran out");
     if (!done && call->http == 0) crn_v1_refuse(call, CAIRN_INTERNAL, "no answer was made");
     return call->http == 0;
 }
@@ -167,14 +175,21 @@ static bool run(struct crn_v1_call *call)
 /* A collection that was dropped and perhaps made again, by another interface or process: what is open leads nowhere. */
 static bool is_worth_another_try(struct crn_v1_call *call)
 {
-    if (call->lease == NULL || call->http == 0 || strcmp(call->name, cairn_status_name(CAIRN_NO_COLLECTION)) != 0) return false;
+    if (call->lease == NULL || call->http == 0 ||
+        strcmp(call->name, cairn_status_name(CAIRN_NO_COLLECTION)) != 0)
+        return false;
     crn_v1_forget(call->v1, call->lease->name);
     return call->lease_is_old;
 }
 
-static struct crn_v1_call begin(struct crn_v1 *v1, const struct crn_request *request, struct crn_answer *answer)
+static struct crn_v1_call begin(struct crn_v1 *v1, const struct crn_request *request,
+                                struct crn_answer *answer)
 {
-    struct crn_v1_call call = {.v1 = v1, .request = request, .answer = answer, .out = &answer->body};
+    struct crn_v1_call call = {.v1 = v1,
+                               .request = request,
+                               .answer = answer,
+                               .out = &answer->body,
+                               .memory = {.block_bytes = 16u << 10, .align_bytes = 64}};
 
     crn_buf_init(&call.details, 4096);
     return call;
@@ -199,7 +214,8 @@ void crn_v1_handle(void *ctx, const struct crn_request *request, struct crn_answ
 
 /* ---- opening and closing ---- */
 
-cairn_status crn_v1_open(struct cairn_db *db, const struct crn_v1_options *options, struct crn_v1 **out_v1, cairn_error *err)
+cairn_status crn_v1_open(struct cairn_db *db, const struct crn_v1_options *options, struct crn_v1 **out_v1,
+                         cairn_error *err)
 {
     struct crn_v1 *v1 = crn_mem_calloc(1, sizeof *v1);
 
@@ -208,12 +224,19 @@ cairn_status crn_v1_open(struct cairn_db *db, const struct crn_v1_options *optio
     v1->db = db;
     v1->open_max = options->open_collections_max != 0 ? options->open_collections_max : 256;
     v1->slow_ms = options->slow_ms;
+    v1->put_live = options->put_live;
+    v1->put_live_ctx = options->put_live_ctx;
     pthread_mutex_init(&v1->opening, NULL);
     pthread_mutex_init(&v1->mutex, NULL);
+    crn_parsers_init(&v1->parsers);
     v1->backups = crn_mem_strdup(options->backups);
-    if (options->backups != NULL && v1->backups == NULL) {
+    v1->embed_url = crn_mem_strdup(options->embed_url);
+    v1->embed_models = crn_mem_strdup(options->embed_models);
+    if ((options->backups != NULL && v1->backups == NULL) ||
+        (options->embed_url != NULL && v1->embed_url == NULL) ||
+        (options->embed_models != NULL && v1->embed_models == NULL)) {
         crn_v1_close(v1);
-        return crn_error_no_memory(err, strlen(options->backups));
+        return crn_error_no_memory(err, sizeof *v1);
     }
     *out_v1 = v1;
     return CAIRN_OK;
@@ -223,9 +246,11 @@ void crn_v1_close(struct crn_v1 *v1)
 {
     if (v1 == NULL) return;
     crn_v1_close_all(v1);
-    for (size_t i = 0; i < v1->parser_count; i++) crn_json_parser_free(v1->parsers[i]);
+    crn_parsers_release(&v1->parsers);
     pthread_mutex_destroy(&v1->mutex);
     pthread_mutex_destroy(&v1->opening);
     crn_mem_free(v1->backups);
+    crn_mem_free(v1->embed_url);
+    crn_mem_free(v1->embed_models);
     crn_mem_free(v1);
 }

@@ -17,11 +17,19 @@ struct crn_v1;
 struct crn_v1_options {
     const char *backups;         /* folder of backups, made when it is first needed; NULL: no backups */
     size_t open_collections_max; /* collections kept open while nobody uses them; 0 = 256 */
-    double slow_ms;              /* searches that take as long are kept in the log of slow ones */
+    const char *
+        embed_url; /* an OpenAI-compatible embeddings endpoint, whose key is CAIRN_EMBED_KEY of the environment; NULL: none */
+    const char *embed_models; /* what it serves, separated by commas */
+    double slow_ms;           /* searches that take as long are kept in the log of slow ones */
+    void (*put_live)(
+        void *ctx,
+        struct crn_buf *out); /* what the server did in the last seconds, as JSON; NULL: not known */
+    void *put_live_ctx;
 };
 
 /* `db` stays the caller's and outlives it. */
-cairn_status crn_v1_open(struct cairn_db *db, const struct crn_v1_options *options, struct crn_v1 **out_v1, cairn_error *err);
+cairn_status crn_v1_open(struct cairn_db *db, const struct crn_v1_options *options, struct crn_v1 **out_v1,
+                         cairn_error *err);
 void crn_v1_close(struct crn_v1 *v1); /* NULL accepted; no request may be under way */
 
 /* Whether the path is of this interface: it begins with cairn/v1. */

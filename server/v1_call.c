@@ -7,17 +7,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#define BLOCK_BYTES (16u << 10)
-
-struct crn_v1_block {
-    struct crn_v1_block *next;
-    size_t used, size;
-    _Alignas(64) char bytes[];
-};
-
 /* ---- failures ---- */
 
-static void note(struct crn_v1_call *call, unsigned http, const char *name, const char *format, va_list arguments)
+static void note(struct crn_v1_call *call, unsigned http, const char *name, const char *format,
+                 va_list arguments)
 {
     if (call->http != 0) return; /* the first failure is told */
     call->http = http;
@@ -93,68 +86,27 @@ bool crn_v1_ok(struct crn_v1_call *call, cairn_status status, const cairn_error 
 
 void *crn_v1_take(struct crn_v1_call *call, size_t count, size_t size_bytes)
 {
-    struct crn_v1_block *block = call->blocks;
     size_t size;
+    void *memory = crn_mem_mul(count, size_bytes, &size) ? crn_arena_alloc(&call->memory, size) : NULL;
 
-    if (!crn_mem_mul(count, size_bytes, &size) || size > SIZE_MAX / 2) {
-        crn_v1_refuse(call, CAIRN_NO_MEMORY, "no memory for %zu things of %zu bytes", count, size_bytes);
-        return NULL;
-    }
-    size = (size + 63) & ~(size_t)63;
-    if (block == NULL || block->size - block->used < size) {
-        const size_t room = size > BLOCK_BYTES ? size : BLOCK_BYTES;
-        block = crn_mem_aligned(sizeof *block + room);
-        if (block == NULL) {
-            crn_v1_refuse(call, CAIRN_NO_MEMORY, "no memory for %zu bytes", room);
-            return NULL;
-        }
-        block->size = room;
-        block->used = 0;
-        block->next = call->blocks;
-        call->blocks = block;
-    }
-    void *memory = block->bytes + block->used;
-    block->used += size;
-    memset(memory, 0, size);
-    return memory;
+    if (memory != NULL) return memset(memory, 0, size);
+    crn_v1_refuse(call, CAIRN_NO_MEMORY, "no memory for %zu things of %zu bytes", count, size_bytes);
+    return NULL;
 }
 
 char *crn_v1_take_text(struct crn_v1_call *call, const char *text, size_t length)
 {
-    char *copy = crn_v1_take(call, length + 1, 1);
+    char *copy = crn_arena_text(&call->memory, text, length);
 
-    if (copy != NULL && length > 0) memcpy(copy, text, length);
+    if (copy == NULL) crn_v1_refuse(call, CAIRN_NO_MEMORY, "no memory for %zu bytes", length);
     return copy;
-}
-
-/* ---- parsers: made once, used again ---- */
-
-static struct crn_json_parser *borrow_parser(struct crn_v1 *v1)
-{
-    struct crn_json_parser *parser = NULL;
-
-    pthread_mutex_lock(&v1->mutex);
-    if (v1->parser_count > 0) parser = v1->parsers[--v1->parser_count];
-    pthread_mutex_unlock(&v1->mutex);
-    return parser != NULL ? parser : crn_json_parser_create();
-}
-
-static void return_parser(struct crn_v1 *v1, struct crn_json_parser *parser)
-{
-    pthread_mutex_lock(&v1->mutex);
-    if (v1->parser_count < V1_PARSERS) {
-        v1->parsers[v1->parser_count++] = parser;
-        parser = NULL;
-    }
-    pthread_mutex_unlock(&v1->mutex);
-    crn_json_parser_free(parser);
 }
 
 bool crn_v1_parse(struct crn_v1_call *call, const char *text, size_t length)
 {
     cairn_error err = {0};
 
-    if (call->parser == NULL) call->parser = borrow_parser(call->v1);
+    if (call->parser == NULL) call->parser = crn_parsers_borrow(&call->v1->parsers);
     if (call->parser == NULL) return crn_v1_refuse(call, CAIRN_NO_MEMORY, "no memory for a parser");
     if (!crn_v1_ok(call, crn_json_parse(call->parser, text, length, &call->body, &err), &err)) return false;
     if (crn_json_type(call->body) == CRN_JSON_OBJECT) return true;
@@ -165,13 +117,9 @@ void crn_v1_release(struct crn_v1_call *call)
 {
     crn_v1_return_lease(call);
     crn_buf_release(&call->details);
-    if (call->parser != NULL) return_parser(call->v1, call->parser);
+    if (call->parser != NULL) crn_parsers_give_back(&call->v1->parsers, call->parser);
     call->parser = NULL;
-    while (call->blocks != NULL) {
-        struct crn_v1_block *block = call->blocks;
-        call->blocks = block->next;
-        crn_mem_free(block);
-    }
+    crn_arena_release(&call->memory);
 }
 
 /* ---- who asks ---- */

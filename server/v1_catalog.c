@@ -9,8 +9,6 @@
 
 #include <string.h>
 
-#define NGRAM_MODEL "cairn-ngram-1"
-
 static void free_entry(struct crn_v1_collection *entry)
 {
     if (entry == NULL) return;
@@ -19,40 +17,21 @@ static void free_entry(struct crn_v1_collection *entry)
     crn_mem_free(entry);
 }
 
-/* ---- the embedder: one for each dim ---- */
-
-static cairn_status find_embedder(struct crn_v1 *v1, uint32_t dim, const cairn_embedder **out, cairn_error *err)
-{
-    for (struct crn_v1_embedder *known = v1->embedders; known != NULL; known = known->next) {
-        *out = known->embedder;
-        if (known->embedder->dim == dim) return CAIRN_OK;
-    }
-    struct crn_v1_embedder *made = crn_mem_calloc(1, sizeof *made);
-    if (made == NULL) return crn_error_no_memory(err, sizeof *made);
-    const cairn_status status = cairn_embedder_ngram(dim, &made->embedder, err);
-    if (status != CAIRN_OK) {
-        crn_mem_free(made);
-        return status;
-    }
-    made->next = v1->embedders;
-    v1->embedders = made;
-    *out = made->embedder;
-    return CAIRN_OK;
-}
-
 static cairn_status attach_embedder(struct crn_v1 *v1, cairn_collection *handle, cairn_error *err)
 {
     cairn_collection_options options = {.size = sizeof options};
     const cairn_embedder *embedder = NULL;
 
     cairn_collection_get_options(handle, &options); /* of the default space */
-    if (options.model == NULL || strcmp(options.model, NGRAM_MODEL) != 0 || options.dim == 0) return CAIRN_OK;
-    CRN_TRY(find_embedder(v1, options.dim, &embedder, err));
+    CRN_TRY(crn_v1_embedder_find(v1, options.model, options.dim, &embedder, err));
+    if (embedder == NULL) return CAIRN_OK;
     const cairn_status status = cairn_collection_attach(handle, embedder, err);
-    return status == CAIRN_DIM_MISMATCH ? CAIRN_OK : status; /* a space of several vectors a pattern takes no texts */
+    return status == CAIRN_DIM_MISMATCH ? CAIRN_OK
+                                        : status; /* a space of several vectors a pattern takes no texts */
 }
 
-static cairn_status open_entry(struct crn_v1 *v1, const char *name, struct crn_v1_collection **out, cairn_error *err)
+static cairn_status open_entry(struct crn_v1 *v1, const char *name, struct crn_v1_collection **out,
+                               cairn_error *err)
 {
     struct crn_v1_collection *entry = crn_mem_calloc(1, sizeof *entry);
 
@@ -150,12 +129,7 @@ void crn_v1_close_all(struct crn_v1 *v1)
         if (entry->handle != NULL) (void)!cairn_collection_attach(entry->handle, NULL, NULL);
         free_entry(entry);
     }
-    while (v1->embedders != NULL) {
-        struct crn_v1_embedder *known = v1->embedders;
-        v1->embedders = known->next;
-        cairn_embedder_free(known->embedder);
-        crn_mem_free(known);
-    }
+    crn_v1_embedders_free(v1);
 }
 
 /* ---- leases ---- */

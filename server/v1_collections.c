@@ -9,14 +9,17 @@
 
 /* In the order of the enums. */
 static const char *const metrics[] = {"default", "cosine", "l2", "dot", "manhattan", NULL};
-static const char *const quantizations[] = {"default", "none", "scalar", "f16", "binary", "product", "scalar4", NULL};
+static const char *const quantizations[] = {"default", "none",    "scalar",  "f16",
+                                            "binary",  "product", "scalar4", NULL};
 static const char *const kinds[] = {"dense", "sparse", "multi", NULL};
 
 bool crn_v1_root(struct crn_v1_call *call)
 {
-    crn_buf_printf(call->out, "{\"title\":\"Cairn\",\"version\":\"%s\",\"links\":{\"collections\":\"/cairn/v1/collections\","
-                              "\"stats\":\"/cairn/v1/stats\",\"slow\":\"/cairn/v1/slow\",\"openapi\":\"/cairn/v1/openapi.json\"}}",
-                   cairn_version());
+    crn_buf_printf(
+        call->out,
+        "{\"title\":\"Cairn\",\"version\":\"%s\",\"links\":{\"collections\":\"/cairn/v1/collections\","
+        "\"stats\":\"/cairn/v1/stats\",\"slow\":\"/cairn/v1/slow\",\"openapi\":\"/cairn/v1/openapi.json\"}}",
+        cairn_version());
     return true;
 }
 
@@ -40,7 +43,8 @@ static void put_members(struct crn_buf *out, struct crn_json object, const char 
 /* Only the statistics tell all spaces. The call has no body, so its parser is free for them. */
 static bool put_collection(struct crn_v1_call *call, cairn_collection *collection)
 {
-    static const char *const space_names[] = {"name", "kind", "dim", "metric", "quantization", "index", "model", NULL};
+    static const char *const space_names[] = {"name",         "kind",  "dim",   "metric",
+                                              "quantization", "index", "model", NULL};
     struct crn_buf *out = call->out;
     struct crn_json value, spaces;
     struct crn_json_iter it;
@@ -61,7 +65,8 @@ static bool put_collection(struct crn_v1_call *call, cairn_collection *collectio
     crn_buf_puts(out, ",\"lexical\":");
     if (crn_json_get(call->body, "lexical", &value)) crn_json_write(value, out);
     crn_buf_puts(out, ",\"spaces\":[");
-    if (!crn_json_get(call->body, "spaces", &spaces)) return crn_v1_refuse(call, CAIRN_INTERNAL, "the statistics have no spaces");
+    if (!crn_json_get(call->body, "spaces", &spaces))
+        return crn_v1_refuse(call, CAIRN_INTERNAL, "the statistics have no spaces");
     for (crn_json_iter_init(&it, spaces); crn_json_iter_next(&it, &value, &key, &length); first = false) {
         if (!first) crn_buf_putc(out, ',');
         put_members(out, value, space_names);
@@ -103,7 +108,8 @@ bool crn_v1_collection_get(struct crn_v1_call *call)
 
 static bool read_space(struct crn_v1_call *call, struct crn_json value, cairn_space_options *out)
 {
-    static const char *const names[] = {"name", "kind", "dim", "metric", "quantization", "index", "model", NULL};
+    static const char *const names[] = {"name",         "kind",  "dim",   "metric",
+                                        "quantization", "index", "model", NULL};
     unsigned kind = 0, metric = 0, quantization = 0;
 
     *out = (cairn_space_options){.size = sizeof *out};
@@ -113,7 +119,8 @@ static bool read_space(struct crn_v1_call *call, struct crn_json value, cairn_sp
         !crn_v1_get_u32(call, value, "dim", 1, CAIRN_DIM_MAX, &out->dim) ||
         !crn_v1_get_choice(call, value, "metric", metrics, &metric) ||
         !crn_v1_get_choice(call, value, "quantization", quantizations, &quantization) ||
-        !crn_v1_get_text(call, value, "index", &out->index) || !crn_v1_get_text(call, value, "model", &out->model)) {
+        !crn_v1_get_text(call, value, "index", &out->index) ||
+        !crn_v1_get_text(call, value, "model", &out->model)) {
         return false;
     }
     out->kind = (cairn_space_kind)kind;
@@ -132,7 +139,8 @@ static bool read_spaces(struct crn_v1_call *call, struct crn_json array, cairn_c
     if (crn_json_type(array) != CRN_JSON_ARRAY) return crn_v1_wrong(call, "spaces", "an array", array);
     const size_t count = crn_json_size(array);
     if (count == 0 || count > CAIRN_SPACES_MAX) {
-        return crn_v1_refuse(call, CAIRN_LIMIT, "spaces has %zu entries; 1 to %u are possible", count, CAIRN_SPACES_MAX);
+        return crn_v1_refuse(call, CAIRN_LIMIT, "spaces has %zu entries; 1 to %u are possible", count,
+                             CAIRN_SPACES_MAX);
     }
     cairn_space_options *spaces = crn_v1_take(call, count, sizeof *spaces);
     if (spaces == NULL) return false;
@@ -159,7 +167,13 @@ static bool read_single_space(struct crn_v1_call *call, cairn_collection_options
     /* without a dim and a model vectors are made from texts, by the built-in embedder */
     if (options->dim == 0 && options->model == NULL) options->model = NGRAM_MODEL;
     if (options->dim == 0 && strcmp(options->model, NGRAM_MODEL) == 0) options->dim = NGRAM_DIM;
-    if (options->dim == 0) return crn_v1_refuse(call, CAIRN_INVALID_ARGUMENT, "dim is missing: that of '%.60s' is not known", options->model);
+    cairn_error err = {0};
+    if (options->dim == 0 &&
+        !crn_v1_ok(call, crn_v1_embedder_dim(call->v1, options->model, &options->dim, &err), &err))
+        return false;
+    if (options->dim == 0)
+        return crn_v1_refuse(call, CAIRN_INVALID_ARGUMENT, "dim is missing: that of '%.60s' is not known",
+                             options->model);
     return true;
 }
 
@@ -170,7 +184,8 @@ static bool check_not_both(struct crn_v1_call *call)
 
     for (size_t i = 0; i < sizeof single / sizeof single[0]; i++) {
         if (crn_v1_member(call->body, single[i], &value)) {
-            return crn_v1_refuse(call, CAIRN_INVALID_ARGUMENT, "%s belongs into an entry of spaces", single[i]);
+            return crn_v1_refuse(call, CAIRN_INVALID_ARGUMENT, "%s belongs into an entry of spaces",
+                                 single[i]);
         }
     }
     return true;
@@ -178,7 +193,8 @@ static bool check_not_both(struct crn_v1_call *call)
 
 bool crn_v1_collection_create(struct crn_v1_call *call)
 {
-    static const char *const names[] = {"name", "dim", "metric", "quantization", "index", "model", "spaces", "lexical", "metadata", NULL};
+    static const char *const names[] = {"name",  "dim",    "metric",  "quantization", "index",
+                                        "model", "spaces", "lexical", "metadata",     NULL};
     cairn_collection_options options = {.size = sizeof options};
     struct crn_json spaces;
     const char *name = NULL;
@@ -246,13 +262,22 @@ bool crn_v1_stats(struct crn_v1_call *call)
     cairn_error err = {0};
 
     if (call->request->principal.collections != NULL) {
-        return crn_v1_fail(call, 403, "FORBIDDEN", "the key is for some collections, these are figures of all");
+        return crn_v1_fail(call, 403, "FORBIDDEN",
+                           "the key is for some collections, these are figures of all");
     }
     if (!crn_v1_ok(call, cairn_stats(call->v1->db, &text, &err), &err)) return false;
     const bool parsed = crn_v1_parse(call, text, strlen(text));
     cairn_free(text);
     if (parsed) put_without_path(call->out, call->body);
     return parsed;
+}
+
+bool crn_v1_stats_live(struct crn_v1_call *call)
+{
+    if (call->v1->put_live == NULL)
+        return crn_v1_refuse(call, CAIRN_UNSUPPORTED, "nobody counts the requests here");
+    call->v1->put_live(call->v1->put_live_ctx, call->out);
+    return true;
 }
 
 bool crn_v1_collection_stats(struct crn_v1_call *call)

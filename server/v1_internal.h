@@ -7,12 +7,12 @@
 
 #include "server/v1.h"
 
-#include "base/json.h"
+#include "base/arena.h"
+#include "server/parsers.h"
 
 #include <pthread.h>
 
 #define V1_LEADING_SEGMENTS 2u /* cairn, v1 */
-#define V1_PARSERS 16u
 #define V1_SLOW_MAX 128u
 
 /* An open collection. */
@@ -43,33 +43,34 @@ struct crn_v1_embedder {
 struct crn_v1 {
     cairn_db *db;
     char *backups;
+    char *embed_url, *embed_models; /* NULL: there is no embedder but the built-in one */
     size_t open_max;
     double slow_ms;
+    void (*put_live)(void *ctx, struct crn_buf *out);
+    void *put_live_ctx;
     pthread_mutex_t opening; /* held while a collection is opened; taken before mutex */
     pthread_mutex_t mutex;   /* guards all below but embedders, which `opening` does */
     struct crn_v1_collection *collections;
     size_t open_count;
     uint64_t clock;
-    struct crn_json_parser *parsers[V1_PARSERS];
-    size_t parser_count;
+    bool measuring; /* a recall is being measured: another would disturb it */
+    struct crn_parsers parsers;
     struct crn_v1_slow slow[V1_SLOW_MAX]; /* a ring */
     uint64_t slow_count;                  /* of all that ever were */
     struct crn_v1_embedder *embedders;    /* kept to the end: collections that others hold borrow them */
 };
 
-struct crn_v1_block; /* memory of a call */
-
 struct crn_v1_call {
     struct crn_v1 *v1;
     const struct crn_request *request;
     struct crn_answer *answer;
-    struct crn_buf *out; /* the answer's body */
+    struct crn_buf *out;  /* the answer's body */
     struct crn_json body; /* an object; {0} when the endpoint takes none */
     unsigned http;        /* of a failure; 0 while there is none */
     const char *name;     /* of its status; static */
     char message[CAIRN_MESSAGE_MAX];
     struct crn_buf details; /* more members of the error object, each led by a comma */
-    struct crn_v1_block *blocks;
+    struct crn_arena memory;
     struct crn_v1_collection *lease;
     bool lease_is_old; /* it was open before this call, so it may have been dropped and made again since */
     struct crn_json_parser *parser;
@@ -81,7 +82,8 @@ struct crn_v1_call {
 bool crn_v1_fail(struct crn_v1_call *call, unsigned http, const char *name, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 /* A failure of the caller's making, with that status of the engine. */
-bool crn_v1_refuse(struct crn_v1_call *call, cairn_status status, const char *format, ...) __attribute__((format(printf, 3, 4)));
+bool crn_v1_refuse(struct crn_v1_call *call, cairn_status status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 /* True for OK; else notes the engine's failure. */
 bool crn_v1_ok(struct crn_v1_call *call, cairn_status status, const cairn_error *err);
 /* Memory that lives as long as the call, cleared and aligned to 64; NULL after noting the failure. */
@@ -99,13 +101,17 @@ bool crn_v1_only(struct crn_v1_call *call, struct crn_json object, const char *c
 /* A member that is there and not null. */
 bool crn_v1_member(struct crn_json object, const char *name, struct crn_json *out);
 /* Absent or null: *out stays. Another type, or out of the range: noted. */
-bool crn_v1_get_u64(struct crn_v1_call *call, struct crn_json object, const char *name, uint64_t min, uint64_t max, uint64_t *out);
-bool crn_v1_get_u32(struct crn_v1_call *call, struct crn_json object, const char *name, uint32_t min, uint32_t max, uint32_t *out);
+bool crn_v1_get_u64(struct crn_v1_call *call, struct crn_json object, const char *name, uint64_t min,
+                    uint64_t max, uint64_t *out);
+bool crn_v1_get_u32(struct crn_v1_call *call, struct crn_json object, const char *name, uint32_t min,
+                    uint32_t max, uint32_t *out);
 bool crn_v1_get_bool(struct crn_v1_call *call, struct crn_json object, const char *name, bool *out);
-bool crn_v1_get_double(struct crn_v1_call *call, struct crn_json object, const char *name, double *out, bool *out_given);
+bool crn_v1_get_double(struct crn_v1_call *call, struct crn_json object, const char *name, double *out,
+                       bool *out_given);
 bool crn_v1_get_text(struct crn_v1_call *call, struct crn_json object, const char *name, const char **out);
 /* One of the names (ended by NULL), by its place in the list. */
-bool crn_v1_get_choice(struct crn_v1_call *call, struct crn_json object, const char *name, const char *const *names, unsigned *out);
+bool crn_v1_get_choice(struct crn_v1_call *call, struct crn_json object, const char *name,
+                       const char *const *names, unsigned *out);
 /* An object or array as JSON text in the call's memory; a string is taken for such a text. */
 bool crn_v1_get_json(struct crn_v1_call *call, struct crn_json object, const char *name, const char **out);
 /* The same for an object and nothing else. */
@@ -129,13 +135,16 @@ bool crn_v1_header_is(const struct crn_request *request, const char *name, const
 
 /* ---- v1_vectors.c ---- */
 
-bool crn_v1_read_floats(struct crn_v1_call *call, const char *name, struct crn_json array, float **out, uint32_t *out_count);
+bool crn_v1_read_floats(struct crn_v1_call *call, const char *name, struct crn_json array, float **out,
+                        uint32_t *out_count);
 /* One dense vector: member `vector`, an array, or `vector_b64`, little-endian f32. NULL when neither is there. */
-bool crn_v1_get_vector(struct crn_v1_call *call, struct crn_json object, const float **out, uint32_t *out_dim);
+bool crn_v1_get_vector(struct crn_v1_call *call, struct crn_json object, const float **out,
+                       uint32_t *out_dim);
 /* Any kind of vector: an array of numbers, of such arrays, {"indices", "values"} or {"b64"}. */
 bool crn_v1_read_vector(struct crn_v1_call *call, const char *name, struct crn_json value, cairn_vector *out);
 /* Rows of a binary body: bare f32 of `dim` a row, or a .npy file when its content type says so; dim 0 is not known. */
-bool crn_v1_read_rows(struct crn_v1_call *call, uint32_t dim, const float **out, size_t *out_rows, uint32_t *out_dim);
+bool crn_v1_read_rows(struct crn_v1_call *call, uint32_t dim, const float **out, size_t *out_rows,
+                      uint32_t *out_dim);
 bool crn_v1_body_is_binary(const struct crn_request *request);
 
 /* ---- v1_show.c ---- */
@@ -155,18 +164,46 @@ void crn_v1_forget(struct crn_v1 *v1, const char *name);
 void crn_v1_return_lease(struct crn_v1_call *call);
 void crn_v1_close_all(struct crn_v1 *v1);
 
+/* ---- v1_sample.c ---- */
+
+/* The settings and figures (docs/STATS.md) of a dense space, in the parser's document. */
+bool crn_v1_find_space(struct crn_v1_call *call, cairn_collection *collection, const char *name,
+                       struct crn_json_parser *parser, struct crn_json *out);
+uint64_t crn_v1_space_u64(struct crn_json space, const char *member);
+const char *crn_v1_space_text(struct crn_json space, const char *member); /* "" when it is null */
+/* The pattern's dense vector of that space, [dim]; NULL: it has none. */
+const float *crn_v1_vector_of(const cairn_pattern *pattern, const char *space, uint32_t dim);
+/* Visits `wanted` of the patterns of the scope (NULL: all), with their vectors, spread over the order of insertion, the same ones each time; all
+ * of them when there are no more (*out_matching). Fewer where many were deleted. A visit that returns false has noted why. */
+typedef bool (*crn_v1_visit)(void *ctx, const cairn_pattern *pattern);
+bool crn_v1_sample(struct crn_v1_call *call, cairn_collection *collection, const cairn_scope *scope,
+                   size_t wanted, crn_v1_visit visit, void *ctx, uint64_t *out_matching);
+
+/* ---- v1_embed.c ---- */
+
+/* The embedder of that model and dim, made if need be; NULL when the server has none. `opening` held. */
+cairn_status crn_v1_embedder_find(struct crn_v1 *v1, const char *model, uint32_t dim,
+                                  const cairn_embedder **out, cairn_error *err);
+/* Asks the endpoint for a model's dim; 0: it is none of its models. */
+cairn_status crn_v1_embedder_dim(struct crn_v1 *v1, const char *model, uint32_t *out_dim, cairn_error *err);
+void crn_v1_embedders_free(struct crn_v1 *v1);
+
 /* ---- v1_slow.c ---- */
 
-void crn_v1_note_slow(struct crn_v1_call *call, const char *operation, const char *plan, uint32_t k, uint64_t rows_scored,
-                      double elapsed_ms);
+void crn_v1_note_slow(struct crn_v1_call *call, const char *operation, const char *plan, uint32_t k,
+                      uint64_t rows_scored, double elapsed_ms);
 
 /* ---- endpoints ---- */
 
 typedef bool (*crn_v1_endpoint)(struct crn_v1_call *call);
-#define V1_ENDPOINTS(X)                                                                                                                     \
-    X(root) X(openapi) X(stats) X(slow) X(backup) X(verify) X(collections_list) X(collection_create) X(collection_get)                    \
-    X(collection_delete) X(collection_stats) X(collection_optimize) X(patterns_put) X(pattern_get) X(pattern_patch) X(pattern_delete)     \
-    X(patterns_get) X(patterns_delete) X(patterns_scroll) X(patterns_count) X(search) X(retrieve)
+/* clang-format off */
+#define V1_ENDPOINTS(X)                                                                                   \
+    X(root) X(openapi) X(stats) X(stats_live) X(slow) X(backup) X(verify)                                 \
+    X(collections_list) X(collection_create) X(collection_get) X(collection_delete) X(collection_stats)   \
+    X(collection_optimize) X(collection_recall) X(collection_projection)                                  \
+    X(patterns_put) X(pattern_get) X(pattern_patch) X(pattern_delete) X(patterns_get) X(patterns_delete)  \
+    X(patterns_scroll) X(patterns_count) X(search) X(retrieve)
+/* clang-format on */
 #define V1_DECLARE(name) bool crn_v1_##name(struct crn_v1_call *call);
 V1_ENDPOINTS(V1_DECLARE)
 #undef V1_DECLARE

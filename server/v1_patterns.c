@@ -15,7 +15,8 @@ static bool path_id(struct crn_v1_call *call, cairn_id *out)
 
 static bool not_found(struct crn_v1_call *call, const cairn_id *id)
 {
-    if (id->type == CAIRN_ID_U64) return crn_v1_refuse(call, CAIRN_NOT_FOUND, "no pattern with the id %" PRIu64, id->u64);
+    if (id->type == CAIRN_ID_U64)
+        return crn_v1_refuse(call, CAIRN_NOT_FOUND, "no pattern with the id %" PRIu64, id->u64);
     return crn_v1_refuse(call, CAIRN_NOT_FOUND, "no pattern with the id '%.200s'", id->text);
 }
 
@@ -44,7 +45,8 @@ bool crn_v1_pattern_get(struct crn_v1_call *call)
     cairn_id id;
     cairn_error err = {0};
 
-    if (collection == NULL || !crn_v1_only_parameters(call, names) || !path_id(call, &id) || !crn_v1_parameters_as_body(call) ||
+    if (collection == NULL || !crn_v1_only_parameters(call, names) || !path_id(call, &id) ||
+        !crn_v1_parameters_as_body(call) ||
         !crn_v1_get_bool(call, call->body, "with_vectors", &with_vectors) ||
         !crn_v1_ok(call, cairn_get(collection, &id, 1, with_vectors, &patterns, &err), &err)) {
         return false;
@@ -87,8 +89,10 @@ bool crn_v1_patterns_get(struct crn_v1_call *call)
     cairn_error err = {0};
 
     if (collection == NULL || !crn_v1_only(call, call->body, names)) return false;
-    if (!crn_v1_member(call->body, "ids", &value)) return crn_v1_refuse(call, CAIRN_INVALID_ARGUMENT, "ids is missing");
-    if (!crn_v1_read_ids(call, value, &ids, &count) || !crn_v1_get_bool(call, call->body, "with_vectors", &with_vectors) ||
+    if (!crn_v1_member(call->body, "ids", &value))
+        return crn_v1_refuse(call, CAIRN_INVALID_ARGUMENT, "ids is missing");
+    if (!crn_v1_read_ids(call, value, &ids, &count) ||
+        !crn_v1_get_bool(call, call->body, "with_vectors", &with_vectors) ||
         !crn_v1_ok(call, cairn_get(collection, ids, count, with_vectors, &patterns, &err), &err)) {
         return false;
     }
@@ -114,10 +118,12 @@ bool crn_v1_patterns_delete(struct crn_v1_call *call)
 
     if (collection == NULL) return false;
     if (crn_v1_member(call->body, "ids", &value)) {
-        if (!crn_v1_only(call, call->body, names) || !crn_v1_read_ids(call, value, &ids, &count)) return false;
+        if (!crn_v1_only(call, call->body, names) || !crn_v1_read_ids(call, value, &ids, &count))
+            return false;
         status = cairn_delete(collection, ids, count, &deleted, &err);
     } else {
-        if (!crn_v1_only(call, call->body, scope_names) || !crn_v1_get_scope(call, call->body, &scope)) return false;
+        if (!crn_v1_only(call, call->body, scope_names) || !crn_v1_get_scope(call, call->body, &scope))
+            return false;
         status = cairn_delete_where(collection, &scope, &deleted, &err);
     }
     if (!crn_v1_ok(call, status, &err)) return false;
@@ -135,18 +141,23 @@ bool crn_v1_patterns_scroll(struct crn_v1_call *call)
     bool with_vectors = false;
     cairn_error err = {0};
 
-    if (collection == NULL || !crn_v1_only(call, call->body, names) || !crn_v1_get_scope(call, call->body, &scope) ||
+    if (collection == NULL || !crn_v1_only(call, call->body, names) ||
+        !crn_v1_get_scope(call, call->body, &scope) ||
         !crn_v1_get_u64(call, call->body, "cursor", 0, UINT64_MAX, &cursor) ||
         !crn_v1_get_u64(call, call->body, "limit", 1, SCROLL_MAX, &limit) ||
         !crn_v1_get_bool(call, call->body, "with_vectors", &with_vectors) ||
-        !crn_v1_ok(call, cairn_scroll(collection, &scope, &cursor, (size_t)limit, with_vectors, &patterns, &err), &err)) {
+        !crn_v1_ok(call,
+                   cairn_scroll(collection, &scope, &cursor, (size_t)limit, with_vectors, &patterns, &err),
+                   &err)) {
         return false;
     }
     crn_buf_puts(call->out, "{\"patterns\":[");
     put_patterns(call, patterns);
     cairn_patterns_free(patterns);
-    if (cursor == 0) crn_buf_puts(call->out, "],\"cursor\":null}");
-    else crn_buf_printf(call->out, "],\"cursor\":%" PRIu64 "}", cursor);
+    if (cursor == 0)
+        crn_buf_puts(call->out, "],\"cursor\":null}");
+    else
+        crn_buf_printf(call->out, "],\"cursor\":%" PRIu64 "}", cursor);
     return true;
 }
 
@@ -158,7 +169,8 @@ bool crn_v1_patterns_count(struct crn_v1_call *call)
     uint64_t count = 0;
     cairn_error err = {0};
 
-    if (collection == NULL || !crn_v1_only(call, call->body, names) || !crn_v1_get_scope(call, call->body, &scope) ||
+    if (collection == NULL || !crn_v1_only(call, call->body, names) ||
+        !crn_v1_get_scope(call, call->body, &scope) ||
         !crn_v1_ok(call, cairn_count(collection, &scope, &count, &err), &err)) {
         return false;
     }

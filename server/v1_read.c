@@ -26,7 +26,8 @@ bool crn_v1_only(struct crn_v1_call *call, struct crn_json object, const char *c
 
     for (crn_json_iter_init(&it, object); crn_json_iter_next(&it, &value, &key, &length);) {
         if (!is_listed(names, key, length)) {
-            return crn_v1_refuse(call, CAIRN_INVALID_ARGUMENT, "unknown field '%.*s'", (int)(length < 100 ? length : 100), key);
+            return crn_v1_refuse(call, CAIRN_INVALID_ARGUMENT, "unknown field '%.*s'",
+                                 (int)(length < 100 ? length : 100), key);
         }
     }
     return true;
@@ -39,10 +40,12 @@ bool crn_v1_member(struct crn_json object, const char *name, struct crn_json *ou
 
 bool crn_v1_wrong(struct crn_v1_call *call, const char *name, const char *expected, struct crn_json got)
 {
-    return crn_v1_refuse(call, CAIRN_INVALID_ARGUMENT, "%s must be %s, not %s", name, expected, crn_json_type_name(got));
+    return crn_v1_refuse(call, CAIRN_INVALID_ARGUMENT, "%s must be %s, not %s", name, expected,
+                         crn_json_type_name(got));
 }
 
-bool crn_v1_get_u64(struct crn_v1_call *call, struct crn_json object, const char *name, uint64_t min, uint64_t max, uint64_t *out)
+bool crn_v1_get_u64(struct crn_v1_call *call, struct crn_json object, const char *name, uint64_t min,
+                    uint64_t max, uint64_t *out)
 {
     struct crn_json value;
 
@@ -53,10 +56,12 @@ bool crn_v1_get_u64(struct crn_v1_call *call, struct crn_json object, const char
     }
     *out = crn_json_u64(value);
     if (*out >= min && *out <= max) return true;
-    return crn_v1_refuse(call, CAIRN_INVALID_ARGUMENT, "%s must be from %" PRIu64 " to %" PRIu64 ", not %" PRIu64, name, min, max, *out);
+    return crn_v1_refuse(call, CAIRN_INVALID_ARGUMENT,
+                         "%s must be from %" PRIu64 " to %" PRIu64 ", not %" PRIu64, name, min, max, *out);
 }
 
-bool crn_v1_get_u32(struct crn_v1_call *call, struct crn_json object, const char *name, uint32_t min, uint32_t max, uint32_t *out)
+bool crn_v1_get_u32(struct crn_v1_call *call, struct crn_json object, const char *name, uint32_t min,
+                    uint32_t max, uint32_t *out)
 {
     uint64_t number = *out;
 
@@ -75,7 +80,8 @@ bool crn_v1_get_bool(struct crn_v1_call *call, struct crn_json object, const cha
     return true;
 }
 
-bool crn_v1_get_double(struct crn_v1_call *call, struct crn_json object, const char *name, double *out, bool *out_given)
+bool crn_v1_get_double(struct crn_v1_call *call, struct crn_json object, const char *name, double *out,
+                       bool *out_given)
 {
     struct crn_json value;
 
@@ -105,7 +111,8 @@ bool crn_v1_get_text(struct crn_v1_call *call, struct crn_json object, const cha
     return !crn_v1_member(object, name, &value) || text_of(call, name, value, out);
 }
 
-bool crn_v1_get_choice(struct crn_v1_call *call, struct crn_json object, const char *name, const char *const *names, unsigned *out)
+bool crn_v1_get_choice(struct crn_v1_call *call, struct crn_json object, const char *name,
+                       const char *const *names, unsigned *out)
 {
     const char *text = NULL;
 
@@ -115,7 +122,8 @@ bool crn_v1_get_choice(struct crn_v1_call *call, struct crn_json object, const c
         *out = i;
         return true;
     }
-    return text == NULL || crn_v1_refuse(call, CAIRN_INVALID_ARGUMENT, "%s has no value '%.60s'; one is '%s'", name, text, names[0]);
+    return text == NULL || crn_v1_refuse(call, CAIRN_INVALID_ARGUMENT, "%s has no value '%.60s'; one is '%s'",
+                                         name, text, names[0]);
 }
 
 static bool write_json(struct crn_v1_call *call, struct crn_json value, const char **out)
@@ -124,7 +132,8 @@ static bool write_json(struct crn_v1_call *call, struct crn_json value, const ch
 
     crn_buf_init(&text, SIZE_MAX / 2);
     crn_json_write(value, &text);
-    if (text.failed != CAIRN_OK) crn_v1_refuse(call, text.failed, "no memory for %zu bytes of JSON", text.len);
+    if (text.failed != CAIRN_OK)
+        crn_v1_refuse(call, text.failed, "no memory for %zu bytes of JSON", text.len);
     *out = text.failed == CAIRN_OK ? crn_v1_take_text(call, text.data, text.len) : NULL;
     crn_buf_release(&text);
     return *out != NULL;
@@ -153,8 +162,10 @@ bool crn_v1_get_object(struct crn_v1_call *call, struct crn_json object, const c
 bool crn_v1_get_scope(struct crn_v1_call *call, struct crn_json object, cairn_scope *out)
 {
     *out = (cairn_scope){.size = sizeof *out};
-    return crn_v1_get_text(call, object, "domain", &out->domain) && crn_v1_get_text(call, object, "agent", &out->agent) &&
-           crn_v1_get_text(call, object, "type", &out->type) && crn_v1_get_json(call, object, "filter", &out->filter) &&
+    return crn_v1_get_text(call, object, "domain", &out->domain) &&
+           crn_v1_get_text(call, object, "agent", &out->agent) &&
+           crn_v1_get_text(call, object, "type", &out->type) &&
+           crn_v1_get_json(call, object, "filter", &out->filter) &&
            crn_v1_get_double(call, object, "min_confidence", &out->min_confidence, NULL);
 }
 
@@ -173,10 +184,12 @@ bool crn_v1_read_id(struct crn_v1_call *call, struct crn_json value, cairn_id *o
     }
     if (type == CRN_JSON_OBJECT) {
         out->type = CAIRN_ID_UUID;
-        if (!crn_v1_only(call, value, names) || !crn_v1_get_text(call, value, "uuid", &out->text)) return false;
+        if (!crn_v1_only(call, value, names) || !crn_v1_get_text(call, value, "uuid", &out->text))
+            return false;
         if (out->text != NULL) return true;
     }
-    return crn_v1_refuse(call, CAIRN_INVALID_ID, "an id is a string, an integer from 0 on or {\"uuid\": string}, not %s",
+    return crn_v1_refuse(call, CAIRN_INVALID_ID,
+                         "an id is a string, an integer from 0 on or {\"uuid\": string}, not %s",
                          crn_json_type_name(value));
 }
 
@@ -233,7 +246,8 @@ bool crn_v1_text_to_id(struct crn_v1_call *call, const char *text, size_t length
 static const struct crn_text *find(const struct crn_field *fields, size_t count, const char *name)
 {
     for (size_t i = 0; i < count; i++) {
-        if (fields[i].name.length == strlen(name) && memcmp(fields[i].name.data, name, strlen(name)) == 0) return &fields[i].value;
+        if (fields[i].name.length == strlen(name) && memcmp(fields[i].name.data, name, strlen(name)) == 0)
+            return &fields[i].value;
     }
     return NULL;
 }
@@ -255,20 +269,23 @@ bool crn_v1_only_parameters(struct crn_v1_call *call, const char *const *names)
     for (size_t i = 0; i < call->request->parameter_count; i++) {
         const struct crn_text *name = &call->request->parameters[i].name;
         if (is_listed(names, name->data, name->length)) continue;
-        return crn_v1_refuse(call, CAIRN_INVALID_ARGUMENT, "unknown parameter '%.*s'", (int)(name->length < 100 ? name->length : 100),
-                             name->data);
+        return crn_v1_refuse(call, CAIRN_INVALID_ARGUMENT, "unknown parameter '%.*s'",
+                             (int)(name->length < 100 ? name->length : 100), name->data);
     }
     return true;
 }
 
 static bool stands_bare(const struct crn_field *field)
 {
-    static const char *const texts[] = {"space", "domain", "agent", "type", "model", "mode", "fusion", "filter", "text", NULL};
+    static const char *const texts[] = {"space", "domain", "agent",  "type", "model",
+                                        "mode",  "fusion", "filter", "text", NULL};
     const struct crn_text *value = &field->value;
     const char *at = value->data, *end = value->data + value->length;
 
     if (is_listed(texts, field->name.data, field->name.length) || value->length == 0) return false;
-    if ((value->length == 4 && memcmp(at, "true", 4) == 0) || (value->length == 5 && memcmp(at, "false", 5) == 0)) return true;
+    if ((value->length == 4 && memcmp(at, "true", 4) == 0) ||
+        (value->length == 5 && memcmp(at, "false", 5) == 0))
+        return true;
     while (at < end && memchr("0123456789.eE+-", *at, 15) != NULL) at++;
     return at == end;
 }
@@ -284,12 +301,15 @@ bool crn_v1_parameters_as_body(struct crn_v1_call *call)
         if (i > 0) crn_buf_putc(&text, ',');
         crn_buf_json_string(&text, field->name.data, field->name.length);
         crn_buf_putc(&text, ':');
-        if (stands_bare(field)) crn_buf_append(&text, field->value.data, field->value.length);
-        else crn_buf_json_string(&text, field->value.data, field->value.length);
+        if (stands_bare(field))
+            crn_buf_append(&text, field->value.data, field->value.length);
+        else
+            crn_buf_json_string(&text, field->value.data, field->value.length);
     }
     crn_buf_putc(&text, '}');
-    const bool read = text.failed == CAIRN_OK ? crn_v1_parse(call, text.data, text.len)
-                                              : crn_v1_refuse(call, text.failed, "no memory for the parameters");
+    const bool read = text.failed == CAIRN_OK
+                          ? crn_v1_parse(call, text.data, text.len)
+                          : crn_v1_refuse(call, text.failed, "no memory for the parameters");
     crn_buf_release(&text);
     return read;
 }

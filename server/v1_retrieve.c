@@ -5,7 +5,8 @@
 
 static bool read_ranking(struct crn_v1_call *call, cairn_retrieve_options *out)
 {
-    static const char *const metrics[] = {"default", "cosine", "l2", "dot", "manhattan", NULL}; /* in the order of the enum */
+    static const char *const metrics[] = {"default", "cosine",    "l2",
+                                          "dot",     "manhattan", NULL}; /* in the order of the enum */
     unsigned metric = 0;
     bool has_lambda;
 
@@ -17,7 +18,8 @@ static bool read_ranking(struct crn_v1_call *call, cairn_retrieve_options *out)
         return false;
     }
     out->metric = (cairn_metric)metric;
-    if (has_lambda && !out->use_mmr) return crn_v1_refuse(call, CAIRN_INVALID_ARGUMENT, "mmr_lambda counts only with use_mmr");
+    if (has_lambda && !out->use_mmr)
+        return crn_v1_refuse(call, CAIRN_INVALID_ARGUMENT, "mmr_lambda counts only with use_mmr");
     if (!has_lambda) out->mmr_lambda = 0.5;
     return true;
 }
@@ -40,15 +42,33 @@ static bool read_effects(struct crn_v1_call *call, cairn_retrieve_options *out)
 
 static bool read_options(struct crn_v1_call *call, cairn_retrieve_options *out, bool *out_with_vectors)
 {
-    static const char *const names[] = {"vector", "vector_b64", "text", "k", "domain", "agent", "filter", "min_confidence", "metric",
-                                        "vector_weight", "metadata_weight", "use_mmr", "mmr_lambda", "synthesize_context",
-                                        "optimize_memory", "touch", "with_vectors", NULL};
+    static const char *const names[] = {"vector",
+                                        "vector_b64",
+                                        "text",
+                                        "k",
+                                        "domain",
+                                        "agent",
+                                        "filter",
+                                        "min_confidence",
+                                        "metric",
+                                        "vector_weight",
+                                        "metadata_weight",
+                                        "use_mmr",
+                                        "mmr_lambda",
+                                        "synthesize_context",
+                                        "optimize_memory",
+                                        "touch",
+                                        "with_vectors",
+                                        NULL};
     cairn_scope scope;
 
     *out = (cairn_retrieve_options){.size = sizeof *out};
-    if (!crn_v1_only(call, call->body, names) || !crn_v1_get_vector(call, call->body, &out->vector, &out->dim) ||
-        !crn_v1_get_text(call, call->body, "text", &out->text) || !crn_v1_get_u32(call, call->body, "k", 1, CAIRN_K_MAX, &out->k) ||
-        !crn_v1_get_bool(call, call->body, "with_vectors", out_with_vectors) || !crn_v1_get_scope(call, call->body, &scope)) {
+    if (!crn_v1_only(call, call->body, names) ||
+        !crn_v1_get_vector(call, call->body, &out->vector, &out->dim) ||
+        !crn_v1_get_text(call, call->body, "text", &out->text) ||
+        !crn_v1_get_u32(call, call->body, "k", 1, CAIRN_K_MAX, &out->k) ||
+        !crn_v1_get_bool(call, call->body, "with_vectors", out_with_vectors) ||
+        !crn_v1_get_scope(call, call->body, &scope)) {
         return false;
     }
     out->domain = scope.domain;
@@ -80,7 +100,8 @@ bool crn_v1_retrieve(struct crn_v1_call *call)
     if (collection == NULL || !read_options(call, &options, &with_vectors)) return false;
     const uint64_t begin_ns = crn_clock_ns();
     if (!crn_v1_ok(call, cairn_retrieve(collection, &options, &reasoning, &err), &err)) return false;
-    crn_v1_note_slow(call, "retrieve", NULL, options.k != 0 ? options.k : 10, 0, (double)(crn_clock_ns() - begin_ns) / 1e6);
+    crn_v1_note_slow(call, "retrieve", NULL, options.k != 0 ? options.k : 10, 0,
+                     (double)(crn_clock_ns() - begin_ns) / 1e6);
     crn_buf_puts(call->out, "{\"memories\":[");
     for (size_t i = 0; i < cairn_reasoning_count(reasoning); i++) {
         if (i > 0) crn_buf_putc(call->out, ',');

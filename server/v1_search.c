@@ -6,8 +6,9 @@
 #define K_DEFAULT 10u
 
 static const char *const fields[] = {
-    "vector", "vector_b64", "text", "space", "model", "k", "mode", "fusion", "lexical_weight", V1_SCOPE_NAMES, "min_score",
-    "exact", "ef", "nprobe", "recall", "oversampling", "timeout_ms", "with_pattern", "with_vectors", "explain", NULL};
+    "vector", "vector_b64",     "text",         "space",        "model",        "k",       "mode",
+    "fusion", "lexical_weight", V1_SCOPE_NAMES, "min_score",    "exact",        "ef",      "nprobe",
+    "recall", "oversampling",   "timeout_ms",   "with_pattern", "with_vectors", "explain", NULL};
 
 /* ---- reading ---- */
 
@@ -42,17 +43,21 @@ static bool read_where(struct crn_v1_call *call, cairn_query *out)
 
 static bool read_how(struct crn_v1_call *call, cairn_query *out)
 {
-    static const char *const modes[] = {"auto", "vector", "lexical", "hybrid", NULL}; /* in the order of the enums */
+    static const char *const modes[] = {"auto", "vector", "lexical", "hybrid",
+                                        NULL}; /* in the order of the enums */
     static const char *const fusions[] = {"rrf", "weighted", NULL};
     const struct crn_json body = call->body;
     unsigned mode = 0, fusion = 0;
 
-    if (!crn_v1_get_choice(call, body, "mode", modes, &mode) || !crn_v1_get_choice(call, body, "fusion", fusions, &fusion)) return false;
+    if (!crn_v1_get_choice(call, body, "mode", modes, &mode) ||
+        !crn_v1_get_choice(call, body, "fusion", fusions, &fusion))
+        return false;
     out->mode = (cairn_search_mode)mode;
     out->fusion = (cairn_fusion)fusion;
     return crn_v1_get_u32(call, body, "k", 1, CAIRN_K_MAX, &out->k) &&
            crn_v1_get_double(call, body, "lexical_weight", &out->lexical_weight, NULL) &&
-           crn_v1_get_bool(call, body, "exact", &out->exact) && crn_v1_get_u32(call, body, "ef", 1, UINT32_MAX, &out->ef) &&
+           crn_v1_get_bool(call, body, "exact", &out->exact) &&
+           crn_v1_get_u32(call, body, "ef", 1, UINT32_MAX, &out->ef) &&
            crn_v1_get_u32(call, body, "nprobe", 1, UINT32_MAX, &out->nprobe) &&
            crn_v1_get_double(call, body, "recall", &out->recall, NULL) &&
            crn_v1_get_double(call, body, "oversampling", &out->oversampling, NULL) &&
@@ -65,9 +70,10 @@ static bool read_query(struct crn_v1_call *call, cairn_query *out, bool *out_exp
 {
     *out = (cairn_query){.size = sizeof *out, .k = K_DEFAULT};
     return crn_v1_only(call, call->body, fields) && read_query_vector(call, out) &&
-           crn_v1_get_text(call, call->body, "text", &out->text) && crn_v1_get_text(call, call->body, "space", &out->space) &&
-           crn_v1_get_text(call, call->body, "model", &out->model) && read_where(call, out) && read_how(call, out) &&
-           crn_v1_get_bool(call, call->body, "explain", out_explain);
+           crn_v1_get_text(call, call->body, "text", &out->text) &&
+           crn_v1_get_text(call, call->body, "space", &out->space) &&
+           crn_v1_get_text(call, call->body, "model", &out->model) && read_where(call, out) &&
+           read_how(call, out) && crn_v1_get_bool(call, call->body, "explain", out_explain);
 }
 
 static bool read_binary_vector(struct crn_v1_call *call, cairn_query *out)
@@ -75,11 +81,16 @@ static bool read_binary_vector(struct crn_v1_call *call, cairn_query *out)
     size_t rows;
 
     if (out->vector != NULL) return crn_v1_refuse(call, CAIRN_INVALID_ARGUMENT, "the vector is given twice");
-    const size_t numbers = call->request->body.length / sizeof(float); /* all of them are the vector; the engine checks its dim */
+    const size_t numbers = call->request->body.length /
+                           sizeof(float); /* all of them are the vector; the engine checks its dim */
     const bool npy = crn_v1_header_is(call->request, "content-type", "application/x-npy");
-    const uint32_t dim = npy ? 0 : numbers > CAIRN_DIM_MAX ? CAIRN_DIM_MAX + 1 : numbers == 0 ? 1 : (uint32_t)numbers;
+    const uint32_t dim = npy                       ? 0
+                         : numbers > CAIRN_DIM_MAX ? CAIRN_DIM_MAX + 1
+                         : numbers == 0            ? 1
+                                                   : (uint32_t)numbers;
     if (!crn_v1_read_rows(call, dim, &out->vector, &rows, &out->dim)) return false;
-    return rows == 1 || crn_v1_refuse(call, CAIRN_DIM_MISMATCH, "the body has %zu vectors; a search takes one", rows);
+    return rows == 1 ||
+           crn_v1_refuse(call, CAIRN_DIM_MISMATCH, "the body has %zu vectors; a search takes one", rows);
 }
 
 /* ---- answering ---- */
@@ -101,8 +112,9 @@ static void put_hit(struct crn_buf *out, const cairn_hit *hit)
 
 static void put_info(struct crn_buf *out, const cairn_search_info *info)
 {
-    crn_buf_printf(out, ",\"info\":{\"plan\":\"%s\",\"rows\":%" PRIu64 ",\"rows_matched\":%" PRIu64 ",\"rows_scored\":%" PRIu64
-                        ",\"sequence\":%" PRIu64 ",\"ms\":",
+    crn_buf_printf(out,
+                   ",\"info\":{\"plan\":\"%s\",\"rows\":%" PRIu64 ",\"rows_matched\":%" PRIu64
+                   ",\"rows_scored\":%" PRIu64 ",\"sequence\":%" PRIu64 ",\"ms\":",
                    info->plan, info->rows, info->rows_matched, info->rows_scored, info->sequence);
     crn_buf_json_double(out, info->elapsed_ms);
     crn_buf_putc(out, '}');
@@ -118,7 +130,9 @@ bool crn_v1_search(struct crn_v1_call *call)
     bool explain = false;
     cairn_error err = {0};
 
-    if (collection == NULL || (binary && !crn_v1_parameters_as_body(call)) || !read_query(call, &query, &explain)) return false;
+    if (collection == NULL || (binary && !crn_v1_parameters_as_body(call)) ||
+        !read_query(call, &query, &explain))
+        return false;
     if (binary && !read_binary_vector(call, &query)) return false;
     if (!crn_v1_ok(call, cairn_search(collection, &query, &results, &err), &err)) return false;
     cairn_results_info(results, &info);

@@ -6,8 +6,10 @@
 
 void crn_v1_put_text(struct crn_buf *out, const char *text)
 {
-    if (text == NULL) crn_buf_puts(out, "null");
-    else crn_buf_json_string(out, text, strlen(text));
+    if (text == NULL)
+        crn_buf_puts(out, "null");
+    else
+        crn_buf_json_string(out, text, strlen(text));
 }
 
 void crn_v1_put_id(struct crn_buf *out, const cairn_id *id)
@@ -40,7 +42,8 @@ static void put_vector(struct crn_buf *out, const cairn_vector *vector)
 {
     if (vector->indices != NULL) {
         crn_buf_puts(out, "{\"indices\":[");
-        for (uint32_t i = 0; i < vector->count; i++) crn_buf_printf(out, i > 0 ? ",%" PRIu32 : "%" PRIu32, vector->indices[i]);
+        for (uint32_t i = 0; i < vector->count; i++)
+            crn_buf_printf(out, i > 0 ? ",%" PRIu32 : "%" PRIu32, vector->indices[i]);
         crn_buf_puts(out, "],\"values\":");
         put_floats(out, vector->values, vector->count);
         crn_buf_putc(out, '}');
@@ -119,9 +122,11 @@ void crn_v1_put_pattern(struct crn_buf *out, const cairn_pattern *pattern, bool 
 
 void crn_v1_put_report(struct crn_buf *out, const cairn_memory_report *report)
 {
-    crn_buf_printf(out, "{\"patterns_before\":%" PRIu64 ",\"patterns_consolidated\":%" PRIu64 ",\"patterns_pruned\":%" PRIu64
-                        ",\"space_saved_bytes\":%" PRId64 ",\"search_before_ms\":",
-                   report->patterns_before, report->patterns_consolidated, report->patterns_pruned, report->space_saved_bytes);
+    crn_buf_printf(out,
+                   "{\"patterns_before\":%" PRIu64 ",\"patterns_consolidated\":%" PRIu64
+                   ",\"patterns_pruned\":%" PRIu64 ",\"space_saved_bytes\":%" PRId64 ",\"search_before_ms\":",
+                   report->patterns_before, report->patterns_consolidated, report->patterns_pruned,
+                   report->space_saved_bytes);
     crn_buf_json_double(out, report->search_before_ms);
     crn_buf_puts(out, ",\"search_after_ms\":");
     crn_buf_json_double(out, report->search_after_ms);

@@ -8,13 +8,17 @@
 #include <stdio.h>
 #include <string.h>
 
-void crn_v1_note_slow(struct crn_v1_call *call, const char *operation, const char *plan, uint32_t k, uint64_t rows_scored,
-                      double elapsed_ms)
+void crn_v1_note_slow(struct crn_v1_call *call, const char *operation, const char *plan, uint32_t k,
+                      uint64_t rows_scored, double elapsed_ms)
 {
     struct crn_v1 *v1 = call->v1;
 
     if (elapsed_ms < v1->slow_ms) return;
-    struct crn_v1_slow entry = {.time_ms = crn_clock_ms(), .operation = operation, .plan = plan, .k = k, .rows_scored = rows_scored,
+    struct crn_v1_slow entry = {.time_ms = crn_clock_ms(),
+                                .operation = operation,
+                                .plan = plan,
+                                .k = k,
+                                .rows_scored = rows_scored,
                                 .elapsed_ms = elapsed_ms};
     snprintf(entry.collection, sizeof entry.collection, "%s", call->lease->name);
     pthread_mutex_lock(&v1->mutex);
@@ -50,7 +54,8 @@ bool crn_v1_slow(struct crn_v1_call *call)
     crn_buf_puts(call->out, ",\"slow\":[");
     for (uint64_t i = 0; i < count && i < V1_SLOW_MAX; i++) {
         const struct crn_v1_slow *entry = &entries[(count - 1 - i) % V1_SLOW_MAX];
-        if (!crn_access_covers(&call->request->principal, entry->collection, strlen(entry->collection))) continue;
+        if (!crn_access_covers(&call->request->principal, entry->collection, strlen(entry->collection)))
+            continue;
         if (!first) crn_buf_putc(call->out, ',');
         first = false;
         put_entry(call->out, entry);

@@ -29,17 +29,20 @@ bool crn_v1_backup(struct crn_v1_call *call)
     struct stat status;
     cairn_error err = {0};
 
-    if (!crn_v1_only(call, call->body, names) || !crn_v1_get_text(call, call->body, "name", &name)) return false;
+    if (!crn_v1_only(call, call->body, names) || !crn_v1_get_text(call, call->body, "name", &name))
+        return false;
     if (name == NULL) return crn_v1_refuse(call, CAIRN_INVALID_ARGUMENT, "name is missing");
     if (!is_backup_name(name)) {
-        return crn_v1_refuse(call, CAIRN_INVALID_ARGUMENT, "'%.120s' is no name of a backup: 1 to %u letters, digits, - _ or ., no . first", name,
-                             BACKUP_NAME_MAX);
+        return crn_v1_refuse(call, CAIRN_INVALID_ARGUMENT,
+                             "'%.120s' is no name of a backup: 1 to %u letters, digits, - _ or ., no . first",
+                             name, BACKUP_NAME_MAX);
     }
     if (folder == NULL) return crn_v1_refuse(call, CAIRN_UNSUPPORTED, "the server has no folder for backups");
     if ((size_t)snprintf(path, sizeof path, "%s/%s.cairn", folder, name) >= sizeof path) {
         return crn_v1_refuse(call, CAIRN_LIMIT, "the folder's path is too long");
     }
-    if (mkdir(folder, 0700) != 0 && errno != EEXIST) return crn_v1_refuse(call, CAIRN_IO, "the folder of backups: %s", strerror(errno));
+    if (mkdir(folder, 0700) != 0 && errno != EEXIST)
+        return crn_v1_refuse(call, CAIRN_IO, "the folder of backups: %s", strerror(errno));
     const cairn_status done = cairn_backup(call->v1->db, path, crn_v1_wanted, call, &err);
     if (done == CAIRN_EXISTS) return crn_v1_refuse(call, done, "there is a backup '%s' already", name);
     if (!crn_v1_ok(call, done, &err)) return false;
@@ -74,10 +77,13 @@ bool crn_v1_verify(struct crn_v1_call *call)
 
     if (!crn_v1_only(call, call->body, names)) return false;
     crn_buf_init(&findings.text, 1u << 20);
-    bool done = crn_v1_ok(call, cairn_verify(call->v1->db, add_finding, crn_v1_wanted, call, &count, &err), &err);
-    if (findings.text.failed != CAIRN_OK) done = crn_v1_refuse(call, findings.text.failed, "no memory for the findings");
+    bool done =
+        crn_v1_ok(call, cairn_verify(call->v1->db, add_finding, crn_v1_wanted, call, &count, &err), &err);
+    if (findings.text.failed != CAIRN_OK)
+        done = crn_v1_refuse(call, findings.text.failed, "no memory for the findings");
     if (done) {
-        crn_buf_printf(call->out, "{\"clean\":%s,\"findings\":%" PRIu64 ",\"messages\":[", count == 0 ? "true" : "false", count);
+        crn_buf_printf(call->out, "{\"clean\":%s,\"findings\":%" PRIu64 ",\"messages\":[",
+                       count == 0 ? "true" : "false", count);
         if (findings.text.len > 0) crn_buf_append(call->out, findings.text.data, findings.text.len);
         crn_buf_puts(call->out, "]}");
     }

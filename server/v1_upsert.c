@@ -24,7 +24,8 @@ static bool read_vectors(struct crn_v1_call *call, struct crn_json value, cairn_
         cairn_vector *vector = &vectors[out->vector_count++];
         vector->space = crn_v1_take_text(call, key, length);
         if (vector->space == NULL) return false;
-        if (strlen(vector->space) != length) return crn_v1_refuse(call, CAIRN_INVALID_ARGUMENT, "a space's name holds a NUL character");
+        if (strlen(vector->space) != length)
+            return crn_v1_refuse(call, CAIRN_INVALID_ARGUMENT, "a space's name holds a NUL character");
         if (!crn_v1_read_vector(call, vector->space, one, vector)) return false;
     }
     out->vectors = vectors;
@@ -44,7 +45,8 @@ static bool read_expiry(struct crn_v1_call *call, struct crn_json object, cairn_
         return false;
     }
     const bool has_at = crn_v1_member(object, "expires_at", &value);
-    if (has_ttl && has_at) return crn_v1_refuse(call, CAIRN_INVALID_ARGUMENT, "both ttl and expires_at are given");
+    if (has_ttl && has_at)
+        return crn_v1_refuse(call, CAIRN_INVALID_ARGUMENT, "both ttl and expires_at are given");
     if (has_ttl && !(ttl > 0 && ttl <= TTL_MAX_S)) {
         return crn_v1_refuse(call, CAIRN_INVALID_ARGUMENT, "ttl is a number of seconds above 0, not %g", ttl);
     }
@@ -61,12 +63,13 @@ static bool read_if_version(struct crn_v1_call *call, struct crn_json object, ca
     uint64_t version = 0;
 
     if (!crn_v1_get_u64(call, object, "if_version", 0, INT64_MAX, &version)) return false;
-    if (crn_v1_member(object, "if_version", &value)) out->if_version = version == 0 ? CAIRN_VERSION_NONE : version;
+    if (crn_v1_member(object, "if_version", &value))
+        out->if_version = version == 0 ? CAIRN_VERSION_NONE : version;
     return true;
 }
 
-static bool read_count(struct crn_v1_call *call, struct crn_json object, const char *name, cairn_field field, int64_t *out,
-                       uint32_t *fields)
+static bool read_count(struct crn_v1_call *call, struct crn_json object, const char *name, cairn_field field,
+                       int64_t *out, uint32_t *fields)
 {
     struct crn_json value;
     uint64_t count = 0;
@@ -96,9 +99,11 @@ static bool read_numbers(struct crn_v1_call *call, struct crn_json object, cairn
 
 static bool read_pattern(struct crn_v1_call *call, struct crn_json object, cairn_pattern *out)
 {
-    static const char *const names[] = {"id", "vector", "vector_b64", "vectors", "text", "domain", "agent", "type", "payload", "model",
-                                        "confidence", "usage_count", "success_count", "created_at", "last_used", "ttl", "expires_at",
-                                        "if_version", "no_vector", NULL};
+    static const char *const names[] = {
+        "id",         "vector",      "vector_b64",    "vectors",    "text",
+        "domain",     "agent",       "type",          "payload",    "model",
+        "confidence", "usage_count", "success_count", "created_at", "last_used",
+        "ttl",        "expires_at",  "if_version",    "no_vector",  NULL};
     struct crn_json value;
     cairn_id id = {0};
     bool no_vector = false;
@@ -113,10 +118,14 @@ static bool read_pattern(struct crn_v1_call *call, struct crn_json object, cairn
         out->id_u64 = id.u64;
     }
     if (crn_v1_member(object, "vectors", &value) && !read_vectors(call, value, out)) return false;
-    if (!crn_v1_get_vector(call, object, &out->vector, &out->dim) || !crn_v1_get_text(call, object, "text", &out->text) ||
-        !crn_v1_get_text(call, object, "domain", &out->domain) || !crn_v1_get_text(call, object, "agent", &out->agent) ||
-        !crn_v1_get_text(call, object, "type", &out->type) || !crn_v1_get_text(call, object, "model", &out->model) ||
-        !crn_v1_get_object(call, object, "payload", &out->payload) || !crn_v1_get_bool(call, object, "no_vector", &no_vector)) {
+    if (!crn_v1_get_vector(call, object, &out->vector, &out->dim) ||
+        !crn_v1_get_text(call, object, "text", &out->text) ||
+        !crn_v1_get_text(call, object, "domain", &out->domain) ||
+        !crn_v1_get_text(call, object, "agent", &out->agent) ||
+        !crn_v1_get_text(call, object, "type", &out->type) ||
+        !crn_v1_get_text(call, object, "model", &out->model) ||
+        !crn_v1_get_object(call, object, "payload", &out->payload) ||
+        !crn_v1_get_bool(call, object, "no_vector", &no_vector)) {
         return false;
     }
     if (no_vector) out->fields |= CAIRN_FIELD_NO_VECTOR;
@@ -133,7 +142,8 @@ static bool read_patterns(struct crn_v1_call *call, cairn_pattern **out, size_t 
 
     const bool many = crn_json_get(call->body, "patterns", &array);
     if (many && !crn_v1_only(call, call->body, names)) return false;
-    if (many && crn_json_type(array) != CRN_JSON_ARRAY) return crn_v1_wrong(call, "patterns", "an array", array);
+    if (many && crn_json_type(array) != CRN_JSON_ARRAY)
+        return crn_v1_wrong(call, "patterns", "an array", array);
     *out_count = 0;
     *out = crn_v1_take(call, many ? crn_json_size(array) : 1, sizeof **out);
     if (*out == NULL) return false;
@@ -149,11 +159,13 @@ static bool read_patterns(struct crn_v1_call *call, cairn_pattern **out, size_t 
 /* Ids by the parameter `ids`, separated by commas, or numbers from `first_id` on. */
 static bool name_rows(struct crn_v1_call *call, cairn_pattern *patterns, size_t count)
 {
-    const struct crn_text *ids = crn_v1_parameter(call->request, "ids"), *first = crn_v1_parameter(call->request, "first_id");
+    const struct crn_text *ids = crn_v1_parameter(call->request, "ids"),
+                          *first = crn_v1_parameter(call->request, "first_id");
     cairn_id id;
     size_t named = 0;
 
-    if ((ids == NULL) == (first == NULL)) return crn_v1_refuse(call, CAIRN_INVALID_ARGUMENT, "one of first_id and ids must be given");
+    if ((ids == NULL) == (first == NULL))
+        return crn_v1_refuse(call, CAIRN_INVALID_ARGUMENT, "one of first_id and ids must be given");
     if (first != NULL) {
         uint64_t from = 0;
         if (!crn_v1_get_u64(call, call->body, "first_id", 0, UINT64_MAX - count, &from)) return false;
@@ -175,12 +187,14 @@ static bool name_rows(struct crn_v1_call *call, cairn_pattern *patterns, size_t 
         at += length + 1;
     }
     if (named == count) return true;
-    return crn_v1_refuse(call, CAIRN_INVALID_ARGUMENT, "ids names %zu patterns, the body has %zu vectors", named, count);
+    return crn_v1_refuse(call, CAIRN_INVALID_ARGUMENT, "ids names %zu patterns, the body has %zu vectors",
+                         named, count);
 }
 
 static bool read_binary(struct crn_v1_call *call, cairn_pattern **out, size_t *out_count)
 {
-    static const char *const names[] = {"ids", "id_type", "first_id", "space", "dim", "domain", "agent", "type", "mode", NULL};
+    static const char *const names[] = {"ids",    "id_type", "first_id", "space", "dim",
+                                        "domain", "agent",   "type",     "mode",  NULL};
     cairn_collection_options options = {.size = sizeof options};
     const char *space = NULL, *domain = NULL, *agent = NULL, *type = NULL;
     const float *values = NULL;
@@ -188,20 +202,27 @@ static bool read_binary(struct crn_v1_call *call, cairn_pattern **out, size_t *o
     size_t count = 0;
 
     if (!crn_v1_only_parameters(call, names) || !crn_v1_parameters_as_body(call) ||
-        !crn_v1_get_u32(call, call->body, "dim", 1, CAIRN_DIM_MAX, &dim) || !crn_v1_get_text(call, call->body, "space", &space) ||
-        !crn_v1_get_text(call, call->body, "domain", &domain) || !crn_v1_get_text(call, call->body, "agent", &agent) ||
+        !crn_v1_get_u32(call, call->body, "dim", 1, CAIRN_DIM_MAX, &dim) ||
+        !crn_v1_get_text(call, call->body, "space", &space) ||
+        !crn_v1_get_text(call, call->body, "domain", &domain) ||
+        !crn_v1_get_text(call, call->body, "agent", &agent) ||
         !crn_v1_get_text(call, call->body, "type", &type)) {
         return false;
     }
     cairn_collection_get_options(call->lease->handle, &options);
-    if (dim == 0 && space == NULL) dim = options.dim; /* the default space's; others are checked when they are written */
+    if (dim == 0 && space == NULL)
+        dim = options.dim; /* the default space's; others are checked when they are written */
     if (!crn_v1_read_rows(call, dim, &values, &count, &dim)) return false;
     cairn_pattern *patterns = crn_v1_take(call, count, sizeof *patterns);
     cairn_vector *vectors = crn_v1_take(call, count, sizeof *vectors);
     if (patterns == NULL || vectors == NULL) return false;
     for (size_t i = 0; i < count; i++) {
         vectors[i] = (cairn_vector){.space = space, .values = values + i * dim, .dim = dim};
-        patterns[i] = (cairn_pattern){.size = sizeof *patterns, .domain = domain, .agent = agent, .type = type, .vectors = &vectors[i],
+        patterns[i] = (cairn_pattern){.size = sizeof *patterns,
+                                      .domain = domain,
+                                      .agent = agent,
+                                      .type = type,
+                                      .vectors = &vectors[i],
                                       .vector_count = 1};
     }
     *out = patterns;
@@ -212,15 +233,19 @@ static bool read_binary(struct crn_v1_call *call, cairn_pattern **out, size_t *o
 /* ---- writing ---- */
 
 /* The first pattern whose version is not the expected one, as it is now, beside the error. It may have changed again since. */
-static void tell_conflict(struct crn_v1_call *call, cairn_collection *collection, const cairn_pattern *patterns, size_t count)
+static void tell_conflict(struct crn_v1_call *call, cairn_collection *collection,
+                          const cairn_pattern *patterns, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         const cairn_id id = crn_v1_id_of(&patterns[i]);
         cairn_patterns *found = NULL;
-        if (patterns[i].if_version == CAIRN_VERSION_ANY || cairn_get(collection, &id, 1, false, &found, NULL) != CAIRN_OK) continue;
+        if (patterns[i].if_version == CAIRN_VERSION_ANY ||
+            cairn_get(collection, &id, 1, false, &found, NULL) != CAIRN_OK)
+            continue;
         const cairn_pattern *present = cairn_patterns_at(found, 0);
         const uint64_t version = present->id != NULL ? present->version : 0;
-        const bool differs = version != (patterns[i].if_version == CAIRN_VERSION_NONE ? 0 : patterns[i].if_version);
+        const bool differs =
+            version != (patterns[i].if_version == CAIRN_VERSION_NONE ? 0 : patterns[i].if_version);
         if (differs) {
             crn_buf_puts(&call->details, ",\"id\":");
             crn_v1_put_id(&call->details, &id);
@@ -231,8 +256,8 @@ static void tell_conflict(struct crn_v1_call *call, cairn_collection *collection
     }
 }
 
-static bool write_patterns(struct crn_v1_call *call, cairn_collection *collection, cairn_write_mode mode, const cairn_pattern *patterns,
-                           size_t count, cairn_written **out)
+static bool write_patterns(struct crn_v1_call *call, cairn_collection *collection, cairn_write_mode mode,
+                           const cairn_pattern *patterns, size_t count, cairn_written **out)
 {
     cairn_error err = {0};
 
@@ -250,7 +275,8 @@ static void put_written(struct crn_buf *out, const cairn_pattern *pattern, const
     if (written->id[0] != '\0') id = (cairn_id){.type = CAIRN_ID_STRING, .text = written->id};
     crn_buf_puts(out, "{\"id\":");
     crn_v1_put_id(out, &id);
-    crn_buf_printf(out, ",\"version\":%" PRIu64 ",\"created\":%s}", written->version, written->created ? "true" : "false");
+    crn_buf_printf(out, ",\"version\":%" PRIu64 ",\"created\":%s}", written->version,
+                   written->created ? "true" : "false");
 }
 
 static bool read_mode(struct crn_v1_call *call, cairn_write_mode *out)
@@ -279,8 +305,10 @@ bool crn_v1_patterns_put(struct crn_v1_call *call)
     cairn_written *written = NULL;
     size_t count = 0, created = 0;
 
-    if (collection == NULL || !read_mode(call, &mode) || (!binary && !crn_v1_only_parameters(call, names))) return false;
-    if (!(binary ? read_binary(call, &patterns, &count) : read_patterns(call, &patterns, &count))) return false;
+    if (collection == NULL || !read_mode(call, &mode) || (!binary && !crn_v1_only_parameters(call, names)))
+        return false;
+    if (!(binary ? read_binary(call, &patterns, &count) : read_patterns(call, &patterns, &count)))
+        return false;
     if (count > 0 && !write_patterns(call, collection, mode, patterns, count, &written)) return false;
     for (size_t i = 0; i < count; i++) created += written[i].created;
     crn_buf_printf(call->out, "{\"count\":%zu,\"created\":%zu", count, created);
@@ -302,9 +330,12 @@ bool crn_v1_pattern_patch(struct crn_v1_call *call)
     cairn_written *written;
     cairn_id id;
 
-    if (collection == NULL || !crn_v1_only_parameters(call, names) || !crn_v1_text_to_id(call, path->data, path->length, &id)) return false;
+    if (collection == NULL || !crn_v1_only_parameters(call, names) ||
+        !crn_v1_text_to_id(call, path->data, path->length, &id))
+        return false;
     struct crn_json value;
-    if (crn_json_get(call->body, "id", &value)) return crn_v1_refuse(call, CAIRN_INVALID_ARGUMENT, "the id stands in the path alone");
+    if (crn_json_get(call->body, "id", &value))
+        return crn_v1_refuse(call, CAIRN_INVALID_ARGUMENT, "the id stands in the path alone");
     if (!read_pattern(call, call->body, &pattern)) return false;
     pattern.id = id.text;
     pattern.id_type = id.type;

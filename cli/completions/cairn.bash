@@ -145,12 +145,12 @@ _cairn() {
             esac
             ;;
         "serve")
-            options="--help --data --host --port --config --slow-ms --no-access-log --keys --insecure --cors --audit-log --tls-cert --tls-key --tls-client-ca --new-key --key-name --key-collections --workers --queue --connections --body-max-mb --head-timeout --body-timeout --idle-timeout --write-timeout --request-timeout --shutdown-timeout"
+            options="--help --data --host --port --config --slow-ms --embed-url --embed-models --no-access-log --keys --insecure --cors --audit-log --tls-cert --tls-key --tls-client-ca --new-key --key-name --key-collections --workers --queue --connections --body-max-mb --head-timeout --body-timeout --idle-timeout --write-timeout --request-timeout --shutdown-timeout"
             case "$before" in
             esac
             ;;
         "bench")
-            options="--help --data --queries --truth --cache --generate --rows --lid --seed --dim --metric --quantization --index --model --lexical --k --ef --nprobe --copied --oversampling --threads --repeat --seconds --filter-selectivity --filter-kind --mixed --churn --json --plot --compare --dir --keep --progress"
+            options="--help --data --queries --truth --cache --generate --rows --lid --seed --dim --metric --quantization --index --model --lexical --k --ef --nprobe --copied --oversampling --threads --repeat --seconds --filter-selectivity --filter-kind --filter-out --mixed --churn --json --plot --compare --dir --keep --reuse --progress"
             case "$before" in
                 --generate) words="clustered gaussian" ;;
                 --metric) words="cosine l2 dot manhattan" ;;
