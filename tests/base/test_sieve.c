@@ -2,6 +2,7 @@
 #include "base/sieve.h"
 
 #include "base/rng.h"
+#include "base/topk.h"
 #include "tests/base/support.h"
 
 #include <math.h>
@@ -16,27 +17,71 @@ static int by_distance(const void *a, const void *b)
     return (x->label > y->label) - (x->label < y->label);
 }
 
-/* `kinds` of distances: few make ties. */
+struct rows {
+    struct crn_hit hits[N]; /* in the order they come */
+    float distances[N];
+    uint32_t labels[N];
+};
+
+/* `kinds` of distances: few make ties, half of them negative. */
+static void fill(struct crn_rng *rng, struct rows *rows, size_t n, uint64_t kinds, int order)
+{
+    for (size_t i = 0; i < n; i++) {
+        rows->hits[i] = (struct crn_hit){(float)crn_rng_below(rng, kinds) - (float)(kinds / 2), i};
+        if (order > 0) rows->hits[i].distance = (float)i;
+        if (order < 0) rows->hits[i].distance = (float)(n - i);
+        if (crn_rng_below(rng, 50) == 0) rows->hits[i].distance = INFINITY;
+        if (crn_rng_below(rng, 50) == 0) rows->hits[i].distance = -INFINITY;
+    }
+}
+
+/* The first `count` of the arrays are those of sorted[0..count). */
+static void expect(const struct rows *rows, const struct crn_hit *sorted, size_t count)
+{
+    static struct crn_hit got[N];
+
+    for (size_t i = 0; i < count; i++) got[i] = (struct crn_hit){rows->distances[i], rows->labels[i]};
+    qsort(got, count, sizeof *got, by_distance);
+    for (size_t i = 0; i < count; i++) {
+        assert_true(got[i].distance == sorted[i].distance);
+        assert_int_equal(got[i].label, sorted[i].label);
+    }
+}
+
 static void check(struct crn_rng *rng, size_t n, size_t k, size_t capacity, uint64_t kinds, int order)
 {
-    static struct crn_hit all[N], hits[N];
+    static struct rows rows;
     struct crn_sieve sieve;
 
-    crn_sieve_init(&sieve, hits, k, capacity);
+    fill(rng, &rows, n, kinds, order);
+    crn_sieve_init(&sieve, rows.distances, rows.labels, k, capacity);
     for (size_t i = 0; i < n; i++) {
-        all[i] = (struct crn_hit){(float)crn_rng_below(rng, kinds), i};
-        if (order > 0) all[i].distance = (float)i;
-        if (order < 0) all[i].distance = (float)(n - i);
-        crn_sieve_push(&sieve, NAN, i);
-        crn_sieve_push(&sieve, all[i].distance, i);
+        crn_sieve_push(&sieve, NAN, (uint32_t)i);
+        crn_sieve_push(&sieve, rows.hits[i].distance, (uint32_t)i);
     }
     crn_sieve_shrink(&sieve);
-    qsort(all, n, sizeof *all, by_distance);
-    qsort(hits, sieve.count, sizeof *hits, by_distance);
+    qsort(rows.hits, n, sizeof *rows.hits, by_distance);
     assert_int_equal(sieve.count, n < k ? n : k);
-    for (size_t i = 0; i < sieve.count; i++) {
-        assert_true(hits[i].distance == all[i].distance);
-        assert_int_equal(hits[i].label, all[i].label);
+    expect(&rows, rows.hits, sieve.count);
+}
+
+/* Choosing and splitting arrays; a split loses nothing. */
+static void check_arrays(struct crn_rng *rng, size_t n, size_t k, uint64_t kinds, int order)
+{
+    static struct rows rows;
+
+    for (int split = 0; split < 2; split++) {
+        fill(rng, &rows, n, kinds, order);
+        for (size_t i = 0; i < n; i++) {
+            rows.distances[i] = rows.hits[i].distance;
+            rows.labels[i] = (uint32_t)i;
+        }
+        const float limit = split != 0 ? crn_sieve_split(rows.distances, rows.labels, n, k)
+                                       : crn_sieve_choose(rows.distances, rows.labels, n, k);
+        qsort(rows.hits, n, sizeof *rows.hits, by_distance);
+        expect(&rows, rows.hits, k);
+        assert_true(rows.hits[k - 1].distance <= limit && (k == n || limit <= rows.hits[k].distance));
+        if (split != 0) expect(&rows, rows.hits, n);
     }
 }
 
@@ -51,6 +96,10 @@ static void the_smallest_stay(void **state)
 
         check(&rng, n, k, k + 1 + crn_rng_below(&rng, 2 * k), trial % 3 == 0 ? 3 : 1000,
               (int)(trial % 5) - 2);
+        if (n > 0) {
+            check_arrays(&rng, n, 1 + crn_rng_below(&rng, n), trial % 3 == 0 ? 3 : 1000,
+                         (int)(trial % 5) - 2);
+        }
     }
 }
 

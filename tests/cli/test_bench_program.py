@@ -194,6 +194,29 @@ class Runs(BenchTest):
         for words in ["recall@10", "random 0.1", "while a thread inserts", "round 1, optimized", "p99.9"]:
             self.assertIn(words, text)
 
+    def test_databases_are_reused_and_filters_written(self):
+        data = [*SMALL, "--filter-selectivity", "0.25", "--filter-kind", "all"]
+        prefix = self.folder / "filters"
+        self.bench(*data, "--keep", "--dir", self.folder)
+        (kept,) = self.folder.glob("cairn-bench-*")
+        lines = self.lines(*data, "--reuse", kept, "--filter-out", prefix)
+        self.assertTrue(kept.exists())
+        for line in lines[2:5]:
+            self.assertEqual((line["recall"], line["matching"]), (1, 100))
+            self.assertGreater(line["first_ms"], 0)
+        order = array.array("i", (self.folder / "filters.place.ivecs").read_bytes())
+        self.assertEqual(sorted(order[1:]), list(range(400)))
+        ranges = array.array("i", (self.folder / "filters.filter25-anticorrelated.ranges.ivecs").read_bytes())
+        truth = array.array("i", (self.folder / "filters.filter25-anticorrelated.gt.ivecs").read_bytes())
+        self.assertEqual((len(ranges), len(truth)), (20 * 3, 20 * 11))
+        for query in range(20):
+            begin, end = ranges[3 * query + 1 : 3 * query + 3]
+            self.assertEqual(end - begin, 100)
+            self.assertLessEqual(set(truth[11 * query + 1 : 11 * query + 11]), set(order[1 + begin : 1 + end]))
+        self.refused("holds 400 rows, not 300", "--rows", "300", *data[2:], "--reuse", kept, status=2)
+        self.refused("--reuse is for searches", *data, "--reuse", kept, "--churn", "1")
+        self.refused("--filter-out goes with", *SMALL, "--filter-out", prefix)
+
     def test_drawings_and_comparison(self):
         others = self.file(
             "others.jsonl", b'{"lib":"other<&>","cfg":"c","ef":8,"recall":0.97,"qps":100,"build_s":3}\n'

@@ -146,7 +146,7 @@ static void batches_are_full_by_count_or_bytes(void **state)
     crn_cli_batch_take(&batch, 2);
     assert_true(crn_cli_batch_is_full(&batch));
     batch.count = 1;
-    assert_non_null(crn_cli_arena_alloc(&batch.arena, CRN_CLI_BATCH_BYTES));
+    assert_non_null(crn_arena_alloc(&batch.arena, CRN_CLI_BATCH_BYTES));
     assert_true(crn_cli_batch_is_full(&batch));
     crn_cli_batch_release(&batch);
 }

@@ -420,6 +420,19 @@ class Export(ProgramTest):
         self.assertIn('"payload_indexes":["n"]', first)
         self.run_cairn("verify", other)
 
+    def test_an_export_names_all_spaces(self):
+        schema = {"collection": "default", "lexical": False, "spaces": [
+            {"name": "image", "kind": "dense", "dim": 2, "metric": "dot", "quantization": "none", "index": "auto", "model": "clip"},
+            {"name": "words", "kind": "sparse", "metric": "dot", "quantization": "none", "index": "auto"},
+            {"name": "parts", "kind": "multi", "dim": 3, "metric": "cosine", "quantization": "none", "index": "auto"}]}
+        self.run_cairn("import", self.db, "-", stdin=json.dumps({"schema": schema}) + "\n")
+        first = self.run_cairn("export", self.db, "--with-schema").stdout
+        for name in ("image", "words", "parts"):
+            self.assertIn(f'"name":"{name}"', first)
+        other = str(self.folder / "other.cairn")
+        self.run_cairn("import", other, "-", stdin=first)
+        self.assertEqual(self.run_cairn("export", other, "--with-schema").stdout, first)
+
     def test_an_empty_collection_is_exported_with_its_settings(self):
         self.run_cairn("init", self.db, "--dim", "3", "--metric", "dot")
         first = self.run_cairn("export", self.db, "--with-schema").stdout

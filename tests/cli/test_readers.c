@@ -9,7 +9,7 @@
 struct fixture {
     struct crn_cli_input input;
     struct crn_cli_reader reader;
-    struct crn_cli_arena arena;
+    struct crn_arena arena;
     cairn_pattern pattern;
     cairn_error err;
 };
@@ -25,7 +25,7 @@ static void begin(struct fixture *f, const struct crn_cli_format *format, const 
 static void end(struct fixture *f)
 {
     crn_cli_reader_end(&f->reader);
-    crn_cli_arena_release(&f->arena);
+    crn_arena_release(&f->arena);
     crn_cli_input_close(&f->input);
 }
 

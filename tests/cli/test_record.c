@@ -10,7 +10,7 @@
 
 struct fixture {
     struct crn_cli_records records;
-    struct crn_cli_arena arena;
+    struct crn_arena arena;
     struct crn_buf buf;
     cairn_pattern pattern;
     cairn_error err;
@@ -31,7 +31,7 @@ static int tear_down(void **state)
     struct fixture *f = *state;
 
     crn_cli_records_release(&f->records);
-    crn_cli_arena_release(&f->arena);
+    crn_arena_release(&f->arena);
     crn_buf_release(&f->buf);
     free(f);
     return 0;
@@ -257,7 +257,7 @@ static void what_is_written_reads_back(void **state)
         assert_round_trip(f, &compact);
         assert_memory_equal(f->pattern.vector, values, sizeof values);
         assert_int_equal(crn_cli_record_write(&f->buf, &pattern, true), CAIRN_OK);
-        crn_cli_arena_clear(&f->arena);
+        crn_arena_clear(&f->arena);
     }
 }
 

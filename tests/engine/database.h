@@ -16,28 +16,28 @@ struct database {
 };
 
 /* Fails the test with the error's message. */
-#define ok(call)                                                                                          \
-    do {                                                                                                  \
-        cairn_error ok_error_ = {0};                                                                      \
-        cairn_error *err = &ok_error_;                                                                    \
-        cairn_status ok_status_ = (call);                                                                 \
-        if (ok_status_ != CAIRN_OK) {                                                                     \
-            fail_msg("%s:%d: %s: %s: %s", __FILE__, __LINE__, #call, cairn_status_name(ok_status_),       \
-                     ok_error_.message);                                                                  \
-        }                                                                                                 \
+#define ok(call)                                                                                    \
+    do {                                                                                            \
+        cairn_error ok_error_ = {0};                                                                \
+        cairn_error *err = &ok_error_;                                                              \
+        cairn_status ok_status_ = (call);                                                           \
+        if (ok_status_ != CAIRN_OK) {                                                               \
+            fail_msg("%s:%d: %s: %s: %s", __FILE__, __LINE__, #call, cairn_status_name(ok_status_), \
+                     ok_error_.message);                                                            \
+        }                                                                                           \
     } while (0)
 
 /* The call must answer this status with a message that holds the text. Inside, `err` is the error. */
-#define refused(expected, text, call)                                                                     \
-    do {                                                                                                  \
-        cairn_error refused_error_ = {0};                                                                 \
-        cairn_error *err = &refused_error_;                                                               \
-        cairn_status refused_status_ = (call);                                                            \
-        if (refused_status_ != (expected) || strstr(refused_error_.message, (text)) == NULL) {            \
-            fail_msg("%s:%d: %s: %s: '%s' (expected %s with '%s')", __FILE__, __LINE__, #call,            \
-                     cairn_status_name(refused_status_), refused_error_.message,                          \
-                     cairn_status_name(expected), (text));                                                \
-        }                                                                                                 \
+#define refused(expected, text, call)                                                          \
+    do {                                                                                       \
+        cairn_error refused_error_ = {0};                                                      \
+        cairn_error *err = &refused_error_;                                                    \
+        cairn_status refused_status_ = (call);                                                 \
+        if (refused_status_ != (expected) || strstr(refused_error_.message, (text)) == NULL) { \
+            fail_msg("%s:%d: %s: %s: '%s' (expected %s with '%s')", __FILE__, __LINE__, #call, \
+                     cairn_status_name(refused_status_), refused_error_.message,               \
+                     cairn_status_name(expected), (text));                                     \
+        }                                                                                      \
     } while (0)
 
 static inline void database_log(void *ctx, cairn_log_level level, const char *message)
@@ -73,7 +73,8 @@ static inline void database_reopen(struct database *database, const cairn_open_o
     database_open(database, options);
 }
 
-static inline int database_remove_entry(const char *path, const struct stat *status, int type, struct FTW *walk)
+static inline int database_remove_entry(const char *path, const struct stat *status, int type,
+                                        struct FTW *walk)
 {
     (void)status;
     (void)type;

@@ -179,7 +179,8 @@ static inline void world_link_some(void *ctx, size_t begin, size_t end, unsigned
 {
     struct world_refine *job = ctx;
 
-    for (uint32_t i = (uint32_t)begin; i < end; i++) crn_graph_refine_link(&job->refine, i, &job->choosers[worker]);
+    for (uint32_t i = (uint32_t)begin; i < end; i++)
+        crn_graph_refine_link(&job->refine, i, &job->choosers[worker]);
 }
 
 static inline void world_rescue_some(void *ctx, size_t begin, size_t end, unsigned worker)

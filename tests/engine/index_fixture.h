@@ -31,7 +31,8 @@
 #define LEAKS_END (void)0
 #endif
 
-static const struct crn_derived_header index_header = {.kind = INDEX_KIND, .uuid = {7}, .space = 3, .sequence = 9};
+static const struct crn_derived_header index_header = {
+    .kind = INDEX_KIND, .uuid = {7}, .space = 3, .sequence = 9};
 
 /* count rows of unit length, and QUERIES more of the same kind behind them. */
 static inline float *rows_create(struct crn_rng *rng, size_t count, uint32_t dim)
@@ -56,8 +57,9 @@ static inline float *rows_create(struct crn_rng *rng, size_t count, uint32_t dim
 }
 
 /* Builds under NAME; on failure nothing is there. */
-static inline cairn_status index_build(const char *folder, const char *spec, const struct crn_index_rows *rows,
-                                       unsigned threads, bool (*cancelled)(void *), void *ctx, cairn_error *err)
+static inline cairn_status index_build(const char *folder, const char *spec,
+                                       const struct crn_index_rows *rows, unsigned threads,
+                                       bool (*cancelled)(void *), void *ctx, cairn_error *err)
 {
     struct crn_derived_writer *writer;
     cairn_status status = crn_derived_create(folder, "index", &index_header, &writer, err);
@@ -74,8 +76,8 @@ struct opened {
     struct crn_index *index;
 };
 
-static inline cairn_status index_open(const char *folder, const struct crn_index_rows *rows, struct opened *out,
-                                      cairn_error *err)
+static inline cairn_status index_open(const char *folder, const struct crn_index_rows *rows,
+                                      struct opened *out, cairn_error *err)
 {
     cairn_status status = crn_derived_open(folder, "index", &index_header, &out->file, err);
 
@@ -120,7 +122,8 @@ static inline struct crn_topk index_search(const struct crn_index *index, const 
         assert_true(hits[i].label < rows->count);
         assert_true(query->allow == NULL || crn_bits_get(query->allow, position));
         assert_true(i == 0 || hits[i - 1].label != hits[i].label);
-        crn_kernels_get()->f32_gather[rows->op](query->vector, rows->vectors, rows->dim, &position, 1, &distance);
+        crn_kernels_get()->f32_gather[rows->op](query->vector, rows->vectors, rows->dim, &position, 1,
+                                                &distance);
         assert_memory_equal(&distance, &hits[i].distance, sizeof distance);
     }
     return top;
@@ -140,7 +143,8 @@ static inline double measure_recall(const struct crn_index *index, const struct 
         query.vector = rows->vectors + (rows->count + q) * rows->dim;
         const struct crn_topk top = index_search(index, rows, &query, found);
         crn_topk_init(&truth, true_hits, query.k);
-        crn_flat_scan_f32(rows->op, query.vector, rows->vectors, rows->dim, rows->count, 0, query.allow, &truth);
+        crn_flat_scan_f32(rows->op, query.vector, rows->vectors, rows->dim, rows->count, 0, query.allow,
+                          &truth);
         *out_short += top.count < truth.count;
         possible += truth.count;
         for (size_t i = 0; i < top.count; i++) {

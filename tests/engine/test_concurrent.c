@@ -138,7 +138,7 @@ static void tidy_once(struct stage *stage, int i)
     char *json;
 
     /* As after a damaged segment: all is loaded from the rows, and the next optimization makes the files anew. */
-    if (i % 5 == 4) crn_live_space_distrust(&stage->collection->spaces[0]);
+    if (i % 5 == 4) crn_live_space_distrust(crn_collection_now(stage->collection)->live[0]);
     must(cairn_optimize(i % 2 == 0 ? stage->collection : stage->second, NULL, NULL, err));
     must(cairn_count(stage->collection, CAIRN_OPTIONS(cairn_scope, .domain = "odd"), &count, err));
     must_be(count == FIXED / 2);

@@ -135,7 +135,7 @@ static void distrust_lasts_until_files_are_made_anew(void **state)
     struct answers *before = malloc(sizeof *before);
 
     insert_rows(fixture, 100, 0);
-    crn_live_space_distrust(&fixture->notes->spaces[0]);
+    crn_live_space_distrust(crn_collection_now(fixture->notes)->live[0]);
     insert_rows(fixture, 15, 0); /* the tail is long enough to be written out, but stays */
     ask(fixture, before);
     assert_int_equal(space_number(fixture, "segments_trusted"), false);

@@ -9,7 +9,8 @@ static bool matches(const char *filter_text, const char *payload_text)
     struct crn_json payload;
     cairn_error err;
 
-    if (crn_filter_parse(filter_text, strlen(filter_text), &filter, &err) != CAIRN_OK) fail_msg("%s: %s", filter_text, err.message);
+    if (crn_filter_parse(filter_text, strlen(filter_text), &filter, &err) != CAIRN_OK)
+        fail_msg("%s: %s", filter_text, err.message);
     assert_int_equal(crn_json_parse(parser, payload_text, strlen(payload_text), &payload, &err), CAIRN_OK);
     const bool result = crn_filter_match(filter, &payload);
     crn_filter_free(filter);
@@ -54,14 +55,15 @@ static const struct {
      "{\"a\":{\"lon\":-179,\"lat\":0}}", true},
     {"{\"a\":{\"$geo_box\":{\"top_left\":{\"lon\":170,\"lat\":10},\"bottom_right\":{\"lon\":-170,\"lat\":-10}}}}",
      "{\"a\":{\"lon\":0,\"lat\":0}}", false},
-    {"{\"a\":{\"$geo_radius\":{\"center\":{\"lon\":0,\"lat\":0},\"radius\":112000}}}", "{\"a\":[{\"lon\":0,\"lat\":9},{\"lon\":0,\"lat\":1}]}",
-     true},
-    {"{\"a\":{\"$geo_radius\":{\"center\":{\"lon\":0,\"lat\":0},\"radius\":111000}}}", "{\"a\":{\"lon\":0,\"lat\":1}}", false},
+    {"{\"a\":{\"$geo_radius\":{\"center\":{\"lon\":0,\"lat\":0},\"radius\":112000}}}",
+     "{\"a\":[{\"lon\":0,\"lat\":9},{\"lon\":0,\"lat\":1}]}", true},
+    {"{\"a\":{\"$geo_radius\":{\"center\":{\"lon\":0,\"lat\":0},\"radius\":111000}}}",
+     "{\"a\":{\"lon\":0,\"lat\":1}}", false},
     {"{\"a\":{\"$element\":{\"x\":1,\"y\":2}}}", "{\"a\":[{\"x\":1,\"y\":3},{\"x\":1,\"y\":2}]}", true},
     {"{\"a\":{\"$element\":{\"x\":1,\"y\":2}}}", "{\"a\":[{\"x\":1,\"y\":3},{\"x\":3,\"y\":2}]}", false},
     {"{\"$min\":{\"count\":2,\"of\":[{\"a\":1},{\"b\":1},{\"c\":1}]}}", "{\"a\":1,\"c\":1}", true},
     {"{\"$min\":{\"count\":2,\"of\":[{\"a\":1},{\"b\":1},{\"c\":1}]}}", "{\"a\":1}", false},
-    {"{\"$ids\":[1]}", "{}", false},        /* a payload alone has no id */
+    {"{\"$ids\":[1]}", "{}", false},         /* a payload alone has no id */
     {"{\"$has_vector\":\"\"}", "{}", false}, /* and no vector */
 };
 
@@ -102,7 +104,8 @@ static void test_refusals(void **state)
     for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
         struct crn_filter *filter;
         cairn_error err;
-        if (crn_filter_parse(refused[i], strlen(refused[i]), &filter, &err) == CAIRN_OK) fail_msg("%s was not refused", refused[i]);
+        if (crn_filter_parse(refused[i], strlen(refused[i]), &filter, &err) == CAIRN_OK)
+            fail_msg("%s was not refused", refused[i]);
         assert_null(filter);
     }
 }

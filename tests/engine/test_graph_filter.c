@@ -11,12 +11,13 @@
 #define K_MOST 100u
 
 static float vectors[ROWS][DIM], centers[CLUSTERS][DIM];
-static uint32_t ranks[ROWS];  /* random: a filter of share s allows the rows of rank < s * ROWS */
+static uint32_t ranks[ROWS];   /* random: a filter of share s allows the rows of rank < s * ROWS */
 static uint32_t regions[ROWS]; /* by the first component */
 static bool dead[ROWS];
 
-enum kind { RANDOM, LOW, HIGH, KINDS };
-static const char *const kind_names[] = {"random", "low", "high"};
+/* The last two are LOW or HIGH: the half in which the query lies, or the other. */
+enum kind { RANDOM, LOW, HIGH, CORRELATED, ANTICORRELATED, KINDS };
+static const char *const kind_names[] = {"random", "low", "high", "correlated", "anticorrelated"};
 
 static int by_first(const void *a, const void *b)
 {
@@ -38,7 +39,8 @@ static cairn_collection *make(struct database *database, struct crn_rng *rng)
     static uint32_t order[ROWS];
     const cairn_open_options options = {
         .size = sizeof options, .no_background = true, .tail_rows_max = 100000, .durability = CAIRN_LAZY};
-    const cairn_collection_options settings = {.size = sizeof settings, .dim = DIM, .metric = CAIRN_METRIC_L2, .index = "graph"};
+    const cairn_collection_options settings = {
+        .size = sizeof settings, .dim = DIM, .metric = CAIRN_METRIC_L2, .index = "graph"};
     cairn_collection *notes;
 
     database_create(database, &options);
@@ -58,7 +60,10 @@ static cairn_collection *make(struct database *database, struct crn_rng *rng)
     for (uint32_t i = 0; i < ROWS; i++) regions[order[i]] = i;
     for (uint32_t i = 0; i < ROWS; i++) {
         snprintf(payloads[i], sizeof payloads[i], "{\"rank\": %u, \"region\": %u}", ranks[i], regions[i]);
-        patterns[i] = (cairn_pattern){.size = sizeof *patterns, .id_type = CAIRN_ID_U64, .id_u64 = i, .vector = vectors[i],
+        patterns[i] = (cairn_pattern){.size = sizeof *patterns,
+                                      .id_type = CAIRN_ID_U64,
+                                      .id_u64 = i,
+                                      .vector = vectors[i],
                                       .payload = payloads[i]};
     }
     ok(cairn_upsert(notes, patterns, ROWS, err));
@@ -88,7 +93,8 @@ static int by_size(const void *a, const void *b)
 }
 
 /* How many of the rows found lie no farther than the k-th nearest; each must match, once, and all that can come must have come. */
-static uint32_t ask(cairn_collection *notes, const float *vector, enum kind kind, uint32_t count, uint32_t k, uint32_t *out_wanted)
+static uint32_t ask(cairn_collection *notes, const float *vector, enum kind kind, uint32_t count, uint32_t k,
+                    uint32_t *out_wanted)
 {
     static float distances[ROWS];
     static bool found[ROWS];
@@ -96,8 +102,8 @@ static uint32_t ask(cairn_collection *notes, const float *vector, enum kind kind
     uint32_t matching = 0, right = 0;
     cairn_results *results;
 
-    snprintf(filter, sizeof filter, "{\"%s\": {\"%s\": %u}}", kind == RANDOM ? "rank" : "region", kind == HIGH ? "$gte" : "$lt",
-             kind == HIGH ? ROWS - count : count);
+    snprintf(filter, sizeof filter, "{\"%s\": {\"%s\": %u}}", kind == RANDOM ? "rank" : "region",
+             kind == HIGH ? "$gte" : "$lt", kind == HIGH ? ROWS - count : count);
     const cairn_query query = {.size = sizeof query, .vector = vector, .dim = DIM, .k = k, .filter = filter};
     ok(cairn_search(notes, &query, &results, err));
     for (uint32_t i = 0; i < ROWS; i++) {
@@ -119,7 +125,8 @@ static uint32_t ask(cairn_collection *notes, const float *vector, enum kind kind
 
 static void check_recall(cairn_collection *notes, struct crn_rng *rng, uint32_t k)
 {
-    static const uint32_t counts[] = {ROWS, ROWS / 2, ROWS / 10, ROWS / 40, ROWS / 100, ROWS / 1000, K_MOST, 10, 1};
+    static const uint32_t counts[] = {ROWS,       ROWS / 2,    ROWS / 3, ROWS / 10, ROWS / 40,
+                                      ROWS / 100, ROWS / 1000, K_MOST,   10,        1};
 
     for (enum kind kind = 0; kind < KINDS; kind++) {
         for (size_t c = 0; c < COUNT_OF(counts); c++) {
@@ -127,10 +134,16 @@ static void check_recall(cairn_collection *notes, struct crn_rng *rng, uint32_t 
             for (uint32_t q = 0; q < QUERIES; q++) {
                 float query[DIM];
                 draw(rng, query);
-                right += ask(notes, query, kind, counts[c], k, &one);
+                const enum kind mine = query[0] < 0 ? LOW : HIGH, other = query[0] < 0 ? HIGH : LOW;
+                right += ask(notes, query,
+                             kind == CORRELATED       ? mine
+                             : kind == ANTICORRELATED ? other
+                                                      : kind,
+                             counts[c], k, &one);
                 wanted += one;
             }
-            print_message("%s, %u rows, k %u: recall %.3f\n", kind_names[kind], counts[c], k, wanted == 0 ? 1.0 : (double)right / wanted);
+            print_message("%s, %u rows, k %u: recall %.3f\n", kind_names[kind], counts[c], k,
+                          wanted == 0 ? 1.0 : (double)right / wanted);
             assert_true(right >= 0.9 * wanted);
         }
     }

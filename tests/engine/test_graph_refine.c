@@ -28,7 +28,8 @@ static uint32_t reachable(const struct crn_graph *graph)
     assert_true(queue != NULL && reached != NULL);
     for (uint32_t b = 0; b < graph->entry_blocks; b++) {
         for (uint32_t v = 0; v < CRN_GRAPH_DEGREE; v++) {
-            const uint32_t id = crn_graph_id(&graph->layout, graph->entries + (size_t)b * graph->layout.row_bytes, v);
+            const uint32_t id =
+                crn_graph_id(&graph->layout, graph->entries + (size_t)b * graph->layout.row_bytes, v);
             if (id == CRN_GRAPH_NO_NODE || reached[id]) continue;
             reached[id] = true;
             queue[count++] = id;
@@ -116,7 +117,8 @@ static void equal_rows_stay_in_reach(void **state)
     if (crn_graph_check(graph, &err) != CAIRN_OK) fail_msg("%s", err.message);
     assert_int_equal(reachable(graph), count);
 
-    assert_int_equal(crn_graph_scratch_reserve(&scratch, graph->frame.dims, count, effort, effort, &err), CAIRN_OK);
+    assert_int_equal(crn_graph_scratch_reserve(&scratch, graph->frame.dims, count, effort, effort, &err),
+                     CAIRN_OK);
     for (uint32_t i = 0; i < count; i += 97) {
         struct crn_graph_point point;
         crn_graph_frame_point(&graph->frame, world_row(&world, i), scratch.query.rotated, &point);
@@ -131,8 +133,9 @@ static void equal_rows_stay_in_reach(void **state)
         twins += i % 3 == 0 && i / 3 < equal ? same == WORLD_K : 0;
         others += i % 3 != 0 && same >= 1;
     }
-    print_message("of %u rows asked for, %u of equal ones found only equal ones, %u others found themselves\n",
-                  (count + 96) / 97, twins, others);
+    print_message(
+        "of %u rows asked for, %u of equal ones found only equal ones, %u others found themselves\n",
+        (count + 96) / 97, twins, others);
     assert_true(twins >= (count / 97) / 3 - 1);
     assert_true(others >= (count / 97) * 2 / 3 - 1);
     crn_graph_scratch_release(&scratch);

@@ -57,7 +57,8 @@ static void check_kind(const char *folder, const struct kind *kind, const struct
     uint64_t *half = filter_create(&rng, rows->count, 2, &query.allowed);
     query.allow = half;
     const double filtered = measure_recall(opened.index, rows, query, &filtered_short_count);
-    print_message("%-18s operation %d: recall %.3f, filtered %.3f\n", kind->spec, (int)rows->op, recall, filtered);
+    print_message("%-18s operation %d: recall %.3f, filtered %.3f\n", kind->spec, (int)rows->op, recall,
+                  filtered);
     assert_int_equal(short_count + filtered_short_count, 0);
     assert_true(recall >= floor);
     assert_true(filtered >= kind->filtered);
@@ -72,7 +73,8 @@ static void check_kinds(const struct kind *some, size_t kind_count, size_t count
     float *vectors = rows_create(&rng, count, DIM);
 
     for (int op = 0; op < CRN_OP_COUNT; op++) {
-        const struct crn_index_rows rows = {.vectors = vectors, .count = count, .dim = DIM, .op = (enum crn_op)op};
+        const struct crn_index_rows rows = {
+            .vectors = vectors, .count = count, .dim = DIM, .op = (enum crn_op)op};
         for (size_t i = 0; i < kind_count; i++) check_kind(folder, &some[i], &rows);
     }
     free(vectors);
@@ -121,7 +123,8 @@ static void unequal_lengths_are_found(void **state)
 /* 5 % and 0.1 % allowed: a graph may leave these to the caller's scan; the others find all there are. */
 static void strict_filters_return_allowed_rows_only(void **state)
 {
-    static const char *const specs[] = {"HNSW16", "HNSW16,SQ8", "IVF64,Flat", "PCA16,IVF16,Flat", "SQ8", "PQ16x4fs", "Flat"};
+    static const char *const specs[] = {"HNSW16", "HNSW16,SQ8", "IVF64,Flat", "PCA16,IVF16,Flat",
+                                        "SQ8",    "PQ16x4fs",   "Flat"};
     struct crn_rng rng = test_rng();
     char *folder = folder_create();
     float *vectors = rows_create(&rng, COUNT, DIM);
@@ -243,7 +246,8 @@ static void small_and_equal_rows_work(void **state)
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(counts); i++) {
-        const struct crn_index_rows rows = {.vectors = vectors, .count = counts[i], .dim = DIM, .op = CRN_OP_DOT};
+        const struct crn_index_rows rows = {
+            .vectors = vectors, .count = counts[i], .dim = DIM, .op = CRN_OP_DOT};
         const struct crn_index_query query = {.vector = vectors, .k = K, .allowed = counts[i]};
         assert_status(index_build(folder, "HNSW4", &rows, 1, NULL, NULL, &err), CAIRN_OK, &err);
         assert_status(index_open(folder, &rows, &opened, &err), CAIRN_OK, &err);
@@ -281,7 +285,8 @@ static void builds_can_be_cancelled(void **state)
     for (size_t i = 0; i < COUNT_OF(specs); i++) {
         for (int after = 0; after < 2; after++) {
             int left = after;
-            assert_status(index_build(folder, specs[i], &rows, 2, count_down, &left, &err), CAIRN_CANCELLED, &err);
+            assert_status(index_build(folder, specs[i], &rows, 2, count_down, &left, &err), CAIRN_CANCELLED,
+                          &err);
         }
     }
     assert_int_equal(folder_each(folder, NULL), 0);

@@ -20,7 +20,8 @@ static void setting_init(struct setting *setting)
     setting->rng = test_rng();
     setting->folder = folder_create();
     setting->vectors = rows_create(&setting->rng, COUNT, DIM);
-    setting->rows = (struct crn_index_rows){.vectors = setting->vectors, .count = COUNT, .dim = DIM, .op = CRN_OP_L2};
+    setting->rows =
+        (struct crn_index_rows){.vectors = setting->vectors, .count = COUNT, .dim = DIM, .op = CRN_OP_L2};
 }
 
 static void setting_release(struct setting *setting)
@@ -39,10 +40,14 @@ static void indexes_over_other_rows_are_refused(void **state)
     (void)state;
     setting_init(&setting);
     for (size_t i = 0; i < COUNT_OF(specs); i++) {
-        const struct crn_index_rows fewer = {.vectors = setting.vectors, .count = COUNT - 1, .dim = DIM, .op = CRN_OP_L2};
-        const struct crn_index_rows shorter = {.vectors = setting.vectors, .count = COUNT, .dim = DIM - 1, .op = CRN_OP_L2};
-        const struct crn_index_rows dot = {.vectors = setting.vectors, .count = COUNT, .dim = DIM, .op = CRN_OP_DOT};
-        assert_status(index_build(setting.folder, specs[i], &setting.rows, 1, NULL, NULL, &err), CAIRN_OK, &err);
+        const struct crn_index_rows fewer = {
+            .vectors = setting.vectors, .count = COUNT - 1, .dim = DIM, .op = CRN_OP_L2};
+        const struct crn_index_rows shorter = {
+            .vectors = setting.vectors, .count = COUNT, .dim = DIM - 1, .op = CRN_OP_L2};
+        const struct crn_index_rows dot = {
+            .vectors = setting.vectors, .count = COUNT, .dim = DIM, .op = CRN_OP_DOT};
+        assert_status(index_build(setting.folder, specs[i], &setting.rows, 1, NULL, NULL, &err), CAIRN_OK,
+                      &err);
         assert_status(index_open(setting.folder, &fewer, &opened, &err), CAIRN_CORRUPT, &err);
         assert_status(index_open(setting.folder, &shorter, &opened, &err), CAIRN_CORRUPT, &err);
         assert_status(index_open(setting.folder, &dot, &opened, &err), CAIRN_CORRUPT, &err);
@@ -64,7 +69,8 @@ static void damaged_blocks_are_refused(void **state)
     setting_init(&setting);
     for (size_t i = 0; i < 40; i++) {
         const bool graph = i % 2 == 0;
-        assert_status(index_build(setting.folder, specs[i % 2], &setting.rows, 1, NULL, NULL, &err), CAIRN_OK, &err);
+        assert_status(index_build(setting.folder, specs[i % 2], &setting.rows, 1, NULL, NULL, &err), CAIRN_OK,
+                      &err);
         assert_status(index_open(setting.folder, &setting.rows, &opened, &err), CAIRN_OK, &err);
         size_t size;
         const unsigned char *data = crn_derived_get(opened.file, graph ? "LINK" : "FAIS", &size);
@@ -117,7 +123,8 @@ static void graph_write(const char *folder, const struct graph_bytes *graph)
     assert_status(crn_derived_create(folder, "index", &index_header, &writer, &err), CAIRN_OK, &err);
     for (size_t i = 0; i < COUNT_OF(tags); i++) {
         assert_status(crn_derived_section(writer, tags[i], &err), CAIRN_OK, &err);
-        assert_status(crn_derived_write(writer, graph->words[i], graph->sizes[i] * sizeof(uint32_t), &err), CAIRN_OK, &err);
+        assert_status(crn_derived_write(writer, graph->words[i], graph->sizes[i] * sizeof(uint32_t), &err),
+                      CAIRN_OK, &err);
     }
     assert_status(crn_derived_commit(writer, &err), CAIRN_OK, &err);
 }
@@ -130,7 +137,8 @@ static void graph_release(struct graph_bytes *graph)
 enum { GRPH, LINK, TALL, TBEG, UPPR };
 
 /* One word is changed, and must be refused. */
-static void expect_refusal(const struct setting *setting, struct graph_bytes *graph, int section, size_t word, uint32_t value)
+static void expect_refusal(const struct setting *setting, struct graph_bytes *graph, int section, size_t word,
+                           uint32_t value)
 {
     const uint32_t before = graph->words[section][word];
     struct opened opened;
@@ -226,7 +234,8 @@ static void files_without_an_index_are_refused(void **state)
     setting_init(&setting);
     for (size_t i = 0; i < COUNT_OF(contents); i++) {
         struct crn_derived_writer *writer;
-        assert_status(crn_derived_create(setting.folder, "index", &index_header, &writer, &err), CAIRN_OK, &err);
+        assert_status(crn_derived_create(setting.folder, "index", &index_header, &writer, &err), CAIRN_OK,
+                      &err);
         assert_status(crn_derived_section(writer, "FAIS", &err), CAIRN_OK, &err);
         assert_status(crn_derived_write(writer, contents[i], strlen(contents[i]), &err), CAIRN_OK, &err);
         assert_status(crn_derived_commit(writer, &err), CAIRN_OK, &err);
@@ -240,8 +249,10 @@ static void files_without_an_index_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(indexes_over_other_rows_are_refused), cmocka_unit_test(damaged_blocks_are_refused),
-        cmocka_unit_test(lying_graphs_are_refused),            cmocka_unit_test(scrambled_graphs_do_no_harm),
+        cmocka_unit_test(indexes_over_other_rows_are_refused),
+        cmocka_unit_test(damaged_blocks_are_refused),
+        cmocka_unit_test(lying_graphs_are_refused),
+        cmocka_unit_test(scrambled_graphs_do_no_harm),
         cmocka_unit_test(files_without_an_index_are_refused),
     };
 

@@ -82,7 +82,8 @@ static void setting_init(struct setting *setting, const char *spec)
     setting->rng = test_rng();
     setting->folder = folder_create();
     setting->vectors = rows_create(&setting->rng, COUNT, DIM);
-    setting->rows = (struct crn_index_rows){.vectors = setting->vectors, .count = COUNT, .dim = DIM, .op = CRN_OP_L2};
+    setting->rows =
+        (struct crn_index_rows){.vectors = setting->vectors, .count = COUNT, .dim = DIM, .op = CRN_OP_L2};
     setting->spec = spec;
     setting->threads = 1;
 }

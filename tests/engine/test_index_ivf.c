@@ -152,6 +152,88 @@ static void centroids_are_found(void **state)
     }
 }
 
+/* Grouping many centroids sorts them, each to the group nearest to it; and most rows' nearest centroid is in one
+ * of the groups near the row, which are a small part of all. */
+static void centroids_are_grouped(void **state)
+{
+    enum { LISTS = 4500, ROWS = 500 };
+    struct setting setting;
+    float *sorted[2];
+
+    (void)state;
+    setting_init(&setting, LISTS + ROWS, CRN_OP_L2);
+    for (unsigned t = 0; t < 2; t++) {
+        struct crn_ivf_groups groups;
+        struct crn_ivf_range ranges[CRN_IVF_GROUPS_MAX + 1];
+        double right = 0, seen = 0;
+        cairn_error err;
+
+        float *copy = malloc(LISTS * DIM * sizeof *copy);
+        memcpy(copy, setting.vectors, LISTS * DIM * sizeof *copy);
+        assert_status(crn_ivf_groups_init(&groups, LISTS, DIM, 1 + 2 * t, &err), CAIRN_OK, &err);
+        assert_true(groups.count > 1);
+        crn_ivf_groups_make(&groups, copy);
+        assert_int_equal(groups.starts[0], 0);
+        assert_int_equal(groups.starts[groups.count], LISTS);
+        for (size_t l = 0; l < LISTS; l += 9) {
+            const float *row = setting.vectors + l * DIM;
+            const size_t found = crn_ivf_groups_find(&groups, row, ranges);
+            struct crn_hit hit;
+            struct crn_topk top;
+
+            assert_in_range(found, 1, groups.count);
+            crn_topk_init(&top, &hit, 1);
+            crn_flat_scan_f32(CRN_OP_L2, row, copy, DIM, LISTS, 0, NULL, &top);
+            assert_true(hit.distance == 0); /* none is lost */
+            assert_in_range(hit.label, ranges[0].begin, ranges[0].end - 1);
+        }
+        for (size_t i = LISTS; i < LISTS + ROWS; i++) {
+            const float *row = setting.vectors + i * DIM;
+            const size_t found = crn_ivf_groups_find(&groups, row, ranges);
+            struct crn_hit hit;
+            struct crn_topk top;
+
+            crn_topk_init(&top, &hit, 1);
+            crn_flat_scan_f32(CRN_OP_L2, row, copy, DIM, LISTS, 0, NULL, &top);
+            for (size_t r = 0; r < found; r++) {
+                seen += ranges[r].end - ranges[r].begin;
+                right += hit.label >= ranges[r].begin && hit.label < ranges[r].end;
+            }
+        }
+        print_message("%.4f of the nearest centroids, %.3f of all looked at\n", right / ROWS,
+                      seen / ROWS / LISTS);
+        assert_true(right / ROWS >= 0.85);
+        assert_true(seen / ROWS / LISTS <= 0.5);
+        sorted[t] = copy;
+        crn_ivf_groups_release(&groups);
+    }
+    assert_memory_equal(sorted[0], sorted[1], LISTS * DIM * sizeof *sorted[0]);
+    setting_release(&setting);
+    free(sorted[0]);
+    free(sorted[1]);
+}
+
+/* The grouped centroids' lists are as good as any: nearly all neighbours lie in few of them. */
+static void many_lists_find_as_much(void **state)
+{
+    struct setting setting;
+    struct opened opened;
+    size_t fewer;
+
+    (void)state;
+    setting_init(&setting, 9000, CRN_OP_L2);
+    build_and_open(&setting, "4200", 2, &opened);
+    const struct crn_index_query some = {.k = K, .allowed = 9000, .nprobe = 600};
+    const struct crn_index_query all = {.k = K, .allowed = 9000, .nprobe = UINT32_MAX};
+    const double recall_some = measure_recall(opened.index, &setting.rows, some, &fewer);
+    print_message("recall %.4f by 600 of 4200 lists\n", recall_some);
+    assert_true(recall_some >= 0.9);
+    assert_true(measure_recall(opened.index, &setting.rows, all, &fewer) >= 0.99);
+    assert_int_equal(fewer, 0);
+    index_close(&opened);
+    setting_release(&setting);
+}
+
 static void codes_are_compact(void **state)
 {
     struct setting setting;
@@ -543,6 +625,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(recall_has_floors),
         cmocka_unit_test(centroids_are_found),
+        cmocka_unit_test(centroids_are_grouped),
+        cmocka_unit_test(many_lists_find_as_much),
         cmocka_unit_test(codes_are_compact),
         cmocka_unit_test(lists_are_as_many_as_asked_for),
         cmocka_unit_test(specs_are_checked),

@@ -89,7 +89,7 @@ static void vectors_are_verified_when_they_are_read(void **state)
     folder_remove(folder);
 }
 
-/* What is outside of the sections is not asked for. */
+/* What is outside of the sections is not asked for; what was given back to the system comes again as it was. */
 static void hints_are_bounded(void **state)
 {
     struct crn_rng rng = test_rng();
@@ -109,6 +109,9 @@ static void hints_are_bounded(void **state)
     crn_derived_was_slow(rows.file, 2);
     for (int i = 0; i < 3; i++)
         crn_derived_will_need(rows.file, rows.vectors + (size_t)(COUNT - 1) * DIM, DIM * sizeof(float));
+    crn_derived_not_needed(rows.file);
+    assert_true(crn_derived_verified(rows.file, rows.vectors, (size_t)COUNT * DIM * sizeof(float)));
+    assert_memory_equal(rows.vectors, vectors, (size_t)COUNT * DIM * sizeof(float));
     crn_derived_close(rows.file);
     free(vectors);
     folder_remove(folder);

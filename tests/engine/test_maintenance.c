@@ -191,6 +191,128 @@ static void expired_rows_leave_answers_at_once_and_the_file_later(void **state)
     free(before);
 }
 
+/* ---- optimizing while others merge ---- */
+
+struct waiting {
+    struct crn_store *store;
+    int calls;
+    int until; /* the call at which the other one is done; at the one after it the request is cancelled */
+};
+
+static bool others_end(void *ctx, const char *phase, uint64_t done, uint64_t total)
+{
+    struct waiting *waiting = ctx;
+
+    (void)done;
+    (void)total;
+    if (strcmp(phase, "wait") != 0) return true;
+    if (++waiting->calls == waiting->until) crn_store_unlock(waiting->store, CRN_LOCK_BUILDER);
+    return waiting->calls < 10;
+}
+
+/* Merging may take minutes, and a write's patience has nothing to do with it. */
+static void optimizing_waits_for_others_however_long(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture->options.busy_timeout_ms = 1;
+    reopen(fixture);
+    insert_rows(fixture, 95, 0);
+    struct waiting waiting = {.store = fixture->database.db->store, .until = 5};
+    ok(crn_store_lock(waiting.store, CRN_LOCK_BUILDER, true, NULL, err));
+    ok(cairn_optimize(fixture->notes, others_end, &waiting, err));
+    assert_int_equal(waiting.calls, 5);
+    assert_int_equal(space_number(fixture, "segments"), 1);
+
+    insert_rows(fixture, 15, 0);
+    waiting = (struct waiting){.store = waiting.store, .until = 1000};
+    ok(crn_store_lock(waiting.store, CRN_LOCK_BUILDER, true, NULL, err));
+    refused(CAIRN_CANCELLED, "stopped while others merged",
+            cairn_optimize(fixture->notes, others_end, &waiting, err));
+    crn_store_unlock(waiting.store, CRN_LOCK_BUILDER);
+    ok(cairn_optimize(fixture->notes, NULL, NULL, err));
+    assert_int_equal(space_number(fixture, "rows"), 110);
+    database_verify_clean(&fixture->database);
+}
+
+static void open_loaded(struct fixture *fixture)
+{
+    cairn_collection_close(fixture->notes);
+    ok(cairn_collection_open(
+        fixture->database.db, "loaded",
+        CAIRN_OPTIONS(cairn_collection_options, .dim = DIM, .metric = CAIRN_METRIC_L2, .index = "ivf"),
+        &fixture->notes, err));
+}
+
+static void optimizing_beside_the_background_is_never_busy(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture->options = (cairn_open_options){.size = sizeof fixture->options,
+                                            .tail_rows_max = 300,
+                                            .busy_timeout_ms = 1000,
+                                            .durability = CAIRN_LAZY};
+    reopen(fixture);
+    open_loaded(fixture);
+    for (int round = 1; round <= 6; round++) {
+        insert_rows(fixture, 1300, 0);
+        ok(cairn_optimize(fixture->notes, NULL, NULL, err));
+        assert_int_equal(space_number(fixture, "rows"), 1300 * round);
+        assert_int_equal(space_number(fixture, "indexed_rows"), 1300 * round);
+    }
+    database_verify_clean(&fixture->database);
+}
+
+/* ---- bulk ---- */
+
+static void load_in_bulk(struct fixture *fixture, bool background)
+{
+    struct answers *before = malloc(sizeof *before), *after = malloc(sizeof *after);
+
+    fixture->options = (cairn_open_options){.size = sizeof fixture->options,
+                                            .tail_rows_max = 100,
+                                            .no_background = !background,
+                                            .bulk_load = true,
+                                            .durability = CAIRN_LAZY};
+    reopen(fixture);
+    open_loaded(fixture);
+    insert_rows(fixture, 5350, 0);
+    assert_int_equal(space_number(fixture, "rows"), 5350);
+    assert_int_equal(space_number(fixture, "indexed_rows"), 0);
+    ask(fixture, before);
+    cairn_collection_close(fixture->notes); /* what is left in the tail is for nobody else to read */
+    fixture->notes = NULL;
+    reopen(fixture);
+    open_loaded(fixture);
+    assert_in_range(space_number(fixture, "tail_rows"), 0, 99);
+    assert_int_equal(space_number(fixture, "indexed_rows"), 0);
+    ask(fixture, after);
+    assert_memory_equal(after, before, sizeof *after);
+    ok(cairn_optimize(fixture->notes, NULL, NULL, err));
+    assert_int_equal(space_number(fixture, "indexed_rows"), 5350);
+    assert_int_equal(space_number(fixture, "segments"), 1);
+
+    /* What has an index keeps it. */
+    insert_rows(fixture, 4350, 0);
+    assert_int_equal(space_number(fixture, "rows"), 9700);
+    assert_int_equal(space_number(fixture, "indexed_rows"), 5350);
+    ok(cairn_optimize(fixture->notes, NULL, NULL, err));
+    assert_int_equal(space_number(fixture, "indexed_rows"), 9700);
+    database_verify_clean(&fixture->database);
+    free(before);
+    free(after);
+}
+
+static void rows_loaded_in_bulk_get_their_index_at_the_end(void **state)
+{
+    load_in_bulk(*state, false);
+}
+
+static void the_background_builds_no_index_while_rows_are_loaded_in_bulk(void **state)
+{
+    load_in_bulk(*state, true);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -202,6 +324,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_log_is_trimmed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_handle_left_behind_catches_up, set_up, tear_down),
         cmocka_unit_test_setup_teardown(expired_rows_leave_answers_at_once_and_the_file_later, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(optimizing_waits_for_others_however_long, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(optimizing_beside_the_background_is_never_busy, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(rows_loaded_in_bulk_get_their_index_at_the_end, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_background_builds_no_index_while_rows_are_loaded_in_bulk, set_up,
                                         tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

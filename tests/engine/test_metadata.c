@@ -11,7 +11,8 @@ static void test_collection_metadata_is_kept_and_replaced(void **state)
 
     (void)state;
     database_create(&d, NULL);
-    ok(cairn_collection_open(d.db, "notes", CAIRN_OPTIONS(cairn_collection_options, .dim = 2, .metadata = "{\"a\":1}"), &c, err));
+    ok(cairn_collection_open(
+        d.db, "notes", CAIRN_OPTIONS(cairn_collection_options, .dim = 2, .metadata = "{\"a\":1}"), &c, err));
     ok(cairn_collection_get_metadata(c, &json, err));
     assert_string_equal(json, "{\"a\":1}");
     cairn_free(json);
@@ -99,19 +100,25 @@ static void test_ids_are_read_in_their_order(void **state)
     }
     for (size_t i = 0; i < IDS; i++) {
         const cairn_id *id = &ids[order[i]];
-        const cairn_pattern pattern = {.size = sizeof pattern, .id = id->text, .id_type = id->type, .id_u64 = id->u64,
-                                       .payload = order[i] % 2 == 0 ? "{\"even\":true}" : NULL, .fields = CAIRN_FIELD_NO_VECTOR};
+        const cairn_pattern pattern = {.size = sizeof pattern,
+                                       .id = id->text,
+                                       .id_type = id->type,
+                                       .id_u64 = id->u64,
+                                       .payload = order[i] % 2 == 0 ? "{\"even\":true}" : NULL,
+                                       .fields = CAIRN_FIELD_NO_VECTOR};
         ok(cairn_upsert(c, &pattern, 1, err));
     }
     for (size_t from = 0; from < IDS; from++) {
         ok(cairn_scroll_by_id(c, NULL, from == 0 ? NULL : &ids[from], 3, false, &page, err));
         assert_int_equal(cairn_patterns_count(page), IDS - from < 3 ? IDS - from : 3);
-        for (size_t i = 0; i < cairn_patterns_count(page); i++) assert_same_id(cairn_patterns_at(page, i), &ids[from + i]);
+        for (size_t i = 0; i < cairn_patterns_count(page); i++)
+            assert_same_id(cairn_patterns_at(page, i), &ids[from + i]);
         cairn_patterns_free(page);
     }
     ok(cairn_scroll_by_id(c, &even, &ids[1], 100, true, &page, err));
     assert_int_equal(cairn_patterns_count(page), IDS / 2);
-    for (size_t i = 0; i < cairn_patterns_count(page); i++) assert_same_id(cairn_patterns_at(page, i), &ids[2 + 2 * i]);
+    for (size_t i = 0; i < cairn_patterns_count(page); i++)
+        assert_same_id(cairn_patterns_at(page, i), &ids[2 + 2 * i]);
     cairn_patterns_free(page);
     refused(CAIRN_INVALID_ARGUMENT, "limit 0", cairn_scroll_by_id(c, NULL, NULL, 0, false, &page, err));
     cairn_collection_close(c);

@@ -188,7 +188,7 @@ static void harm_codes(struct fixture *fixture)
     struct crn_view *view;
     struct dirent *entry;
 
-    ok(crn_live_space_view(&fixture->notes->spaces[0], &view, err));
+    ok(crn_live_space_view(crn_collection_now(fixture->notes)->live[0], &view, err));
     memcpy(codes, view->parts[0].segment->codes, sizeof codes);
     crn_view_release(view);
     cairn_collection_close(fixture->notes);

@@ -11,7 +11,7 @@
 
 static struct crn_live_space *space_of(cairn_collection *collection)
 {
-    return &collection->spaces[0];
+    return crn_collection_now(collection)->live[0];
 }
 
 static struct crn_view *settled(cairn_collection *collection)

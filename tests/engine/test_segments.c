@@ -141,7 +141,8 @@ static void segments_give_back_their_rows(void **state)
         gapped[i] = 5 + 3 * i + i / 7;
     }
     gapless[499] = gapped[499] = 0;
-    for (int quantization = CAIRN_QUANTIZATION_NONE; quantization <= CAIRN_QUANTIZATION_SCALAR4; quantization++) {
+    for (int quantization = CAIRN_QUANTIZATION_NONE; quantization <= CAIRN_QUANTIZATION_SCALAR4;
+         quantization++) {
         folder->space.quantization = (cairn_quantization)quantization;
         check_segment(folder, gapless);
         check_segment(folder, gapped);
@@ -170,13 +171,15 @@ static void codes_survive_a_lack_of_memory(void **state)
 
         folder->space.quantization = (cairn_quantization)(which / 2);
         folder->context.op = which % 2 == 0 ? CRN_OP_L2 : CRN_OP_L1;
-        if (folder->context.op == CRN_OP_L1 && !crn_codec_of(folder->space.quantization)->compares_l1) continue;
+        if (folder->context.op == CRN_OP_L1 && !crn_codec_of(folder->space.quantization)->compares_l1)
+            continue;
         for (; !all_had; nth++) {
             struct crn_segment *segment = NULL;
             struct crn_segment_entry entry;
 
             crn_mem_fail_at(nth, false);
-            cairn_status status = crn_segment_write(&folder->context, &source, rows, 3, NULL, 0, nth, &entry, &err);
+            cairn_status status =
+                crn_segment_write(&folder->context, &source, rows, 3, NULL, 0, nth, &entry, &err);
             if (status == CAIRN_OK) status = crn_segment_open(&folder->context, &entry, &segment, &err);
             all_had = crn_mem_count() < nth;
             crn_mem_fail_at(0, false);
@@ -462,6 +465,18 @@ static void searches_merge_parts_and_tail(void **state)
     expect_found(view, &space, &query, "12 15");
     query.k = 1;
     expect_found(view, &space, &query, "12");
+
+    /* What is made of the filter is kept, one bitmap a segment, and is not of rows that die later. */
+    struct crn_filter_parts parts = {0};
+    query.parts = &parts;
+    query.k = 20;
+    for (int again = 0; again < 2; again++) expect_found(view, &space, &query, "12 15");
+    assert_int_equal(atomic_load(&parts.count), 2);
+    ok(crn_view_kill_local(view, 12, err));
+    expect_found(view, &space, &query, "15");
+    assert_int_equal(atomic_load(&parts.count), 2);
+    query.parts = NULL;
+    crn_filter_parts_release(&parts);
 
     struct crn_found found[20];
     struct crn_view_answer answer = {.found = found};

@@ -6,6 +6,8 @@
 
 #include <float.h>
 #include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
 
 /* ---- spaces of one collection ---- */
 
@@ -170,6 +172,216 @@ static void each_space_records_its_own_model(void **state)
                      CAIRN_OPTIONS(cairn_query, .vector = shape, .space = "shape", .k = 1, .model = "gte"),
                      &results, err));
     assert_int_equal(count_of(collection, NULL), 2);
+    cairn_collection_close(collection);
+    database_remove(&database);
+}
+
+/* ---- telling, adding, dropping ---- */
+
+static void options_tell_all_spaces(void **state)
+{
+    static const char *const names[] = {"", "shape", "words", "parts"};
+    struct database database;
+    cairn_collection_options options;
+
+    (void)state;
+    quiet_database_create(&database);
+    cairn_collection *collection = open_spaces(database.db);
+    cairn_collection_get_options(collection, &options);
+    assert_int_equal(options.space_count, 4);
+    for (uint32_t i = 0; i < 4; i++) {
+        bool found = false;
+        for (uint32_t s = 0; s < 4; s++) found |= strcmp(options.spaces[s].name, names[i]) == 0;
+        assert_true(found);
+    }
+    assert_int_equal(options.spaces[0].size, sizeof options.spaces[0]);
+    assert_int_equal(options.spaces[0].dim, options.dim);
+    cairn_collection *same;
+    ok(cairn_collection_open(database.db, "all", &options, &same, err));
+    cairn_collection_close(same);
+    ok(cairn_collection_create(database.db, "copy", &options, err));
+    cairn_collection_close(collection);
+    database_remove(&database);
+}
+
+static const float far_shape[2] = {-7, 3};
+
+static void shaped_row(cairn_collection *collection, const char *id, const float *values)
+{
+    const cairn_vector vector = {.space = "late", .values = values};
+
+    ok(cairn_upsert(
+        collection,
+        CAIRN_OPTIONS(cairn_pattern, .id = id, .vector = dense, .vectors = &vector, .vector_count = 1), 1,
+        err));
+}
+
+static void a_space_can_be_added_and_dropped(void **state)
+{
+    const cairn_query near = {.size = sizeof near, .vector = other_shape, .dim = 2, .space = "late", .k = 9};
+    const cairn_query by_dense = {.size = sizeof by_dense, .vector = dense, .k = 9};
+    const cairn_space_options late = {
+        .size = sizeof late, .name = "late", .dim = 2, .metric = CAIRN_METRIC_L2};
+    struct database database;
+    cairn_patterns *patterns;
+    cairn_results *results;
+    cairn_db *other_db;
+    cairn_collection *other;
+
+    (void)state;
+    quiet_database_create(&database);
+    cairn_collection *collection = open_spaces(database.db);
+    ok(cairn_insert(collection, CAIRN_OPTIONS(cairn_pattern, .id = "old", .vector = dense), 1, err));
+    ok(cairn_optimize(collection, NULL, NULL, err));
+    /* As another process has it open. */
+    ok(cairn_open(database.path, CAIRN_OPTIONS(cairn_open_options, .no_background = true), &other_db, err));
+    ok(cairn_collection_open(other_db, "all", NULL, &other, err));
+    refused(CAIRN_INVALID_ARGUMENT, "no space 'late'", cairn_search(other, &near, &results, err));
+
+    ok(cairn_collection_add_space(collection, &late, err));
+    refused(CAIRN_EXISTS, "\"late\"", cairn_collection_add_space(collection, &late, err));
+    refused(CAIRN_INVALID_ARGUMENT, "needs a name",
+            cairn_collection_add_space(collection, CAIRN_OPTIONS(cairn_space_options, .dim = 2), err));
+    refused(CAIRN_INVALID_ARGUMENT, "dim 0",
+            cairn_collection_add_space(collection, CAIRN_OPTIONS(cairn_space_options, .name = "x"), err));
+    expect_search(other, &near, "");
+    shaped_row(other, "by-other", far_shape);
+    shaped_row(collection, "new", other_shape);
+    for (int round = 0; round < 2; round++) {
+        expect_search(collection, &near, "new by-other");
+        expect_search(other, &near, "new by-other");
+        ok(cairn_optimize(collection, NULL, NULL, err));
+    }
+    database_verify_clean(&database);
+
+    const cairn_pattern *row = read_row(collection, string_id("new"), &patterns);
+    const uint64_t version = row->version;
+    assert_int_equal(row->vector_count, 2);
+    cairn_patterns_free(patterns);
+    refused(CAIRN_INVALID_ARGUMENT, "no space 'later'",
+            cairn_collection_drop_space(collection, "later", err));
+    ok(cairn_collection_drop_space(other, "late", err));
+    database_verify_clean(&database);
+    refused(CAIRN_INVALID_ARGUMENT, "no space 'late'", cairn_search(collection, &near, &results, err));
+    refused(CAIRN_INVALID_ARGUMENT, "no space 'late'", cairn_search(other, &near, &results, err));
+    row = read_row(collection, string_id("new"), &patterns);
+    assert_int_equal(row->vector_count, 1);
+    assert_int_equal(row->version, version);
+    cairn_patterns_free(patterns);
+    assert_int_equal(count_of(collection, NULL), 3);
+    expect_search(collection, &by_dense, "old by-other new");
+
+    /* The same name again is another space, without the vectors of the first. */
+    ok(cairn_collection_add_space(collection, CAIRN_OPTIONS(cairn_space_options, .name = "late", .dim = 1),
+                                  err));
+    refused(CAIRN_DIM_MISMATCH, "", cairn_search(collection, &near, &results, err));
+    ok(cairn_optimize(collection, NULL, NULL, err));
+    database_verify_clean(&database);
+    cairn_collection_close(other);
+    cairn_close(other_db);
+    cairn_collection_close(collection);
+    database_reopen(&database, NULL);
+    ok(cairn_collection_open(database.db, "all", NULL, &collection, err));
+    expect_search(collection, &by_dense, "old by-other new");
+    cairn_collection_close(collection);
+    database_remove(&database);
+}
+
+struct at_once {
+    cairn_collection *collection;
+    atomic_bool stop;
+};
+
+static void *search_all_the_time(void *ctx)
+{
+    struct at_once *at_once = ctx;
+    const cairn_query of_default = {.size = sizeof of_default, .vector = dense, .k = 3};
+    const cairn_query of_late = {
+        .size = sizeof of_late, .vector = other_shape, .dim = 2, .space = "late", .k = 3};
+    cairn_results *results;
+    cairn_error err = {0};
+
+    while (!atomic_load(&at_once->stop)) {
+        if (cairn_search(at_once->collection, &of_default, &results, &err) != CAIRN_OK)
+            return "a search of another space failed";
+        cairn_results_free(results);
+        const cairn_status status = cairn_search(at_once->collection, &of_late, &results, &err);
+        if (status == CAIRN_OK)
+            cairn_results_free(results);
+        else if (status != CAIRN_INVALID_ARGUMENT)
+            return "a search of a space that goes failed otherwise";
+    }
+    return NULL;
+}
+
+static void *write_all_the_time(void *ctx)
+{
+    struct at_once *at_once = ctx;
+    const cairn_vector late = {.space = "late", .values = far_shape, .dim = 2};
+    cairn_error err = {0};
+    char id[16];
+
+    for (unsigned i = 0; !atomic_load(&at_once->stop); i++) {
+        snprintf(id, sizeof id, "w%u", i % 50);
+        const cairn_pattern row = {
+            .size = sizeof row, .id = id, .vector = dense, .vectors = &late, .vector_count = i % 2};
+        const cairn_status status = cairn_upsert(at_once->collection, &row, 1, &err);
+        if (status != CAIRN_OK && status != CAIRN_INVALID_ARGUMENT)
+            return "a write failed otherwise than for its space";
+    }
+    return NULL;
+}
+
+static void spaces_come_and_go_beside_searches_and_writes(void **state)
+{
+    const cairn_space_options late = {
+        .size = sizeof late, .name = "late", .dim = 2, .metric = CAIRN_METRIC_L2};
+    void *(*const work[])(void *) = {search_all_the_time, write_all_the_time};
+    struct database database;
+    pthread_t threads[2];
+    void *failed;
+
+    (void)state;
+    database_create(&database, NULL);
+    struct at_once at_once = {.collection = open_spaces(database.db)};
+    for (int i = 0; i < 2; i++) assert_int_equal(pthread_create(&threads[i], NULL, work[i], &at_once), 0);
+    for (int round = 0; round < 20; round++) {
+        ok(cairn_collection_add_space(at_once.collection, &late, err));
+        shaped_row(at_once.collection, "mine", other_shape);
+        if (round % 4 == 0) ok(cairn_optimize(at_once.collection, NULL, NULL, err));
+        ok(cairn_collection_drop_space(at_once.collection, "late", err));
+    }
+    atomic_store(&at_once.stop, true);
+    for (int i = 0; i < 2; i++) {
+        pthread_join(threads[i], &failed);
+        if (failed != NULL) fail_msg("%s", (const char *)failed);
+    }
+    database_verify_clean(&database);
+    cairn_collection_close(at_once.collection);
+    database_remove(&database);
+}
+
+static void the_last_space_stays(void **state)
+{
+    struct database database;
+    cairn_collection *collection;
+
+    (void)state;
+    quiet_database_create(&database);
+    ok(cairn_collection_open(database.db, "one", CAIRN_OPTIONS(cairn_collection_options, .dim = 2),
+                             &collection, err));
+    refused(CAIRN_UNSUPPORTED, "one space at least", cairn_collection_drop_space(collection, "", err));
+    char name[8];
+    for (unsigned i = 1; i < CAIRN_SPACES_MAX; i++) {
+        snprintf(name, sizeof name, "s%u", i);
+        ok(cairn_collection_add_space(collection, CAIRN_OPTIONS(cairn_space_options, .name = name, .dim = 2),
+                                      err));
+    }
+    refused(CAIRN_LIMIT, "64 spaces",
+            cairn_collection_add_space(collection, CAIRN_OPTIONS(cairn_space_options, .name = "t", .dim = 2),
+                                       err));
+    ok(cairn_collection_drop_space(collection, "", err));
+    database_verify_clean(&database);
     cairn_collection_close(collection);
     database_remove(&database);
 }
@@ -406,6 +618,10 @@ int main(void)
         cmocka_unit_test(vectors_of_all_kinds_come_back_bit_by_bit),
         cmocka_unit_test(rows_without_a_vector_are_in_no_space),
         cmocka_unit_test(each_space_records_its_own_model),
+        cmocka_unit_test(options_tell_all_spaces),
+        cmocka_unit_test(a_space_can_be_added_and_dropped),
+        cmocka_unit_test(spaces_come_and_go_beside_searches_and_writes),
+        cmocka_unit_test(the_last_space_stays),
         cmocka_unit_test(sparse_search_is_exact),
         cmocka_unit_test(the_smallest_and_the_largest_dim_work),
         cmocka_unit_test(numbers_at_the_edges_of_float_are_searched),

@@ -22,8 +22,10 @@ struct maker {
 static void maker_init(struct maker *maker)
 {
     maker->rng = test_rng();
-    for (size_t i = 0; i < CLUSTERS * DIM; i++) maker->centres[i / DIM][i % DIM] = (float)crn_rng_normal(&maker->rng);
-    for (size_t i = 0; i < INTRINSIC * DIM; i++) maker->directions[i / DIM][i % DIM] = (float)crn_rng_normal(&maker->rng);
+    for (size_t i = 0; i < CLUSTERS * DIM; i++)
+        maker->centres[i / DIM][i % DIM] = (float)crn_rng_normal(&maker->rng);
+    for (size_t i = 0; i < INTRINSIC * DIM; i++)
+        maker->directions[i / DIM][i % DIM] = (float)crn_rng_normal(&maker->rng);
 }
 
 static void make_row(struct maker *maker, float *row)
@@ -51,8 +53,8 @@ struct stage {
 static void stage_open(struct stage *stage, const cairn_collection_options *options)
 {
     maker_init(&stage->maker);
-    database_create(&stage->database, CAIRN_OPTIONS(cairn_open_options, .no_background = true, .durability = CAIRN_LAZY,
-                                                    .tail_rows_max = 1U << 20));
+    database_create(&stage->database, CAIRN_OPTIONS(cairn_open_options, .no_background = true,
+                                                    .durability = CAIRN_LAZY, .tail_rows_max = 1U << 20));
     ok(cairn_collection_open(stage->database.db, "rows", options, &stage->collection, err));
     stage->rows = calloc(ROWS, sizeof *stage->rows);
     for (size_t i = 0; i < ROWS; i++) make_row(&stage->maker, stage->rows[i]);
@@ -73,8 +75,11 @@ static cairn_status insert_rows(struct stage *stage, size_t begin, size_t end, c
     for (size_t at = begin; status == CAIRN_OK && at < end;) {
         const size_t count = end - at < COUNT_OF(patterns) ? end - at : COUNT_OF(patterns);
         for (size_t i = 0; i < count; i++) {
-            patterns[i] = (cairn_pattern){.size = sizeof *patterns, .id_type = CAIRN_ID_U64, .id_u64 = at + i,
-                                          .vector = stage->rows[at + i], .domain = (at + i) % 2 == 0 ? "even" : "odd",
+            patterns[i] = (cairn_pattern){.size = sizeof *patterns,
+                                          .id_type = CAIRN_ID_U64,
+                                          .id_u64 = at + i,
+                                          .vector = stage->rows[at + i],
+                                          .domain = (at + i) % 2 == 0 ? "even" : "odd",
                                           .type = (at + i) % 100 == 0 ? "rare" : "common"};
         }
         status = cairn_insert(stage->collection, patterns, count, err);
@@ -142,7 +147,8 @@ static double recall(struct stage *stage, const cairn_query *like)
             const cairn_hit *hit = cairn_results_at(near, i);
             found += has_id(exact, hit->id.u64);
             assert_true(i == 0 || hit->distance >= cairn_results_at(near, i - 1)->distance);
-            for (size_t j = 0; j < i; j++) assert_int_not_equal(cairn_results_at(near, j)->id.u64, hit->id.u64);
+            for (size_t j = 0; j < i; j++)
+                assert_int_not_equal(cairn_results_at(near, j)->id.u64, hit->id.u64);
         }
         cairn_results_free(near);
         cairn_results_free(exact);
@@ -355,7 +361,7 @@ static void test_memory_returned(void **state)
 /* Each allocation of a batch that makes the graph, or makes it larger, fails once; no answered row is lost, and later the graph comes. */
 static void check_growing_fails(struct stage *stage, size_t begin, size_t end)
 {
-    struct crn_live_space *space = &stage->collection->spaces[0];
+    struct crn_live_space *space = crn_collection_now(stage->collection)->live[0];
     struct crn_view *view;
 
     ok(insert_rows(stage, begin, end, err));
@@ -383,15 +389,16 @@ static void test_short_of_memory(void **state)
     (void)state;
 
     stage_open(&stage, CAIRN_OPTIONS(cairn_collection_options, .dim = DIM));
-    const uint32_t rows_most = stage.collection->spaces[0].tail_graphs.rows_most;
+    const uint32_t rows_most = crn_collection_now(stage.collection)->live[0]->tail_graphs.rows_most;
     assert_int_equal(number_of(stage.collection, "tail_rows"), 0);
-    stage.collection->spaces[0].tail_graphs.rows_most = 0; /* writers leave it to the test */
+    crn_collection_now(stage.collection)->live[0]->tail_graphs.rows_most =
+        0; /* writers leave it to the test */
     ok(insert_rows(&stage, 0, 1000, err));
-    stage.collection->spaces[0].tail_graphs.rows_most = rows_most;
+    crn_collection_now(stage.collection)->live[0]->tail_graphs.rows_most = rows_most;
     check_growing_fails(&stage, 1000, 1500);
-    stage.collection->spaces[0].tail_graphs.rows_most = 0;
+    crn_collection_now(stage.collection)->live[0]->tail_graphs.rows_most = 0;
     ok(insert_rows(&stage, 1500, 6000, err));
-    stage.collection->spaces[0].tail_graphs.rows_most = rows_most;
+    crn_collection_now(stage.collection)->live[0]->tail_graphs.rows_most = rows_most;
     check_growing_fails(&stage, 6000, 6001);
     stage_close(&stage);
 }
@@ -399,11 +406,16 @@ static void test_short_of_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cosine),         cmocka_unit_test(test_l2),
-        cmocka_unit_test(test_dot),            cmocka_unit_test(test_own_nearest),
-        cmocka_unit_test(test_deleted_and_filtered), cmocka_unit_test(test_longer_vectors),
-        cmocka_unit_test(test_extreme_values), cmocka_unit_test(test_not_wanted),
-        cmocka_unit_test(test_memory_returned), cmocka_unit_test(test_short_of_memory),
+        cmocka_unit_test(test_cosine),
+        cmocka_unit_test(test_l2),
+        cmocka_unit_test(test_dot),
+        cmocka_unit_test(test_own_nearest),
+        cmocka_unit_test(test_deleted_and_filtered),
+        cmocka_unit_test(test_longer_vectors),
+        cmocka_unit_test(test_extreme_values),
+        cmocka_unit_test(test_not_wanted),
+        cmocka_unit_test(test_memory_returned),
+        cmocka_unit_test(test_short_of_memory),
     };
     return cmocka_run_group_tests_name("tail graph", tests, NULL, NULL);
 }

@@ -32,8 +32,10 @@ static void long_stage_open(struct stage *stage)
     memset(stage, 0, sizeof *stage);
     pthread_mutex_init(&stage->mutex, NULL);
     database_create(&stage->database, &options);
-    ok(cairn_collection_open(stage->database.db, "rows", CAIRN_OPTIONS(cairn_collection_options, .dim = DIM, .metric = CAIRN_METRIC_L2, .index = kind->index),
-                             &stage->collection, err));
+    ok(cairn_collection_open(
+        stage->database.db, "rows",
+        CAIRN_OPTIONS(cairn_collection_options, .dim = DIM, .metric = CAIRN_METRIC_L2, .index = kind->index),
+        &stage->collection, err));
     stage->second = stage->collection;
     atomic_store(&stage->seed, crn_rng_u64(&rng));
 }
@@ -43,7 +45,8 @@ static void nearest(struct stage *stage, const float *vector, uint64_t *out_id)
     cairn_results *results;
 
     *out_id = UINT64_MAX;
-    must(cairn_search(stage->collection, CAIRN_OPTIONS(cairn_query, .vector = vector, .k = 1), &results, err));
+    must(
+        cairn_search(stage->collection, CAIRN_OPTIONS(cairn_query, .vector = vector, .k = 1), &results, err));
     if (cairn_results_count(results) != 0) *out_id = cairn_results_at(results, 0)->id.u64;
     cairn_results_free(results);
 }
@@ -77,7 +80,8 @@ static void *write_rows(void *arg)
     struct crn_rng rng = rng_of_thread(stage);
     const uint64_t first = 10000 * (uint64_t)(1 + atomic_fetch_add(&stage->writing, 1));
 
-    for (uint64_t i = 0; i < kind->rows_each && !atomic_load(&stage->stop); i += BATCH) write_batch(stage, &rng, first + i);
+    for (uint64_t i = 0; i < kind->rows_each && !atomic_load(&stage->stop); i += BATCH)
+        write_batch(stage, &rng, first + i);
     return NULL;
 }
 
@@ -88,14 +92,17 @@ static void search_once(struct stage *stage, struct crn_rng *rng, uint64_t *out_
     cairn_search_info info = {.size = sizeof info};
 
     random_vector(rng, vector);
-    must(cairn_search(stage->collection, CAIRN_OPTIONS(cairn_query, .vector = vector, .k = 10), &results, err));
+    must(cairn_search(stage->collection, CAIRN_OPTIONS(cairn_query, .vector = vector, .k = 10), &results,
+                      err));
     cairn_results_info(results, &info);
     *out_rows = info.rows;
-    if (strcmp(info.plan, "index") == 0) atomic_fetch_add(&walked, 1); /* of a tail: other segments are too small */
+    if (strcmp(info.plan, "index") == 0)
+        atomic_fetch_add(&walked, 1); /* of a tail: other segments are too small */
     must_be(cairn_results_count(results) == (info.rows < 10 ? info.rows : 10));
     for (size_t i = 1; i < cairn_results_count(results); i++) {
         must_be(cairn_results_at(results, i)->distance >= cairn_results_at(results, i - 1)->distance);
-        for (size_t j = 0; j < i; j++) must_be(cairn_results_at(results, i)->id.u64 != cairn_results_at(results, j)->id.u64);
+        for (size_t j = 0; j < i; j++)
+            must_be(cairn_results_at(results, i)->id.u64 != cairn_results_at(results, j)->id.u64);
     }
     cairn_results_free(results);
 }
@@ -107,7 +114,8 @@ static void *search_rows(void *arg)
     uint64_t rows = 0;
 
     /* Until nearly all is written: a writer deletes at most a third of a batch's rows. */
-    for (int i = 0; i < 20000 && rows < 2 * kind->rows_each * 9 / 10 && !atomic_load(&stage->stop); i++) search_once(stage, &rng, &rows);
+    for (int i = 0; i < 20000 && rows < 2 * kind->rows_each * 9 / 10 && !atomic_load(&stage->stop); i++)
+        search_once(stage, &rng, &rows);
     return NULL;
 }
 
@@ -141,13 +149,15 @@ static void test_beside_maintenance(void **state)
 static void test_graph_segments(void **state)
 {
     (void)state;
-    grow_together(&(struct kind){.background = true, .tail_rows_max = 1030, .rows_each = 2300, .index = "graph"});
+    grow_together(
+        &(struct kind){.background = true, .tail_rows_max = 1030, .rows_each = 2300, .index = "graph"});
 }
 
 static void test_ivf_segments(void **state)
 {
     (void)state;
-    grow_together(&(struct kind){.background = true, .tail_rows_max = 400, .rows_each = 1200, .index = "ivf", .may_miss = true});
+    grow_together(&(struct kind){
+        .background = true, .tail_rows_max = 400, .rows_each = 1200, .index = "ivf", .may_miss = true});
 }
 
 int main(void)

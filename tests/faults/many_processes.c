@@ -176,7 +176,8 @@ static _Noreturn void check_all(void)
     open_database(&worker);
     expect_ok(&worker, "cairn_count", cairn_count(worker.collection, NULL, &counted, &err), &err);
     if (counted != (uint64_t)PROCESSES * inserts) give_up(&worker, "rows are missing at the end", NULL);
-    expect_ok(&worker, "cairn_verify", cairn_verify(worker.db, print_finding, NULL, NULL, &findings, &err), &err);
+    expect_ok(&worker, "cairn_verify", cairn_verify(worker.db, print_finding, NULL, NULL, &findings, &err),
+              &err);
     if (findings != 0) give_up(&worker, "cairn_verify has findings", NULL);
     for (unsigned process = 0; process < PROCESSES; process++) {
         for (uint32_t i = 0; i < inserts; i++) {

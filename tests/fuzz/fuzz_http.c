@@ -11,8 +11,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    const struct crn_http_limits limits = {.request_line_bytes = 300, .header_bytes = 400, .header_count = 8,
-                                           .body_bytes = 100};
+    const struct crn_http_limits limits = {
+        .request_line_bytes = 300, .header_bytes = 400, .header_count = 8, .body_bytes = 100};
     struct crn_buf whole, cut;
     struct crn_rng rng;
 

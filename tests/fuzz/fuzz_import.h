@@ -34,7 +34,7 @@ static inline bool fuzz_is_finite(const cairn_pattern *pattern)
     return finite;
 }
 
-static inline void fuzz_round_trip(struct crn_cli_records *records, struct crn_cli_arena *arena,
+static inline void fuzz_round_trip(struct crn_cli_records *records, struct crn_arena *arena,
                                    const cairn_pattern *pattern)
 {
     struct crn_buf first, second;
@@ -57,7 +57,7 @@ static inline int fuzz_import(const struct crn_cli_format *format, const uint8_t
     struct crn_cli_input input;
     struct crn_cli_reader reader = {0};
     struct crn_cli_records records;
-    struct crn_cli_arena arena = {0};
+    struct crn_arena arena = {0};
     cairn_pattern pattern;
     cairn_error err;
     enum crn_cli_read read = CRN_CLI_READ_END;
@@ -72,11 +72,11 @@ static inline int fuzz_import(const struct crn_cli_format *format, const uint8_t
         if (read == CRN_CLI_READ_RECORD || read == CRN_CLI_READ_BAD) fuzz_require(input.offset > before);
         if (read == CRN_CLI_READ_RECORD && fuzz_is_finite(&pattern))
             fuzz_round_trip(&records, &arena, &pattern);
-        crn_cli_arena_clear(&arena);
+        crn_arena_clear(&arena);
     } while (read == CRN_CLI_READ_RECORD || read == CRN_CLI_READ_BAD);
     crn_cli_reader_end(&reader);
     crn_cli_records_release(&records);
-    crn_cli_arena_release(&arena);
+    crn_arena_release(&arena);
     crn_cli_input_close(&input);
     return 0;
 }

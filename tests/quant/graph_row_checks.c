@@ -345,6 +345,7 @@ static void check_row(struct checks *checks, struct subject *subject, const stru
     }
     check_slots(checks, subject);
     check_estimates(checks, subject);
+    check_graph_signs(checks, subject);
 }
 
 /*
@@ -394,10 +395,10 @@ static void check_bias(struct checks *checks, struct subject *subject)
 
 /* ---- pools ---- */
 
-static void check_pool(struct checks *checks, uint32_t count, bool at_end)
+static void check_rank(struct checks *checks, uint32_t count, bool at_end)
 {
     const size_t places = count + 8;
-    uint64_t *keys = put(&checks->keys, places * sizeof *keys, at_end), model[POOL_MAX + 8];
+    uint64_t *keys = put(&checks->keys, places * sizeof *keys, at_end);
     const uint64_t spread = count % 2 ? 50 : UINT64_C(0x7f80000000ffffff); /* with and without equal ones */
 
     for (uint32_t i = 0; i < places; i++) {
@@ -414,15 +415,6 @@ static void check_pool(struct checks *checks, uint32_t count, bool at_end)
         while (want < count && keys[want] <= key) want++;
         const uint32_t rank = checks->form->pool_rank(keys, count, key);
         if (rank != want) fail(checks, "rank %u, not %u, among %u keys", rank, want, count);
-    }
-    for (uint32_t i = 0; i < 12; i++) {
-        const uint32_t at = i == 0 ? 0 : i == 1 ? count : (uint32_t)crn_rng_below(&checks->rng, count + 1);
-        const uint32_t end = i < 6 ? count : at + (uint32_t)crn_rng_below(&checks->rng, count - at + 1);
-        memcpy(model, keys, places * sizeof *keys);
-        memmove(model + at + 1, model + at, (end - at) * sizeof *model);
-        checks->form->pool_shift(keys, at, end);
-        if (memcmp(model, keys, places * sizeof *keys) != 0)
-            fail(checks, "shift of %u..%u of %u keys", at, end, count);
     }
 }
 
@@ -452,8 +444,45 @@ static void check_insert(struct checks *checks, uint32_t most, bool full, bool a
         model[at] = key;
         model[most] = UINT64_MAX;
         const uint32_t got = checks->form->pool_insert(keys, &count, most, key);
-        if (got != at || count != (before < most ? before + 1 : most) || memcmp(model, keys, places * sizeof *keys) != 0)
+        if (got != at || count != (before < most ? before + 1 : most) ||
+            memcmp(model, keys, places * sizeof *keys) != 0)
             fail(checks, "insert at %u, not %u, %u keys of %u", got, at, before, most);
+    }
+}
+
+/* Merges lists of all sizes into a pool, from empty to overflowing, against inserting their keys one by one. */
+static void check_merge(struct checks *checks, uint32_t most, bool at_end)
+{
+    struct crn_pool pool;
+    uint64_t *memory = put(&checks->keys, crn_pool_words(most) * sizeof *memory, at_end);
+    uint64_t model[POOL_MAX + CRN_POOL_PAD];
+    float distances[CRN_GRAPH_DEGREE + 16];
+    uint32_t ids[CRN_GRAPH_DEGREE + 16], count = 0;
+
+    crn_pool_reset(&pool, memory, most);
+    memset(model, 0xff, sizeof model);
+    for (uint32_t merged = 0; merged < 2 * most + CRN_GRAPH_DEGREE;) {
+        const uint32_t n = 1 + (uint32_t)crn_rng_below(&checks->rng, CRN_GRAPH_DEGREE);
+        uint32_t lowest = most;
+        for (uint32_t i = 0; i < n; i++) { /* some keys are equal, some distances below 0 */
+            distances[i] = (float)crn_rng_below(&checks->rng, 100) / (float)(1 + merged) - 0.1f;
+            ids[i] = (uint32_t)crn_rng_below(&checks->rng, merged % 3 == 0 ? 4 : CRN_GRAPH_NODES_MAX);
+            const uint64_t key = crn_pool_key(distances[i], ids[i]);
+            uint32_t at = 0;
+            while (at < count && model[at] <= key) at++;
+            if (at >= most) continue;
+            count += count < most;
+            memmove(model + at + 1, model + at, (count - 1 - at) * sizeof *model);
+            model[at] = key;
+            lowest = at < lowest ? at : lowest;
+        }
+        const uint32_t got = checks->form->pool_merge(&pool, distances, ids, n);
+        if (got != lowest || pool.count != count ||
+            memcmp(model, memory, (most + CRN_POOL_PAD) * sizeof *model) != 0) {
+            fail(checks, "merging %u keys into %u of %u: lowest %u, not %u", n, count, most, got, lowest);
+            return;
+        }
+        merged += n;
     }
 }
 
@@ -475,7 +504,8 @@ static void check_unseen(struct checks *checks, unsigned count, bool at_end)
         kept[want++] = ids[i];
     }
     const unsigned got = checks->form->unseen(seen, nodes, distances, ids, count);
-    if (got != want || memcmp(kept, ids, want * sizeof *kept) != 0 || memcmp(left, distances, want * sizeof *left) != 0)
+    if (got != want || memcmp(kept, ids, want * sizeof *kept) != 0 ||
+        memcmp(left, distances, want * sizeof *left) != 0)
         fail(checks, "%u of %u nodes unseen, not %u", got, count, want);
 }
 
@@ -500,9 +530,10 @@ unsigned check_graph_rows(const struct graph_row_form *form, uint64_t seed, bool
         if (dims == 64 || dims == 192 || dims == 1024) check_bias(&checks, &subject);
     }
     for (uint32_t count = 0; count <= POOL_MAX; count++) {
-        check_pool(&checks, count, true);
-        check_pool(&checks, count, false);
+        check_rank(&checks, count, true);
+        check_rank(&checks, count, false);
         check_insert(&checks, count, count % 3 != 0, count % 2 == 0);
+        if (count > 0 && (count < 40 || count % 13 == 0)) check_merge(&checks, count, count % 2 == 0);
         check_unseen(&checks, count % (CRN_GRAPH_DEGREE + 1), count % 2 == 0);
     }
     guarded_unmap(&checks.query);

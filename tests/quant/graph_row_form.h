@@ -16,8 +16,8 @@ struct graph_row_form {
     unsigned (*neighbours)(const struct crn_graph_layout *layout, const struct crn_graph_query *query,
                            const uint8_t *row, float distance, float limit, float *distances, uint32_t *ids);
     uint32_t (*pool_rank)(const uint64_t *keys, uint32_t count, uint64_t key);
-    void (*pool_shift)(uint64_t *keys, uint32_t at, uint32_t end);
     uint32_t (*pool_insert)(uint64_t *keys, uint32_t *count, uint32_t most, uint64_t key);
+    uint32_t (*pool_merge)(struct crn_pool *pool, const float *distances, const uint32_t *ids, uint32_t n);
     unsigned (*unseen)(const uint64_t *seen, uint32_t nodes, float *distances, uint32_t *ids, unsigned count);
 };
 
@@ -54,14 +54,14 @@ static uint32_t pool_rank(const uint64_t *keys, uint32_t count, uint64_t key)
     return crn_pool_rank(keys, count, key);
 }
 
-static void pool_shift(uint64_t *keys, uint32_t at, uint32_t end)
-{
-    crn_pool_shift(keys, at, end);
-}
-
 static uint32_t pool_insert(uint64_t *keys, uint32_t *count, uint32_t most, uint64_t key)
 {
     return crn_pool_insert(keys, count, most, key);
+}
+
+static uint32_t pool_merge(struct crn_pool *pool, const float *distances, const uint32_t *ids, uint32_t n)
+{
+    return crn_pool_merge(pool, distances, ids, n);
 }
 
 static unsigned unseen(const uint64_t *seen, uint32_t nodes, float *distances, uint32_t *ids, unsigned count)
@@ -75,8 +75,8 @@ const struct graph_row_form GRAPH_ROW_FORM = {
     .distance = distance_of,
     .neighbours = neighbours_of,
     .pool_rank = pool_rank,
-    .pool_shift = pool_shift,
     .pool_insert = pool_insert,
+    .pool_merge = pool_merge,
     .unseen = unseen,
 };
 

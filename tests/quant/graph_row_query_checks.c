@@ -64,6 +64,45 @@ static void check_table(struct checks *checks, const struct subject *subject)
     }
 }
 
+/* Records of signs: what they hold, and the estimates made of them. */
+void check_graph_signs(struct checks *checks, const struct subject *subject)
+{
+    const struct crn_graph_layout *layout = &subject->layout;
+    const struct crn_graph_query *query = &subject->query;
+    const uint32_t dims = layout->dims, nodes[] = {1, 0, 1};
+    const size_t bytes = crn_graph_signs_bytes(dims);
+    uint8_t *records = put(&checks->keys, 2 * bytes, subject->at_end);
+    double squares = 0, absolutes = 0, dot = 0, plane = 0;
+    float out[3];
+
+    crn_graph_signs_write(layout, subject->x, records);
+    crn_graph_signs_write(layout, subject->c, records + bytes);
+    for (uint32_t j = 0; j < dims; j++) {
+        const double z = decoded(layout, subject->c, j);
+        const bool set = (records[bytes + j / 8] >> (j % 8) & 1) != 0;
+        if (set != (z >= 0))
+            fail(checks, "dims %u %s: sign of dimension %u, %g, is %d", dims, subject->kind, j, z, set);
+        squares += z * z;
+        absolutes += fabs(z);
+        dot += (set ? 1 : -1) * (double)query->hi[j] * (double)query->hi_scale;
+        plane += fabs((double)query->hi[j]) * (double)query->hi_scale;
+    }
+    const double scale = absolutes > 0 ? squares / absolutes : 0,
+                 weight = (double)head_of(layout, subject->c).weight;
+    if (!(fabs((double)read_float(records + bytes + dims / 8 + 4) - scale) <= scale * 8 * HALF_ULP + 1e-38)) {
+        fail(checks, "dims %u %s: scale %g, not %g", dims, subject->kind,
+             (double)read_float(records + bytes + dims / 8 + 4), scale);
+    }
+    checks->form->kernels->signs_estimate(query, 0.5f, records, nodes, 3, out);
+    const double expected = (double)query->constant + weight - scale * (2 * dot + 0.5);
+    const double most =
+        16 * HALF_ULP * (fabs((double)query->constant) + fabs(weight) + scale * (2 * plane + 0.5)) + 1e-37;
+    if (!(fabs((double)out[0] - expected) <= most) || memcmp(&out[0], &out[2], sizeof *out) != 0) {
+        fail(checks, "dims %u %s: estimates %g and %g by signs, not %g", dims, subject->kind, (double)out[0],
+             (double)out[2], expected);
+    }
+}
+
 void check_graph_query(struct checks *checks, const struct subject *subject)
 {
     check_planes(checks, subject);

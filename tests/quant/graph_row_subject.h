@@ -86,4 +86,7 @@ static inline double decoded(const struct crn_graph_layout *layout, const uint8_
 /* The planes and tables of subject->query against its rotated vector. */
 void check_graph_query(struct checks *checks, const struct subject *subject);
 
+/* The records of signs of subject->c and subject->x, and estimates from them. */
+void check_graph_signs(struct checks *checks, const struct subject *subject);
+
 #endif

@@ -5,6 +5,7 @@
 #include "base/rng.h"
 #include "tests/quant/guarded.h"
 
+#include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -68,6 +69,54 @@ static void check_sums(struct checks *checks, size_t words, size_t blocks, bool 
     checks->failures += out[blocks * CRN_LOOKUP_ROWS] != CANARY;
 }
 
+/* Values and masks against the scalar table's, which the sums above vouch for, and against the formula. */
+static void check_within(struct checks *checks, size_t words, size_t blocks, bool at_end)
+{
+    const size_t code_bytes = words * blocks * CRN_LOOKUP_WORD_BYTES,
+                 table_bytes = words * CRN_LOOKUP_WORD_BYTES, rows = blocks * CRN_LOOKUP_ROWS;
+    float adds[BLOCKS_MAX * CRN_LOOKUP_ROWS], scales[BLOCKS_MAX * CRN_LOOKUP_ROWS];
+    float out[BLOCKS_MAX * CRN_LOOKUP_ROWS], want[BLOCKS_MAX * CRN_LOOKUP_ROWS];
+    uint32_t masks[BLOCKS_MAX + 1] = {0}, want_masks[BLOCKS_MAX];
+    struct crn_lookup_rows at = {
+        .codes = (uint8_t *)(at_end ? checks->codes.end - code_bytes : checks->codes.begin),
+        .tables = (uint8_t *)(at_end ? checks->tables.end - table_bytes : checks->tables.begin),
+        .words = words,
+        .adds = adds,
+        .scales = scales,
+        .add = 0.25f,
+        .delta = 0.01f,
+        .base = -1.5f,
+        .ahead = crn_rng_below(&checks->rng, 2) * 4096};
+
+    fill(checks, (uint8_t *)(uintptr_t)at.codes, code_bytes, false);
+    fill(checks, (uint8_t *)(uintptr_t)at.tables, table_bytes, false);
+    for (size_t i = 0; i < rows; i++) {
+        adds[i] = (float)crn_rng_normal(&checks->rng);
+        scales[i] = (float)crn_rng_normal(&checks->rng);
+    }
+    adds[crn_rng_below(&checks->rng, rows)] = NAN;
+    masks[blocks] = CANARY;
+    /* The limit is a value that there is, which is not above itself. */
+    crn_lookup_scalar.within(&at, blocks, INFINITY, want, want_masks);
+    const float limit = want[crn_rng_below(&checks->rng, rows)];
+    crn_lookup_scalar.within(&at, blocks, limit, want, want_masks);
+    checks->kernels->within(&at, blocks, limit, out, masks);
+    for (size_t i = 0; i < rows; i++) {
+        const double sum = want_sum(at.codes, at.tables, words, i);
+        const double value = 0.25 + (double)adds[i] + (double)scales[i] * ((double)0.01f * sum - 1.5);
+        const bool near = !(want[i] > limit), bit = (masks[i / 32] >> i % 32 & 1) != 0;
+        const bool right = isnan(adds[i]) ? isnan(out[i]) : fabs(out[i] - value) <= 1e-5 * (8 + sum);
+
+        if (memcmp(&out[i], &want[i], sizeof *out) == 0 && bit == near && right) continue;
+        if (isnan(out[i]) && isnan(want[i]) && bit == near) continue; /* which NaN is the processor's */
+        if (checks->failures++ < 5) {
+            fprintf(stderr, "%s: words %zu row %zu: %.9g, not %.9g; within %g: %d\n", checks->kernels->name,
+                    words, i, (double)out[i], (double)want[i], (double)limit, bit);
+        }
+    }
+    checks->failures += masks[blocks] != CANARY;
+}
+
 static uint32_t want_planes(const struct crn_planes *planes, size_t row)
 {
     uint32_t sum = 0;
@@ -125,10 +174,12 @@ unsigned check_lookup(const struct crn_lookup_kernels *kernels, uint64_t seed)
     checks.tables = guarded_map(WORDS_MAX * CRN_LOOKUP_WORD_BYTES);
     for (size_t words = 1; words < 20; words++) {
         for (size_t i = 0; i < 8; i++) check_sums(&checks, words, i / 2, i % 2 == 0, false);
+        for (size_t i = 0; i < 6; i++) check_within(&checks, words, 1 + i / 2, i % 2 == 0);
         for (size_t i = 0; i < 64; i++) check_planes(&checks, words, 1 + i % 8, 1 + i / 8, i % 2 == 0, false);
     }
     for (size_t i = 0; i < sizeof many / sizeof many[0]; i++) {
         check_sums(&checks, many[i], 2, true, false);
+        check_within(&checks, many[i], 2, true);
         check_sums(&checks, many[i], 1, false, true); /* the largest sums */
     }
     check_planes(&checks, 40, 8, 8, true, true);

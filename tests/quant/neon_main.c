@@ -21,7 +21,8 @@ int main(void)
     printf("%s: %u failures\n", kernels->name, failures);
     row_failures = 0;
 #if !defined(__ARM_FEATURE_DOTPROD) /* of no use to them: once is enough */
-    row_failures = check_graph_rows(&graph_row_form_plain, 1, false) + check_graph_rows(&graph_row_form_neon, 1, false);
+    row_failures =
+        check_graph_rows(&graph_row_form_plain, 1, false) + check_graph_rows(&graph_row_form_neon, 1, false);
 #endif
     printf("graph rows: %u failures\n", row_failures);
     const uint64_t digest = rotation_digest(crn_rotate);

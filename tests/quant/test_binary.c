@@ -23,7 +23,7 @@ struct set {
     uint64_t planes[ROWS * CRN_BINARY_BITS_MAX * 13];
     uint8_t blocks[BLOCKS * 26 * CRN_LOOKUP_WORD_BYTES];
     struct crn_binary_factors factors[ROWS];
-    float add[ROWS], scale[ROWS];
+    float add[BLOCKS * CRN_LOOKUP_ROWS], scale[BLOCKS * CRN_LOOKUP_ROWS];
     struct crn_binary binary;
 };
 
@@ -58,6 +58,25 @@ static void encode(struct set *set, size_t bits)
         crn_lookup_pack((const uint8_t *)(set->planes + begin * words), ROWS - begin, 2 * words,
                         set->blocks + b * 2 * words * CRN_LOOKUP_WORD_BYTES);
     }
+}
+
+/* Rows begin..begin + n - 1, whose estimates are compared with each other as limits, too. */
+static void estimate(const struct crn_binary_query *query, const struct set *set, size_t begin, size_t n,
+                     float *out)
+{
+    const struct crn_binary_rows rows = {.blocks = set->blocks, .add = set->add, .scale = set->scale};
+    float values[BLOCKS * CRN_LOOKUP_ROWS];
+    uint32_t masks[BLOCKS];
+
+    assert_true(crn_binary_within(query, &rows, begin, n, INFINITY, 0, values, masks));
+    memcpy(out, values, n * sizeof *out);
+    for (size_t i = 0; i < n; i += n / 3) {
+        crn_binary_within(query, &rows, begin, n, out[i], 4096, values, masks);
+        assert_memory_equal(values, out, n * sizeof *out);
+        for (size_t j = 0; j < n; j++) assert_int_equal(masks[j / 32] >> j % 32 & 1, out[j] <= out[i]);
+        assert_true(n % 32 == 0 || masks[n / 32] >> n % 32 == 0);
+    }
+    assert_false(crn_binary_within(query, &rows, begin, n, -INFINITY, 0, values, masks));
 }
 
 static double exact(const struct set *set, size_t row)
@@ -112,13 +131,12 @@ static void estimates_keep_their_bound(void **state)
     for (size_t d = 0; d < COUNT_OF(dims); d++) {
         for (size_t o = 0; o < COUNT_OF(ops); o++) {
             struct set *set = set_of(&rng, ops[o], dims[d], 3);
-            const struct crn_binary_rows rows = {.blocks = set->blocks, .add = set->add, .scale = set->scale};
             struct crn_binary_query query;
             size_t beyond = 0;
 
             encode(set, 1);
             crn_binary_query_prepare(&set->binary, set->query, 0, set->query_memory, &query);
-            crn_binary_block(&query, &rows, 0, ROWS, out);
+            estimate(&query, set, 0, ROWS, out);
             for (size_t i = 0; i < ROWS; i++) {
                 const double error = fabs(out[i] - exact(set, i));
                 const double deviation = (double)set->factors[i].error * query.length;
@@ -202,13 +220,12 @@ static void blocks_and_planes_agree(void **state)
     (void)state;
     for (size_t d = 0; d < COUNT_OF(dims); d++) {
         struct set *set = set_of(&rng, CRN_OP_DOT, dims[d], 1);
-        const struct crn_binary_rows rows = {.blocks = set->blocks, .add = set->add, .scale = set->scale};
         struct crn_binary_query query;
 
         encode(set, 1);
         crn_binary_query_prepare(&set->binary, set->query, 8, set->query_memory, &query);
-        crn_binary_block(&query, &rows, 0, ROWS, blocks);
-        crn_binary_block(&query, &rows, 64, ROWS - 64 - 5, part);
+        estimate(&query, set, 0, ROWS, blocks);
+        estimate(&query, set, 64, ROWS - 64 - 5, part);
         crn_binary_planes(&query, set->planes, 1, set->factors, NULL, ROWS, planes);
         for (size_t i = 0; i < ROWS; i++) {
             const double y = 0.5 * (double)set->binary.padded;
@@ -230,7 +247,6 @@ static void the_centroid_and_zeros_encode(void **state)
     (void)state;
     for (size_t o = 0; o < COUNT_OF(ops); o++) {
         struct set *set = set_of(&rng, ops[o], 100, 1);
-        const struct crn_binary_rows rows = {.blocks = set->blocks, .add = set->add, .scale = set->scale};
         struct crn_binary_query query;
 
         memcpy(set->vectors, set->centroid, 100 * sizeof(float));
@@ -238,7 +254,7 @@ static void the_centroid_and_zeros_encode(void **state)
         encode(set, 1);
         memcpy(set->query, set->centroid, 100 * sizeof(float));
         crn_binary_query_prepare(&set->binary, set->query, 8, set->query_memory, &query);
-        crn_binary_block(&query, &rows, 0, ROWS, out);
+        estimate(&query, set, 0, ROWS, out);
         for (size_t i = 0; i < ROWS; i++) { /* a query at the centroid makes estimates exact */
             assert_true(fabs(out[i] - exact(set, i)) <= 1e-4 * (1 + fabs(exact(set, i))));
         }

@@ -187,6 +187,82 @@ static void scans_equal_a_full_sort(void **state)
     }
 }
 
+/* ---- codes: numbers that are their own distances ---- */
+
+#define CODES_MAX 40000
+#define CANARY 12345.5f
+
+static bool numbers_within(const void *ctx, size_t begin, size_t n, float limit, float *out, uint32_t *masks)
+{
+    assert_true(begin % 64 == 0 && n > 0 && n <= CRN_SCAN_ROWS);
+    memcpy(out, (const float *)ctx + begin, n * sizeof *out);
+    return crn_scan_mark(out, n, limit, masks);
+}
+
+static void numbers_gather(const void *ctx, const uint32_t *pos, size_t n, float *out)
+{
+    for (size_t i = 0; i < n; i++) out[i] = ((const float *)ctx)[pos[i]];
+}
+
+/* Random; ascending and descending, so that a sample of the first rows would mislead; few kinds; and all that
+ * is near in rows that the sample for the limit leaves out, or looks at alone. */
+static void fill_numbers(struct crn_rng *rng, float *numbers, size_t n, size_t form)
+{
+    for (size_t i = 0; i < n; i++) {
+        numbers[i] = (float)crn_rng_normal(rng);
+        if (form == 1) numbers[i] = (float)i;
+        if (form == 2) numbers[i] = -(float)i;
+        if (form == 3) numbers[i] = (float)crn_rng_below(rng, 5);
+        if (form == 4 && i / 64 % 4 != 0) numbers[i] -= 100;
+        if (form == 5 && i / 64 % 16 == 0) numbers[i] -= 100;
+        if (crn_rng_below(rng, 1000) == 0) numbers[i] = NAN;
+    }
+}
+
+static void scans_of_codes_equal_a_full_sort(void **state)
+{
+    static const size_t counts[] = {1, 63, 500, 513, 1000, 3000, 16000, 17000, CODES_MAX};
+    static struct crn_hit want[CODES_MAX];
+    static float numbers[CODES_MAX], distances[4 * CODES_MAX + 2];
+    static uint64_t allow[CODES_MAX / 64 + 1];
+    static uint32_t labels[4 * CODES_MAX + 2];
+    struct crn_rng rng = test_rng();
+
+    (void)state;
+    for (size_t round = 0; round < 12 * COUNT_OF(counts); round++) {
+        const size_t n = counts[round % COUNT_OF(counts)], form = round / COUNT_OF(counts) % 6;
+        const size_t k = 1 + crn_rng_below(&rng, round % 2 == 0 ? 30 : n);
+        const struct crn_scan_codes codes = {
+            .ctx = numbers, .within = numbers_within, .gather = round % 3 == 0 ? NULL : numbers_gather};
+        struct crn_sieve sieve;
+        size_t count = 0;
+
+        fill_numbers(&rng, numbers, n, form);
+        for (size_t w = 0; w <= n / 64; w++) allow[w] = crn_rng_u64(&rng) & crn_rng_u64(&rng);
+        const uint64_t *some = round % 5 == 0 ? allow : NULL;
+        for (size_t i = 0; i < n; i++) {
+            if (!allowed(some, i)) continue;
+            want[count++] = (struct crn_hit){isnan(numbers[i]) ? INFINITY : numbers[i], 7 + i};
+        }
+        qsort(want, count, sizeof *want, by_distance_and_label);
+        const size_t capacity = k + 1 + crn_rng_below(&rng, 3 * k);
+        distances[capacity] = CANARY;
+        crn_sieve_init(&sieve, distances, labels, k, capacity);
+        crn_flat_scan_codes(&codes, n, 7, some, &sieve);
+        crn_sieve_shrink(&sieve);
+        assert_true(distances[capacity] == CANARY);
+        assert_int_equal(sieve.count, count < k ? count : k);
+        if (sieve.count == 0) continue;
+        const struct crn_hit last = want[sieve.count - 1];
+        for (size_t i = 0; i < sieve.count; i++) {
+            const float number = numbers[labels[i] - 7];
+            assert_true(distances[i] == (isnan(number) ? INFINITY : number) && allowed(some, labels[i] - 7));
+            assert_true(distances[i] < last.distance ||
+                        (distances[i] == last.distance && labels[i] <= last.label));
+        }
+    }
+}
+
 static void bitmaps_all_and_none(void **state)
 {
     static struct collection c;
@@ -284,6 +360,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(scans_equal_a_full_sort),
+        cmocka_unit_test(scans_of_codes_equal_a_full_sort),
         cmocka_unit_test(bitmaps_all_and_none),
         cmocka_unit_test(equal_distances_go_by_label),
         cmocka_unit_test(infinite_distances_are_hits),

@@ -107,11 +107,6 @@ static uint32_t rank_below(const uint64_t *keys, uint32_t count, uint64_t key)
     return key == 0 ? 0 : graph_row_form_plain.pool_rank(keys, count, key - 1);
 }
 
-static void move_one_too_few(uint64_t *keys, uint32_t at, uint32_t end)
-{
-    graph_row_form_plain.pool_shift(keys, at, end > at ? end - 1 : end);
-}
-
 static uint32_t forget_to_count(uint64_t *keys, uint32_t *count, uint32_t most, uint64_t key)
 {
     const uint32_t before = *count, at = graph_row_form_plain.pool_insert(keys, count, most, key);
@@ -120,7 +115,14 @@ static uint32_t forget_to_count(uint64_t *keys, uint32_t *count, uint32_t most, 
     return at;
 }
 
-static unsigned take_all_for_unseen(const uint64_t *seen, uint32_t nodes, float *distances, uint32_t *ids, unsigned count)
+static uint32_t merge_all_but_one(struct crn_pool *pool, const float *distances, const uint32_t *ids,
+                                  uint32_t n)
+{
+    return graph_row_form_plain.pool_merge(pool, distances, ids, n - (n > 3));
+}
+
+static unsigned take_all_for_unseen(const uint64_t *seen, uint32_t nodes, float *distances, uint32_t *ids,
+                                    unsigned count)
 {
     (void)seen, (void)nodes, (void)distances, (void)ids;
     return count;
@@ -134,9 +136,10 @@ static void the_checks_find_faults(void **state)
     (void)state;
     kernels.row_set = weaken_the_factor;
     const struct graph_row_form faults[] = {
-        {.neighbours = drop_the_last}, {.neighbours = swap_the_first}, {.distance = leave_out_a_dimension},
-        {.kernels = &kernels},         {.pool_rank = rank_below},      {.pool_shift = move_one_too_few},
-        {.pool_insert = forget_to_count}, {.unseen = take_all_for_unseen},
+        {.neighbours = drop_the_last},       {.neighbours = swap_the_first},
+        {.distance = leave_out_a_dimension}, {.kernels = &kernels},
+        {.pool_rank = rank_below},           {.pool_insert = forget_to_count},
+        {.pool_merge = merge_all_but_one},   {.unseen = take_all_for_unseen},
     };
     for (size_t i = 0; i < COUNT_OF(faults); i++) {
         broken = graph_row_form_plain;
@@ -144,8 +147,8 @@ static void the_checks_find_faults(void **state)
         if (faults[i].distance != NULL) broken.distance = faults[i].distance;
         if (faults[i].neighbours != NULL) broken.neighbours = faults[i].neighbours;
         if (faults[i].pool_rank != NULL) broken.pool_rank = faults[i].pool_rank;
-        if (faults[i].pool_shift != NULL) broken.pool_shift = faults[i].pool_shift;
         if (faults[i].pool_insert != NULL) broken.pool_insert = faults[i].pool_insert;
+        if (faults[i].pool_merge != NULL) broken.pool_merge = faults[i].pool_merge;
         if (faults[i].unseen != NULL) broken.unseen = faults[i].unseen;
         assert_int_not_equal(check_graph_rows(&broken, 1, true), 0);
     }

@@ -11,6 +11,7 @@
 
 #define DIM 72
 #define ROWS 700
+#define WHOLE ((ROWS + CRN_LOOKUP_ROWS - 1) / CRN_LOOKUP_ROWS * CRN_LOOKUP_ROWS)
 #define BLOCKS ((ROWS + 31) / 32)
 
 struct set {
@@ -166,7 +167,7 @@ static void distances_are_those_of_the_decoded_rows(void **state)
 static void turned_codes_find_what_is_near(void **state)
 {
     static const size_t widths[] = {1, 2};
-    static float sample[ROWS * 128], codebooks[128 * 16], centroid[DIM], add[ROWS], scale[ROWS];
+    static float sample[ROWS * 128], codebooks[128 * 16], centroid[DIM], add[WHOLE], scale[WHOLE];
     static _Alignas(64) float scratch[128], memory[16384], signs[1024];
     struct crn_rng rng = test_rng();
     cairn_error err;
@@ -178,7 +179,8 @@ static void turned_codes_find_what_is_near(void **state)
         struct crn_binary frame;
         struct crn_turned turned;
         struct crn_turned_query query;
-        float norm_add, out[ROWS];
+        uint32_t masks[WHOLE / CRN_LOOKUP_ROWS];
+        float norm_add, out[WHOLE];
         size_t found = 0;
         double norm2;
 
@@ -205,7 +207,7 @@ static void turned_codes_find_what_is_near(void **state)
 
             for (size_t i = 0; i < DIM; i++) set->query[i] = (float)crn_rng_normal(&rng);
             crn_turned_query_prepare(&turned, set->query, memory, &query);
-            crn_turned_block(&query, set->blocks, add, scale, 0, ROWS, out);
+            crn_turned_within(&query, set->blocks, add, scale, 0, ROWS, INFINITY, 0, out, masks);
             crn_topk_init(&exact_top, exact, 10);
             crn_topk_init(&coded_top, coded, trial % 2 == 0 ? 20 : 40);
             crn_flat_scan_f32(op, set->query, set->rows, DIM, ROWS, 0, NULL, &exact_top);

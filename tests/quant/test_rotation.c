@@ -9,7 +9,8 @@
 #include <math.h>
 #include <string.h>
 
-static const size_t dims[] = {1, 2, 63, 64, 65, 96, 128, 200, 256, 300, 384, 448, 512, 768, 1000, 1024, 1536, 3072};
+static const size_t dims[] = {1,   2,   63,  64,  65,  96,   128,  200,  256,
+                              300, 384, 448, 512, 768, 1000, 1024, 1536, 3072};
 
 struct fixture {
     struct crn_rotation rotation;

@@ -35,8 +35,7 @@ static inline void put_request(struct crn_buf *out, const struct crn_http_messag
 /* Whole with rng NULL; else cut at random, each piece in memory of exactly its size, so that a sanitizer sees
  * a read past it. */
 static inline void parse_all(const struct crn_http_limits *limits, const char *data, size_t len,
-                             struct crn_rng *rng,
-                             struct crn_buf *out)
+                             struct crn_rng *rng, struct crn_buf *out)
 {
     struct crn_http_message message;
     struct crn_http_parser parser;
@@ -48,8 +47,8 @@ static inline void parse_all(const struct crn_http_limits *limits, const char *d
     while (event != CRN_HTTP_REFUSED && (at < len || event != CRN_HTTP_MORE)) {
         size_t piece = len - at, used;
         if (rng != NULL && piece > 0)
-            piece = 1 + (size_t)crn_rng_below(rng, crn_rng_below(rng, 4) == 0 ? piece
-                                              : (piece < 8 ? piece : 8));
+            piece =
+                1 + (size_t)crn_rng_below(rng, crn_rng_below(rng, 4) == 0 ? piece : (piece < 8 ? piece : 8));
         char *copy = malloc(piece > 0 ? piece : 1);
         if (piece > 0) memcpy(copy, data + at, piece);
         event = crn_http_parser_feed(&parser, &message, copy, piece, &used);
@@ -62,8 +61,10 @@ static inline void parse_all(const struct crn_http_limits *limits, const char *d
             event = CRN_HTTP_MORE;
         }
     }
-    if (event == CRN_HTTP_REFUSED) crn_buf_printf(out, "refused %u %s\n", parser.status, parser.reason);
-    else if (!crn_http_parser_idle(&parser, &message)) crn_buf_puts(out, "more\n");
+    if (event == CRN_HTTP_REFUSED)
+        crn_buf_printf(out, "refused %u %s\n", parser.status, parser.reason);
+    else if (!crn_http_parser_idle(&parser, &message))
+        crn_buf_puts(out, "more\n");
     crn_http_message_release(&message);
 }
 

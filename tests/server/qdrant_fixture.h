@@ -44,9 +44,13 @@ static inline void world_reopen(struct world *world)
 }
 
 /* Its path in pieces; `segments` has room for SEGMENTS_MAX. */
-static inline struct crn_request request_of(enum crn_method method, const char *path, struct crn_text *segments)
+static inline struct crn_request request_of(enum crn_method method, const char *path,
+                                            struct crn_text *segments)
 {
-    struct crn_request request = {.method = method, .segments = segments, .id = "test", .principal = {.role = CRN_ROLE_ADMIN, .name = ""}};
+    struct crn_request request = {.method = method,
+                                  .segments = segments,
+                                  .id = "test",
+                                  .principal = {.role = CRN_ROLE_ADMIN, .name = ""}};
 
     for (const char *at = path; *at != '\0' && *at != '?';) {
         const size_t length = strcspn(at, "/?");
@@ -58,8 +62,8 @@ static inline struct crn_request request_of(enum crn_method method, const char *
 }
 
 /* Asks as `who` says: its principal, deadline and cancelled. `path` may end in one parameter, as "?wait=true". */
-static inline const char *ask_like(struct world *world, const struct crn_request *who, enum crn_method method, const char *path,
-                                   const char *body)
+static inline const char *ask_like(struct world *world, const struct crn_request *who, enum crn_method method,
+                                   const char *path, const char *body)
 {
     struct crn_text segments[SEGMENTS_MAX];
     struct crn_field parameter;
@@ -84,7 +88,8 @@ static inline const char *ask_like(struct world *world, const struct crn_request
     return world->answer.body.data;
 }
 
-static inline const char *ask_as(struct world *world, enum crn_role role, enum crn_method method, const char *path, const char *body)
+static inline const char *ask_as(struct world *world, enum crn_role role, enum crn_method method,
+                                 const char *path, const char *body)
 {
     const struct crn_request who = {.principal = {.role = role, .name = ""}};
 
@@ -97,32 +102,35 @@ static inline const char *ask(struct world *world, enum crn_method method, const
 }
 
 /* The result must be this text; "…" is left out by giving only its beginning and ending it in a dot triple. */
-#define result_is(world, method, path, body, expected)                                                                  \
-    do {                                                                                                                \
-        const char *answer_ = ask(world, method, path, body);                                                           \
-        char whole_[16384];                                                                                             \
-        snprintf(whole_, sizeof whole_, "{\"result\":%s,\"status\":\"ok\",\"time\":", expected);                          \
-        if ((world)->answer.status != 200 || strncmp(answer_, whole_, strlen(whole_)) != 0) {                           \
-            fail_msg("%s:%d: %s: %u %s\n expected %s", __FILE__, __LINE__, path, (world)->answer.status, answer_, whole_); \
-        }                                                                                                               \
+#define result_is(world, method, path, body, expected)                                                   \
+    do {                                                                                                 \
+        const char *answer_ = ask(world, method, path, body);                                            \
+        char whole_[16384];                                                                              \
+        snprintf(whole_, sizeof whole_, "{\"result\":%s,\"status\":\"ok\",\"time\":", expected);         \
+        if ((world)->answer.status != 200 || strncmp(answer_, whole_, strlen(whole_)) != 0) {            \
+            fail_msg("%s:%d: %s: %u %s\n expected %s", __FILE__, __LINE__, path, (world)->answer.status, \
+                     answer_, whole_);                                                                   \
+        }                                                                                                \
     } while (0)
 
-#define result_holds(world, method, path, body, expected)                                                               \
-    do {                                                                                                                \
-        const char *answer_ = ask(world, method, path, body);                                                           \
-        if ((world)->answer.status != 200 || strstr(answer_, expected) == NULL) {                                       \
-            fail_msg("%s:%d: %s: %u %s\n expected %s", __FILE__, __LINE__, path, (world)->answer.status, answer_, expected); \
-        }                                                                                                               \
+#define result_holds(world, method, path, body, expected)                                                \
+    do {                                                                                                 \
+        const char *answer_ = ask(world, method, path, body);                                            \
+        if ((world)->answer.status != 200 || strstr(answer_, expected) == NULL) {                        \
+            fail_msg("%s:%d: %s: %u %s\n expected %s", __FILE__, __LINE__, path, (world)->answer.status, \
+                     answer_, expected);                                                                 \
+        }                                                                                                \
     } while (0)
 
-#define error_is(world, method, path, body, code, expected)                                                             \
-    do {                                                                                                                \
-        const char *answer_ = ask(world, method, path, body);                                                           \
-        char whole_[2048];                                                                                              \
-        snprintf(whole_, sizeof whole_, "{\"status\":{\"error\":\"%s\"},\"time\":", expected);                            \
-        if ((world)->answer.status != (code) || strncmp(answer_, whole_, strlen(whole_)) != 0) {                        \
-            fail_msg("%s:%d: %s: %u %s\n expected %s", __FILE__, __LINE__, path, (world)->answer.status, answer_, whole_); \
-        }                                                                                                               \
+#define error_is(world, method, path, body, code, expected)                                              \
+    do {                                                                                                 \
+        const char *answer_ = ask(world, method, path, body);                                            \
+        char whole_[2048];                                                                               \
+        snprintf(whole_, sizeof whole_, "{\"status\":{\"error\":\"%s\"},\"time\":", expected);           \
+        if ((world)->answer.status != (code) || strncmp(answer_, whole_, strlen(whole_)) != 0) {         \
+            fail_msg("%s:%d: %s: %u %s\n expected %s", __FILE__, __LINE__, path, (world)->answer.status, \
+                     answer_, whole_);                                                                   \
+        }                                                                                                \
     } while (0)
 
 /* Ids in the order of an answer, as "1 2 3": of hits, points or records. */
@@ -134,17 +142,19 @@ static inline const char *ids_of(const char *answer)
     ids[0] = '\0';
     for (const char *at = answer; (at = strstr(at, "{\"id\":")) != NULL;) {
         at += 6;
-        used += (size_t)snprintf(ids + used, sizeof ids - used, used > 0 ? " %.*s" : "%.*s", (int)strcspn(at, ",}"), at);
+        used += (size_t)snprintf(ids + used, sizeof ids - used, used > 0 ? " %.*s" : "%.*s",
+                                 (int)strcspn(at, ",}"), at);
     }
     return ids;
 }
 
-#define ids_are(world, method, path, body, expected)                                                                    \
-    do {                                                                                                                \
-        const char *answer_ = ask(world, method, path, body);                                                           \
-        if ((world)->answer.status != 200 || strcmp(ids_of(answer_), expected) != 0) {                                  \
-            fail_msg("%s:%d: %s: %u %s\n expected ids %s", __FILE__, __LINE__, body, (world)->answer.status, answer_, expected); \
-        }                                                                                                               \
+#define ids_are(world, method, path, body, expected)                                                         \
+    do {                                                                                                     \
+        const char *answer_ = ask(world, method, path, body);                                                \
+        if ((world)->answer.status != 200 || strcmp(ids_of(answer_), expected) != 0) {                       \
+            fail_msg("%s:%d: %s: %u %s\n expected ids %s", __FILE__, __LINE__, body, (world)->answer.status, \
+                     answer_, expected);                                                                     \
+        }                                                                                                    \
     } while (0)
 
 #define done(world, method, path, body) result_holds(world, method, path, body, "\"status\":\"ok\"")

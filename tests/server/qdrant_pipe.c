@@ -41,7 +41,11 @@ static void answer(struct crn_qdrant *qdrant, const char *method, char *path, st
 {
     struct crn_text segments[PIECES_MAX];
     struct crn_field parameters[PIECES_MAX];
-    struct crn_request request = {.method = method_of(method), .segments = segments, .parameters = parameters, .body = body, .id = "pipe",
+    struct crn_request request = {.method = method_of(method),
+                                  .segments = segments,
+                                  .parameters = parameters,
+                                  .body = body,
+                                  .id = "pipe",
                                   .principal = {.role = CRN_ROLE_ADMIN, .name = ""}};
     struct crn_answer answer = {.status = 200};
     char *query = strchr(path, '?');
@@ -77,7 +81,8 @@ int main(int argc, char **argv)
     char method[16];
     size_t length;
 
-    if (argc != 2 || cairn_open(argv[1], NULL, &db, &err) != CAIRN_OK || crn_qdrant_open(db, NULL, &qdrant, &err) != CAIRN_OK) {
+    if (argc != 2 || cairn_open(argv[1], NULL, &db, &err) != CAIRN_OK ||
+        crn_qdrant_open(db, NULL, &qdrant, &err) != CAIRN_OK) {
         fprintf(stderr, "usage: qdrant_pipe DATABASE (%s)\n", err.message);
         return 1;
     }

@@ -25,9 +25,11 @@ static const struct {
      "2/x host:a content-length:5 body=hello keep\n0/y host:a body= keep\n"},
     {"POST /x HTTP/1.1\r\n" H "Content-Length: 0\r\n\r\n\r\nHEAD /y HTTP/1.1\r\n" H "\r\n",
      "2/x host:a content-length:0 body= keep\n1/y host:a body= keep\n"},
-    {"POST /x HTTP/1.1\r\n" H "Transfer-Encoding: CHUNKED\r\n\r\n3\r\nabc\r\n00A;x=\"y\"\r\n0123456789\r\n0\r\n\r\n",
+    {"POST /x HTTP/1.1\r\n" H
+     "Transfer-Encoding: CHUNKED\r\n\r\n3\r\nabc\r\n00A;x=\"y\"\r\n0123456789\r\n0\r\n\r\n",
      "2/x host:a transfer-encoding:CHUNKED body=abc0123456789 keep\n"},
-    {"POST /x HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n0\r\nDigest: x\r\nMore: y\r\n\r\nGET / HTTP/1.1\r\n" H "\r\n",
+    {"POST /x HTTP/1.1\r\n" H
+     "Transfer-Encoding: chunked\r\n\r\n0\r\nDigest: x\r\nMore: y\r\n\r\nGET / HTTP/1.1\r\n" H "\r\n",
      "2/x host:a transfer-encoding:chunked body= keep\n0 host:a body= keep\n"},
     {"POST /x HTTP/1.1\r\n" H "Expect: 100-Continue\r\nContent-Length: 1\r\n\r\nz",
      "2/x host:a expect:100-Continue content-length:1 body=z keep\n"},
@@ -53,8 +55,10 @@ static const struct {
     {400, "GET / HTTP/1.1\r\n" H "X : a\r\n\r\n"},
     {400, "GET / HTTP/1.1\r\n" H ": a\r\n\r\n"},
     {400, "GET / HTTP/1.1\r\n" H "nothing\r\n\r\n"},
-    {400, "GET / HTTP/1.1\r\n" H "X: a\x01" "b\r\n\r\n"},
-    {400, "GET / HTTP/1.1\r\n" H "X: a\x7F" "b\r\n\r\n"},
+    {400, "GET / HTTP/1.1\r\n" H "X: a\x01"
+          "b\r\n\r\n"},
+    {400, "GET / HTTP/1.1\r\n" H "X: a\x7F"
+          "b\r\n\r\n"},
     {400, "GET / HTTP/1.1 \r\n"},
     {400, "GET  / HTTP/1.1\r\n"},
     {400, " GET / HTTP/1.1\r\n"},
@@ -148,8 +152,8 @@ static void bad_requests_are_refused_with_their_status(void **state)
 static unsigned status_with(size_t target_len, size_t header_len, size_t header_count, size_t body_len,
                             bool chunked)
 {
-    const struct crn_http_limits limits = {.request_line_bytes = 100, .header_bytes = 500, .header_count = 10,
-                                           .body_bytes = 50};
+    const struct crn_http_limits limits = {
+        .request_line_bytes = 100, .header_bytes = 500, .header_count = 10, .body_bytes = 50};
     struct crn_buf text;
 
     crn_buf_init(&text, 1u << 20);
@@ -214,8 +218,8 @@ static void mix(struct crn_rng *rng, struct crn_buf *out)
     crn_buf_clear(out);
     for (uint64_t i = 0; i < count; i++) {
         const uint64_t pick = crn_rng_below(rng, COUNT_OF(good) + COUNT_OF(bad) / 4);
-        crn_buf_puts(out, pick < COUNT_OF(good) ? good[pick].bytes
-                     : bad[crn_rng_below(rng, COUNT_OF(bad))].bytes);
+        crn_buf_puts(out,
+                     pick < COUNT_OF(good) ? good[pick].bytes : bad[crn_rng_below(rng, COUNT_OF(bad))].bytes);
     }
     for (uint64_t changes = crn_rng_below(rng, 4); changes > 0 && out->len > 0; changes--) {
         out->data[crn_rng_below(rng, out->len)] = bytes[crn_rng_below(rng, sizeof bytes - 1)];
@@ -224,8 +228,8 @@ static void mix(struct crn_rng *rng, struct crn_buf *out)
 
 static void any_cut_gives_the_same_requests(void **state)
 {
-    const struct crn_http_limits small = {.request_line_bytes = 60, .header_bytes = 70, .header_count = 3,
-                                          .body_bytes = 8};
+    const struct crn_http_limits small = {
+        .request_line_bytes = 60, .header_bytes = 70, .header_count = 3, .body_bytes = 8};
     struct crn_rng rng = test_rng();
     struct crn_buf bytes, whole, cut;
 
@@ -250,7 +254,8 @@ static void any_cut_gives_the_same_requests(void **state)
 
 static void every_failing_allocation_is_refused(void **state)
 {
-    const char *bytes = "POST /x?y=z HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+    const char *bytes =
+        "POST /x?y=z HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
     unsigned status = 500;
 
     (void)state;

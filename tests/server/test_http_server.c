@@ -62,8 +62,8 @@ static void pipelined_requests_are_answered_in_order(void **state)
     for (int i = 0; i < COUNT; i++) {
         char number[32];
         snprintf(number, sizeof number, "%d", i);
-        crn_buf_printf(&all, "POST %s HTTP/1.1\r\nHost: a\r\nContent-Length: %zu\r\n\r\n%s", i % 3 == 0
-                       ? "/loop" : "/x", strlen(number), number);
+        crn_buf_printf(&all, "POST %s HTTP/1.1\r\nHost: a\r\nContent-Length: %zu\r\n\r\n%s",
+                       i % 3 == 0 ? "/loop" : "/x", strlen(number), number);
     }
     crn_buf_puts(&all, "nonsense\r\n\r\n" GET("/x"));
     int fd = dial(&world);
@@ -147,7 +147,9 @@ static void many_headers_bad_bytes_and_bad_text_are_refused(void **state)
     static const struct {
         const char *bytes;
         int status;
-    } cases[] = {{"\x16\x03\x01\x02\x01", 400}, {GET("/%ff"), 400}, {"GET / HTTP/3.0\r\n\r\n", 505},
+    } cases[] = {{"\x16\x03\x01\x02\x01", 400},
+                 {GET("/%ff"), 400},
+                 {"GET / HTTP/3.0\r\n\r\n", 505},
                  {"BREW / HTTP/1.1\r\n", 501}};
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         fd = dial(&world);
@@ -278,8 +280,10 @@ static void a_full_queue_answers_503(void **state)
     for (int i = 0; i < WORKERS + QUEUE; i++) {
         fds[i] = dial(&world);
         say(fds[i], GET("/wait"));
-        if (i < WORKERS) WAIT_FOR(atomic_load(&world.started) == i + 1);
-        else WAIT_FOR(crn_http_server_gauges(world.server).waiting == (size_t)(i + 1 - WORKERS));
+        if (i < WORKERS)
+            WAIT_FOR(atomic_load(&world.started) == i + 1);
+        else
+            WAIT_FOR(crn_http_server_gauges(world.server).waiting == (size_t)(i + 1 - WORKERS));
     }
     int fd = dial(&world);
     crn_buf_init(&body, 1000);
@@ -461,7 +465,8 @@ static void both_families_are_served(void **state)
         skip();
     }
     pthread_create(&world.thread, NULL, world_run, &world);
-    struct sockaddr_in6 to = {.sin6_family = AF_INET6, .sin6_port = htons(crn_http_server_port(world.server)),
+    struct sockaddr_in6 to = {.sin6_family = AF_INET6,
+                              .sin6_port = htons(crn_http_server_port(world.server)),
                               .sin6_addr = IN6ADDR_LOOPBACK_INIT};
     int fd = socket(AF_INET6, SOCK_STREAM, 0);
     assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
@@ -469,6 +474,45 @@ static void both_families_are_served(void **state)
     assert_int_equal(hear(fd), 200);
     close(fd);
     world_stop(&world);
+}
+
+static void files_are_sent_in_chunks(void **state)
+{
+    static const size_t sizes[] = {0, 1, 65535, 65536, 65537, 20000000};
+    struct crn_buf body;
+    char request[200];
+
+    (void)state;
+    crn_buf_init(&body, SIZE_MAX / 2);
+    world_prepare(&world);
+    world_start(&world);
+    int fd = dial(&world);
+    for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++) {
+        /* pipelined: what follows a file is answered behind it */
+        snprintf(request, sizeof request,
+                 "GET /file/%zu HTTP/1.1\r\nHost: a\r\n\r\nHEAD /file/%zu HTTP/1.1\r\nHost: a\r\n\r\n",
+                 sizes[s], sizes[s]);
+        say(fd, request);
+        assert_int_equal(hear_answer(fd, false, &body), 200);
+        assert_int_equal(body.len, sizes[s]);
+        for (size_t i = 0; i < body.len; i++) {
+            if ((unsigned char)body.data[i] != byte_of_file(i))
+                fail_msg("byte %zu of %zu is another", i, sizes[s]);
+        }
+        assert_int_equal(hear_answer(fd, true, NULL), 200);
+    }
+    say(fd, GET("/file/70000/short"));
+    assert_int_equal(hear(fd), 0); /* less came than was promised: the connection ends */
+    close(fd);
+    fd = dial(&world);
+    say(fd, GET("/file/50000000"));
+    assert_int_equal(hear_head(fd, &body), 200);
+    const int finished = atomic_load(&world.finished);
+    close(fd); /* it leaves in the middle */
+    WAIT_FOR(atomic_load(&world.finished) > finished);
+    assert_int_equal(atomic_load(&world.last_status), 499);
+    world_stop(&world);
+    crn_buf_release(&body);
 }
 
 int main(void)
@@ -492,6 +536,7 @@ int main(void)
         cmocka_unit_test(bytes_behind_a_waiting_request_are_bounded),
         cmocka_unit_test(an_address_that_is_taken_is_named),
         cmocka_unit_test(both_families_are_served),
+        cmocka_unit_test(files_are_sent_in_chunks),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

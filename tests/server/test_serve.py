@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -14,6 +15,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 CAIRN = None
@@ -84,9 +86,79 @@ class ServeTest(unittest.TestCase):
         self.assertEqual(server.ask("GET", "/../etc/passwd").status, 400)
         shutil.rmtree(self.data)
         self.assertEqual(server.ask("GET", "/livez").status, 200)
-        self.assertEqual(server.ask("GET", "/readyz").status, 503)
+        self.until(lambda: server.ask("GET", "/readyz").status == 503)
         self.assertEqual(server.end(), 0)
         self.assertEqual(server.lines[-1]["event"], "stopped")
+
+    def until(self, true):
+        """What the server looks at once a second comes true."""
+        end = time.monotonic() + 60
+        while not true():
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.05)
+
+    def test_readiness_is_looked_at_once_a_second(self):
+        server = self.start()
+        changes, begin = set(), time.monotonic()
+        for _ in range(200):
+            self.assertEqual(server.ask("GET", "/readyz").status, 200)
+            changes.add(os.stat(self.data).st_mtime_ns)  # a file made there changes it
+        self.assertLessEqual(len(changes), time.monotonic() - begin + 2)
+        server.end()
+
+    def test_keys_are_read_again(self):
+        first = self.new_key("admin", "--key-name", "first")
+        keys = self.folder / "keys"
+        server = self.start("--keys", str(keys))
+        second = self.new_key("read", "--key-name", "second")
+        self.until(lambda: server.ask("GET", "/collections", headers=second).status == 200)
+        self.assertEqual(server.ask("PUT", "/collections/a", "{}", second).status, 403)
+        good = keys.read_text()
+        keys.write_text("one two three\n")
+        server.process.send_signal(signal.SIGHUP)
+        time.sleep(1.1)
+        for key in (first, second):
+            self.assertEqual(server.ask("GET", "/collections", headers=key).status, 200)
+        keys.unlink()
+        server.process.send_signal(signal.SIGHUP)
+        self.assertEqual(server.ask("GET", "/collections", headers=first).status, 200)
+        keys.write_text(good.splitlines()[1].replace(" read ", " admin ") + "\n")
+        self.until(lambda: server.ask("GET", "/collections", headers=first).status == 401)
+        self.assertEqual(server.ask("PUT", "/collections/a", "{}", second).status, 200)
+        server.end()
+        told = [line.get("message", "") for line in server.lines if line["level"] == "error"]
+        self.assertTrue(any("the keys stay as they were" in t and "line 1: the role" in t for t in told), told)
+        self.assertTrue(any("the keys stay as they were: cannot open" in t for t in told), told)
+
+    def test_texts_by_an_endpoint(self):
+        program = pathlib.Path(__file__).parent.parent / "embed" / "standin_server.py"
+        with subprocess.Popen([sys.executable, str(program)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as standin:
+            port = int(standin.stdout.readline())
+            url, key = f"http://127.0.0.1:{port}/key/a", {"CAIRN_EMBED_KEY": "sk-secret-1"}
+            server = self.start("--embed-url", url, "--embed-models", "other,m", **key)
+            ask = lambda method, path, body: server.ask(method, "/cairn/v1/collections" + path, json.dumps(body))
+            self.assertEqual(ask("POST", "", {"name": "a", "model": "m", "metric": "l2"}).status, 201)
+            self.assertEqual(json.loads(ask("GET", "/a", None).text)["spaces"][0]["dim"], 8)
+            texts = ["one", "two words", "three more words"]
+            self.assertEqual(ask("PUT", "/a/patterns", {"patterns": [{"id": i, "text": t} for i, t in enumerate(texts)]}).status, 200)
+            for i, text in enumerate(texts):
+                hits = json.loads(ask("POST", "/a/search", {"text": text, "k": 1}).text)["hits"]
+                self.assertEqual([(hit["id"], hit["distance"]) for hit in hits], [(i, 0.0)])
+            # A model that the server does not have, and one whose endpoint refuses.
+            self.assertEqual(ask("POST", "", {"name": "b", "model": "unknown"}).status, 400)
+            self.assertEqual(ask("POST", "", {"name": "b", "model": "unknown", "dim": 8}).status, 201)
+            self.assertEqual(ask("POST", "/b/search", {"text": "x"}).status, 400)
+            server.end()
+            self.assertNotIn("sk-secret-1", json.dumps(server.lines))
+            server = self.start("--embed-url", url, "--embed-models", "m", CAIRN_EMBED_KEY="wrong")
+            refused = ask("POST", "/a/search", {"text": "one", "k": 1})
+            self.assertEqual((refused.status, json.loads(refused.text)["error"]["status"]), (502, "EMBEDDER"))
+            self.assertNotIn("wrong", refused.text)
+            vector = {"vector": [3.0] * 8, "k": 1}
+            self.assertEqual(ask("POST", "/a/search", vector).status, 200)  # by vector it goes on
+            server.end()
+            standin.stdin.close()
+        self.assertIn("needs both embed_url and embed_models", self.fails("--data", self.data, "--embed-url", "http://127.0.0.1:1/"))
 
     def test_interrupts_end_it_too(self):
         self.assertEqual(self.start().end(signal.SIGINT), 0)
@@ -225,6 +297,77 @@ class ServeTest(unittest.TestCase):
         self.assertEqual(ask("POST", "collections", {"name": "raw", "dim": 3})[0], 201)
         self.assertEqual(ask("POST", "collections/raw/patterns/count", {}), (200, {"count": 0}))
         self.assertEqual(server.end(), 0)
+
+    def test_dashboard_files(self):
+        self.new_key("read")
+        server = self.start("--keys", str(self.folder / "keys"))  # the page holds no data: it needs no key
+        types = {".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
+        files = sorted((pathlib.Path(__file__).parents[2] / "server" / "dashboard").iterdir())
+        self.assertGreater(len(files), 4)
+        tags = set()
+        for file in files:
+            path = "/dashboard/" + file.name
+            answer, head = server.ask("GET", path), server.ask("HEAD", path)
+            self.assertEqual((answer.status, answer.text), (200, file.read_text(encoding="utf-8")), path)
+            self.assertEqual((head.status, head.text, head.getheader("content-length")), (200, "", answer.getheader("content-length")), path)
+            for it in [answer, head]:
+                self.assertEqual(it.getheader("content-type"), types[file.suffix])
+                self.assertIn("default-src 'self';", it.getheader("content-security-policy"))
+                self.assertNotIn("unsafe", it.getheader("content-security-policy"))
+                self.assertEqual((it.getheader("x-content-type-options"), it.getheader("cache-control")), ("nosniff", "no-cache"))
+                self.assertEqual(it.getheader("etag"), answer.getheader("etag"))
+            tag = answer.getheader("etag")
+            tags.add(tag)
+            for sent, status in [(tag, 304), (f'W/{tag}, "other"', 304), ("*", 304), ('"other"', 200), (tag[1:-1], 200), ("", 200)]:
+                again = server.ask("GET", path, headers={"If-None-Match": sent})
+                self.assertEqual((again.status, again.text == "", again.getheader("etag")), (status, status == 304, tag), sent)
+            outside = re.findall(r"(?:https?:)?//[a-z][\w.]+", re.sub(r"//[ ].*|http://www.w3.org/2000/svg", "", answer.text))
+            self.assertEqual(outside, [], path)
+            self.assertIsNone(re.search(r"<script>|<style| style=|onerror=|innerHTML|outerHTML|insertAdjacentHTML|document.write|eval\(", answer.text), path)
+        self.assertEqual(len(tags), len(files))
+        page = server.ask("GET", "/dashboard").text
+        self.assertEqual([server.ask("GET", path).text for path in ["/dashboard/", "/dashboard/index.html"]], [page, page])
+        for path in re.findall(r'(?:href|src)="(/[^"#]*)"', page):
+            self.assertEqual(server.ask("GET", path).status, 200, path)
+        server.end()
+
+    def test_dashboard_refusals(self):
+        server = self.start()
+        for path in ["/dashboard/..", "/dashboard/../healthz", "/dashboard/%2e%2e/healthz", "/dashboard/app.js%00"]:
+            self.assertEqual(server.ask("GET", path).status, 400, path)
+        for path in ["/dashboard/..%2fapp.js", "/dashboard/nothing.js", "/dashboard/app.js/app.js", "/dashboard/APP.JS",
+                     "/dashboard/%2fetc%2fpasswd", "/dashboards"]:
+            self.assertEqual(server.ask("GET", path).status, 404, path)
+        self.assertEqual(server.ask("GET", "/dashboard/nothing.js").getheader("x-content-type-options"), "nosniff")
+        for path in ["/dashboard", "/dashboard/app.js"]:
+            answer = server.ask("POST", path, "{}")
+            self.assertEqual((answer.status, answer.getheader("allow")), (405, "GET, HEAD"))
+        server.end()
+
+    def test_live_figures(self):
+        server = self.start()
+        api = "/cairn/v1/collections"
+        server.ask("POST", api, '{"name":"a","dim":2}')
+        server.ask("PUT", api + "/a/patterns", '{"id":1,"vector":[1,2]}')
+        for _ in range(3):
+            server.ask("POST", api + "/a/search", '{"vector":[1,2]}')
+        server.ask("GET", api + "/a/patterns/1?id_type=u64")
+        for path in ["stats", "slow", "collections/a/stats", "stats/live"]:  # what a dashboard asks for is not what it shows
+            self.assertEqual(server.ask("GET", "/cairn/v1/" + path).status, 200)
+        for path in ["recall", "projection"]:
+            self.assertEqual(server.ask("POST", f"{api}/a/{path}").status, 200)
+        until = time.monotonic() + 60
+        while True:
+            live = json.loads(server.ask("GET", "/cairn/v1/stats/live").text)
+            counted = {name: sum(seconds) for name, seconds in live["history"].items()}
+            if counted["query"] > 0 and counted["read"] > 0 or time.monotonic() > until:
+                break
+            time.sleep(0.1)
+        self.assertEqual(counted, {"query": 3, "read": 1, "write": 1, "admin": 1})
+        self.assertGreater(live["classes"]["query"]["p99_ms"], 0)
+        self.assertEqual((live["window_s"], live["classes"]["query"]["failed"]), (10, 0))
+        self.assertGreaterEqual(live["connections"], 1)
+        server.end()
 
     def test_cors_is_for_one_origin(self):
         server = self.start("--cors", "https://a.example")

@@ -45,7 +45,8 @@ static void later_sources_win(void **state)
     assert_int_equal(config.port, 6333);
     assert_string_equal(config.host, "127.0.0.1");
     assert_true(config.access_log);
-    write_file("# a comment\n\n  port = 7000 \nhost=::1\r\nqueue = 5\naccess_log = false\ndata = /a b/c = d\n");
+    write_file(
+        "# a comment\n\n  port = 7000 \nhost=::1\r\nqueue = 5\naccess_log = false\ndata = /a b/c = d\n");
     assert_int_equal(crn_config_read_file(&config, path, &err), CAIRN_OK);
     assert_string_equal(config.data, "/a b/c = d");
     setenv("CAIRN_SERVE_PORT", "7001", 1);
@@ -70,13 +71,16 @@ static void bad_settings_are_named(void **state)
         const char *text, *said;
         cairn_status status;
     } cases[] = {
-        {"port = 65536\n", "65536", CAIRN_INVALID_ARGUMENT},  {"port = -1\n", "-1", CAIRN_INVALID_ARGUMENT},
-        {"port = 1x\n", "1x", CAIRN_INVALID_ARGUMENT},        {"port =\n", "port", CAIRN_INVALID_ARGUMENT},
-        {"insecure = yes\n", "yes", CAIRN_INVALID_ARGUMENT},  {"a\nb\n", "line 1", CAIRN_INVALID_ARGUMENT},
-        {"\nprot = 1\n", "prot", CAIRN_INVALID_OPTION},       {"\nprot = 1\n", "line 2",
-                                                               CAIRN_INVALID_OPTION},
-        {"data =\n", "data", CAIRN_INVALID_ARGUMENT},         {"workers = 99999999999999999999\n", "9999",
-                                                               CAIRN_INVALID_ARGUMENT},
+        {"port = 65536\n", "65536", CAIRN_INVALID_ARGUMENT},
+        {"port = -1\n", "-1", CAIRN_INVALID_ARGUMENT},
+        {"port = 1x\n", "1x", CAIRN_INVALID_ARGUMENT},
+        {"port =\n", "port", CAIRN_INVALID_ARGUMENT},
+        {"insecure = yes\n", "yes", CAIRN_INVALID_ARGUMENT},
+        {"a\nb\n", "line 1", CAIRN_INVALID_ARGUMENT},
+        {"\nprot = 1\n", "prot", CAIRN_INVALID_OPTION},
+        {"\nprot = 1\n", "line 2", CAIRN_INVALID_OPTION},
+        {"data =\n", "data", CAIRN_INVALID_ARGUMENT},
+        {"workers = 99999999999999999999\n", "9999", CAIRN_INVALID_ARGUMENT},
     };
     struct crn_config config;
     cairn_error err;
@@ -106,7 +110,9 @@ static cairn_status check_with(const char *const *pairs, size_t count)
     return status;
 }
 
-#define CHECK(...) check_with((const char *const[]){__VA_ARGS__}, sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *))
+#define CHECK(...)                                 \
+    check_with((const char *const[]){__VA_ARGS__}, \
+               sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *))
 
 static void settings_must_fit_together(void **state)
 {
@@ -130,8 +136,8 @@ static void settings_must_fit_together(void **state)
 static struct crn_request make_request(const char *path_text, struct crn_text segments[8],
                                        struct crn_field *header)
 {
-    struct crn_request request = {.segments = segments, .headers = header, .header_count = header != NULL ? 1
-                                  : 0};
+    struct crn_request request = {
+        .segments = segments, .headers = header, .header_count = header != NULL ? 1 : 0};
 
     while (*path_text != '\0') {
         const size_t len = strcspn(path_text, "/");
@@ -151,8 +157,8 @@ static bool find(const struct crn_auth *auth, const char *name, const char *valu
 
 static void keys_are_found_by_their_hash(void **state)
 {
-    char keys[3][CRN_AUTH_KEY_MAX], line[CRN_AUTH_LINE_MAX], text[3 * CRN_AUTH_LINE_MAX + 50] =
-        "# keys\n\n", value[400];
+    char keys[3][CRN_AUTH_KEY_MAX], line[CRN_AUTH_LINE_MAX], text[3 * CRN_AUTH_LINE_MAX + 50] = "# keys\n\n",
+                                                                                          value[400];
     static const char *const roles[] = {"read", "write", "admin"};
     struct crn_principal who;
     struct crn_auth *auth;
@@ -160,8 +166,9 @@ static void keys_are_found_by_their_hash(void **state)
 
     (void)state;
     for (int i = 0; i < 3; i++) {
-        assert_int_equal(crn_auth_new_key(roles[i], roles[i], i == 1 ? "notes,facts" : NULL, keys[i], line,
-                                          &err), CAIRN_OK);
+        assert_int_equal(
+            crn_auth_new_key(roles[i], roles[i], i == 1 ? "notes,facts" : NULL, keys[i], line, &err),
+            CAIRN_OK);
         assert_null(strstr(line, keys[i])); /* the key itself is not kept */
         snprintf(text + strlen(text), sizeof text - strlen(text), "%s\n", line);
     }
@@ -186,12 +193,48 @@ static void keys_are_found_by_their_hash(void **state)
     crn_auth_close(auth);
 }
 
+static void changed_keys_are_read_again(void **state)
+{
+    char keys[3][CRN_AUTH_KEY_MAX], lines[3][CRN_AUTH_LINE_MAX], text[3 * CRN_AUTH_LINE_MAX];
+    struct crn_principal old, who;
+    struct crn_auth *auth;
+    const struct crn_log silent = {0};
+    cairn_error err;
+
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        const char *name = i == 0 ? "a" : i == 1 ? "b" : "c";
+        assert_int_equal(crn_auth_new_key(name, "write", "notes", keys[i], lines[i], &err), CAIRN_OK);
+    }
+    snprintf(text, sizeof text, "%s\n%s\n", lines[0], lines[1]);
+    write_file(text);
+    assert_int_equal(crn_auth_open(path, &auth, &err), CAIRN_OK);
+    assert_true(find(auth, "api-key", keys[0], &old));
+    snprintf(text, sizeof text, "%s\n%s\n", lines[2], lines[1]);
+    write_file(text);
+    crn_auth_refresh(auth, true, &silent);
+    assert_false(find(auth, "api-key", keys[0], &who));
+    assert_true(find(auth, "api-key", keys[1], &who));
+    assert_true(find(auth, "api-key", keys[2], &who));
+    assert_string_equal(who.name, "c");
+    assert_string_equal(old.name, "a"); /* for a request under way */
+    assert_string_equal(old.collections[0], "notes");
+    write_file("broken\n");
+    crn_auth_refresh(auth, true, &silent);
+    assert_true(find(auth, "api-key", keys[2], &who));
+    unlink(path);
+    crn_auth_refresh(auth, true, &silent);
+    assert_true(find(auth, "api-key", keys[2], &who));
+    crn_auth_refresh(auth, false, &silent);
+    crn_auth_close(auth);
+}
+
 static void bad_key_files_are_named(void **state)
 {
 #define HASH "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
-    static const char *const bad[] = {"\nname\n",          "\nname owner " HASH "\n",     "\nname read 12\n",
-                                      "\nname read " HASH "0\n",
-                                      "\nn/a read " HASH, "\nname read " HASH " a b\n", "\nname read " HASH "x"};
+    static const char *const bad[] = {
+        "\nname\n",         "\nname owner " HASH "\n",    "\nname read 12\n",     "\nname read " HASH "0\n",
+        "\nn/a read " HASH, "\nname read " HASH " a b\n", "\nname read " HASH "x"};
     char key[CRN_AUTH_KEY_MAX], line[CRN_AUTH_LINE_MAX];
     struct crn_auth *auth;
     cairn_error err;
@@ -260,23 +303,21 @@ static void requests_need_roles(void **state)
         }
     }
     struct crn_request request = make_request("collections/a/points", segments, NULL);
-    request.principal = (struct crn_principal){.role = CRN_ROLE_ADMIN, .collections = own,
-                                               .collection_count = 1};
+    request.principal =
+        (struct crn_principal){.role = CRN_ROLE_ADMIN, .collections = own, .collection_count = 1};
     assert_true(crn_access_allowed(&request));
     request = make_request("collections/ab/points", segments, NULL);
-    request.principal = (struct crn_principal){.role = CRN_ROLE_ADMIN, .collections = own,
-                                               .collection_count = 1};
+    request.principal =
+        (struct crn_principal){.role = CRN_ROLE_ADMIN, .collections = own, .collection_count = 1};
     assert_false(crn_access_allowed(&request));
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(later_sources_win),
-        cmocka_unit_test(bad_settings_are_named),
-        cmocka_unit_test(settings_must_fit_together),
-        cmocka_unit_test(keys_are_found_by_their_hash),
-        cmocka_unit_test(bad_key_files_are_named),
+        cmocka_unit_test(later_sources_win),           cmocka_unit_test(bad_settings_are_named),
+        cmocka_unit_test(settings_must_fit_together),  cmocka_unit_test(keys_are_found_by_their_hash),
+        cmocka_unit_test(changed_keys_are_read_again), cmocka_unit_test(bad_key_files_are_named),
         cmocka_unit_test(requests_need_roles),
     };
 

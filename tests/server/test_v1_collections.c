@@ -17,22 +17,29 @@ static void collections_are_made_told_and_dropped(void **state)
     struct world *world = *state;
 
     answers(world, CRN_GET, "collections", NULL, "{\"collections\":[]}");
-    holds(world, 201, ask(world, CRN_POST, "collections", "{\"name\":\"a\",\"dim\":2,\"metric\":\"l2\",\"metadata\":{\"x\":1}}"), "{\"name\":\"a\"}");
+    holds(world, 201,
+          ask(world, CRN_POST, "collections",
+              "{\"name\":\"a\",\"dim\":2,\"metric\":\"l2\",\"metadata\":{\"x\":1}}"),
+          "{\"name\":\"a\"}");
     fails(world, CRN_POST, "collections", "{\"name\":\"a\",\"dim\":2}", 409, "EXISTS", "a");
-    holds(world, 200, ask(world, CRN_GET, "collections/a", NULL),
-          "{\"name\":\"a\",\"patterns\":0,\"lexical\":false,\"spaces\":[{\"name\":\"\",\"kind\":\"dense\",\"dim\":2,\"metric\":\"l2\"");
+    holds(
+        world, 200, ask(world, CRN_GET, "collections/a", NULL),
+        "{\"name\":\"a\",\"patterns\":0,\"lexical\":false,\"spaces\":[{\"name\":\"\",\"kind\":\"dense\",\"dim\":2,\"metric\":\"l2\"");
     holds(world, 200, ask(world, CRN_GET, "collections/a", NULL), "\"metadata\":{\"x\":1}}");
     holds(world, 201, ask(world, CRN_POST, "collections", "{\"name\":\"t\"}"), "t");
     holds(world, 200, ask(world, CRN_GET, "collections/t", NULL), "\"dim\":384,\"metric\":\"cosine\"");
     holds(world, 200, ask(world, CRN_GET, "collections/t", NULL), "\"model\":\"cairn-ngram-1\"");
-    holds(world, 201, ask(world, CRN_POST, "collections",
-                          "{\"name\":\"n\",\"spaces\":[{\"dim\":2},{\"name\":\"s\",\"kind\":\"sparse\"},{\"name\":\"m\",\"kind\":\"multi\",\"dim\":3}]}"),
-          "n");
+    holds(
+        world, 201,
+        ask(world, CRN_POST, "collections",
+            "{\"name\":\"n\",\"spaces\":[{\"dim\":2},{\"name\":\"s\",\"kind\":\"sparse\"},{\"name\":\"m\",\"kind\":\"multi\",\"dim\":3}]}"),
+        "n");
     holds(world, 200, ask(world, CRN_GET, "collections/n", NULL), "\"kind\":\"sparse\"");
     answers(world, CRN_GET, "collections", NULL, "{\"collections\":[\"a\",\"n\",\"t\"]}");
     holds(world, 200, ask(world, CRN_GET, "collections/a/stats", NULL), "\"totalPatterns\":0");
     holds(world, 200, ask(world, CRN_GET, "stats", NULL), "\"collections\":[{");
-    assert_null(strstr(world->answer.body.data, world->database.folder)); /* where it lies is nobody's business */
+    assert_null(
+        strstr(world->answer.body.data, world->database.folder)); /* where it lies is nobody's business */
     answers(world, CRN_DELETE, "collections/a", NULL, "{\"deleted\":true}");
     fails(world, CRN_GET, "collections/a", NULL, 404, "NO_COLLECTION", "a");
     fails(world, CRN_DELETE, "collections/a", NULL, 404, "NO_COLLECTION", "a");
@@ -44,13 +51,19 @@ static void wrong_settings_are_named(void **state)
 
     fails(world, CRN_POST, "collections", "{\"name\":\"a\",\"dims\":2}", 400, "INVALID_ARGUMENT", "'dims'");
     fails(world, CRN_POST, "collections", "{\"dim\":2}", 400, "INVALID_ARGUMENT", "name is missing");
-    fails(world, CRN_POST, "collections", "{\"name\":\"a\",\"dim\":0}", 400, "INVALID_ARGUMENT", "dim must be from 1");
-    fails(world, CRN_POST, "collections", "{\"name\":\"a\",\"dim\":\"2\"}", 400, "INVALID_ARGUMENT", "not string");
-    fails(world, CRN_POST, "collections", "{\"name\":\"a\",\"dim\":2,\"metric\":\"near\"}", 400, "INVALID_ARGUMENT", "'near'");
-    fails(world, CRN_POST, "collections", "{\"name\":\"a\",\"model\":\"other\"}", 400, "INVALID_ARGUMENT", "dim is missing");
-    fails(world, CRN_POST, "collections", "{\"name\":\"a\",\"dim\":2,\"spaces\":[{\"dim\":2}]}", 400, "INVALID_ARGUMENT", "dim belongs");
+    fails(world, CRN_POST, "collections", "{\"name\":\"a\",\"dim\":0}", 400, "INVALID_ARGUMENT",
+          "dim must be from 1");
+    fails(world, CRN_POST, "collections", "{\"name\":\"a\",\"dim\":\"2\"}", 400, "INVALID_ARGUMENT",
+          "not string");
+    fails(world, CRN_POST, "collections", "{\"name\":\"a\",\"dim\":2,\"metric\":\"near\"}", 400,
+          "INVALID_ARGUMENT", "'near'");
+    fails(world, CRN_POST, "collections", "{\"name\":\"a\",\"model\":\"other\"}", 400, "INVALID_ARGUMENT",
+          "dim is missing");
+    fails(world, CRN_POST, "collections", "{\"name\":\"a\",\"dim\":2,\"spaces\":[{\"dim\":2}]}", 400,
+          "INVALID_ARGUMENT", "dim belongs");
     fails(world, CRN_POST, "collections", "{\"name\":\"a\",\"spaces\":[]}", 400, "LIMIT", "0 entries");
-    fails(world, CRN_POST, "collections", "{\"name\":\"a\",\"dim\":2,\"index\":\"best\"}", 400, "INVALID_OPTION", "best");
+    fails(world, CRN_POST, "collections", "{\"name\":\"a\",\"dim\":2,\"index\":\"best\"}", 400,
+          "INVALID_OPTION", "best");
     fails(world, CRN_POST, "collections", "[]", 400, "INVALID_ARGUMENT", "object");
     fails(world, CRN_POST, "collections", "{\"name\":", 400, "INVALID_JSON", "");
     fails(world, CRN_POST, "collections", NULL, 400, "INVALID_JSON", "");
@@ -61,9 +74,11 @@ static void a_collection_made_anew_elsewhere_is_found(void **state)
     struct world *world = *state;
 
     holds(world, 201, ask(world, CRN_POST, "collections", "{\"name\":\"a\",\"dim\":2}"), "a");
-    holds(world, 200, ask(world, CRN_PUT, "collections/a/patterns", "{\"id\":1,\"vector\":[1,2]}"), "\"created\":1");
+    holds(world, 200, ask(world, CRN_PUT, "collections/a/patterns", "{\"id\":1,\"vector\":[1,2]}"),
+          "\"created\":1");
     ok(cairn_collection_drop(world->database.db, "a", err));
-    ok(cairn_collection_create(world->database.db, "a", CAIRN_OPTIONS(cairn_collection_options, .dim = 3), err));
+    ok(cairn_collection_create(world->database.db, "a", CAIRN_OPTIONS(cairn_collection_options, .dim = 3),
+                               err));
     answers(world, CRN_POST, "collections/a/patterns/count", NULL, "{\"count\":0}");
     holds(world, 200, ask(world, CRN_GET, "collections/a", NULL), "\"dim\":3");
     ok(cairn_collection_drop(world->database.db, "a", err));
@@ -80,13 +95,15 @@ static void backups_are_whole_and_stay_in_their_folder(void **state)
     uint64_t count = 0;
 
     holds(world, 201, ask(world, CRN_POST, "collections", "{\"name\":\"a\",\"dim\":2}"), "a");
-    holds(world, 200, ask(world, CRN_PUT, "collections/a/patterns", "{\"id\":\"x\",\"vector\":[1,2]}"), "\"created\":1");
+    holds(world, 200, ask(world, CRN_PUT, "collections/a/patterns", "{\"id\":\"x\",\"vector\":[1,2]}"),
+          "\"created\":1");
     for (size_t i = 0; i < COUNT_OF(bad); i++) {
         snprintf(body, sizeof body, "{\"name\":\"%s\"}", bad[i]);
         fails(world, CRN_POST, "backup", body, 400, "INVALID_ARGUMENT", "no name of a backup");
     }
     fails(world, CRN_POST, "backup", "{\"path\":\"/tmp/x\"}", 400, "INVALID_ARGUMENT", "'path'");
-    holds(world, 201, ask(world, CRN_POST, "backup", "{\"name\":\"monday-1.2\"}"), "{\"name\":\"monday-1.2\",\"bytes\":");
+    holds(world, 201, ask(world, CRN_POST, "backup", "{\"name\":\"monday-1.2\"}"),
+          "{\"name\":\"monday-1.2\",\"bytes\":");
     fails(world, CRN_POST, "backup", "{\"name\":\"monday-1.2\"}", 409, "EXISTS", "'monday-1.2'");
     snprintf(path, sizeof path, "%s/monday-1.2.cairn", world->backups);
     ok(cairn_open(path, CAIRN_OPTIONS(cairn_open_options, .must_exist = true), &copy, err));
@@ -107,11 +124,15 @@ static void upkeep(void **state)
 {
     struct world *world = *state;
     const struct crn_text segments[] = {{"cairn", 5}, {"v1", 2}, {"verify", 6}};
-    const struct crn_request left = {.method = CRN_POST, .segments = segments, .segment_count = 3, .principal = {.role = CRN_ROLE_ADMIN},
+    const struct crn_request left = {.method = CRN_POST,
+                                     .segments = segments,
+                                     .segment_count = 3,
+                                     .principal = {.role = CRN_ROLE_ADMIN},
                                      .cancelled = has_left};
 
     holds(world, 201, ask(world, CRN_POST, "collections", "{\"name\":\"a\",\"dim\":2}"), "a");
-    holds(world, 200, ask(world, CRN_PUT, "collections/a/patterns", "{\"id\":\"x\",\"vector\":[1,2]}"), "\"created\":1");
+    holds(world, 200, ask(world, CRN_PUT, "collections/a/patterns", "{\"id\":\"x\",\"vector\":[1,2]}"),
+          "\"created\":1");
     answers(world, CRN_POST, "verify", NULL, "{\"clean\":true,\"findings\":0,\"messages\":[]}");
     answers(world, CRN_POST, "collections/a/optimize", "{}", "{\"optimized\":true}");
     fails(world, CRN_POST, "collections/a/optimize", "{\"now\":1}", 400, "INVALID_ARGUMENT", "'now'");
@@ -125,21 +146,39 @@ static void roles_and_collections_of_keys(void **state)
 {
     struct world *world = *state;
     const char *const own[] = {"a"};
-    const struct crn_principal reader = {.role = CRN_ROLE_READ, .name = "r"}, writer = {.role = CRN_ROLE_WRITE, .name = "w"},
-                               narrow = {.role = CRN_ROLE_ADMIN, .name = "n", .collections = own, .collection_count = 1};
+    const struct crn_principal reader = {.role = CRN_ROLE_READ, .name = "r"},
+                               writer = {.role = CRN_ROLE_WRITE, .name = "w"},
+                               narrow = {.role = CRN_ROLE_ADMIN,
+                                         .name = "n",
+                                         .collections = own,
+                                         .collection_count = 1};
 
     holds(world, 201, ask(world, CRN_POST, "collections", "{\"name\":\"a\",\"dim\":2}"), "a");
     holds(world, 201, ask(world, CRN_POST, "collections", "{\"name\":\"b\",\"dim\":2}"), "b");
-    holds(world, 403, ask_as(world, reader, CRN_PUT, "collections/a/patterns", "{\"id\":1,\"vector\":[1,2]}"), "FORBIDDEN");
-    holds(world, 200, ask_as(world, writer, CRN_PUT, "collections/a/patterns", "{\"id\":1,\"vector\":[1,2]}"), "\"created\":1");
-    holds(world, 200, ask_as(world, reader, CRN_POST, "collections/a/search", "{\"vector\":[1,2]}"), "\"id\":1");
-    holds(world, 200, ask_as(world, reader, CRN_POST, "collections/a/retrieve", "{\"vector\":[1,2]}"), "\"id\":1");
-    holds(world, 403, ask_as(world, reader, CRN_POST, "collections/a/retrieve", "{\"vector\":[1,2],\"optimize_memory\":true}"), "FORBIDDEN");
-    holds(world, 403, ask_as(world, reader, CRN_POST, "collections/a/retrieve", "{\"vector\":[1,2],\"touch\":true}"), "FORBIDDEN");
+    holds(world, 403, ask_as(world, reader, CRN_PUT, "collections/a/patterns", "{\"id\":1,\"vector\":[1,2]}"),
+          "FORBIDDEN");
+    holds(world, 200, ask_as(world, writer, CRN_PUT, "collections/a/patterns", "{\"id\":1,\"vector\":[1,2]}"),
+          "\"created\":1");
+    holds(world, 200, ask_as(world, reader, CRN_POST, "collections/a/search", "{\"vector\":[1,2]}"),
+          "\"id\":1");
+    holds(world, 200, ask_as(world, reader, CRN_POST, "collections/a/retrieve", "{\"vector\":[1,2]}"),
+          "\"id\":1");
+    holds(world, 200, ask_as(world, reader, CRN_POST, "collections/a/projection", NULL), "\"points\":1");
+    holds(world, 200, ask_as(world, reader, CRN_POST, "collections/a/recall", NULL), "\"queries\":1");
+    holds(world, 403, ask_as(world, narrow, CRN_POST, "collections/b/recall", NULL), "FORBIDDEN");
+    holds(world, 403, ask_as(world, narrow, CRN_POST, "collections/b/projection", NULL), "FORBIDDEN");
+    holds(world, 403,
+          ask_as(world, reader, CRN_POST, "collections/a/retrieve",
+                 "{\"vector\":[1,2],\"optimize_memory\":true}"),
+          "FORBIDDEN");
+    holds(world, 403,
+          ask_as(world, reader, CRN_POST, "collections/a/retrieve", "{\"vector\":[1,2],\"touch\":true}"),
+          "FORBIDDEN");
     holds(world, 403, ask_as(world, writer, CRN_DELETE, "collections/a", NULL), "FORBIDDEN");
     holds(world, 403, ask_as(world, writer, CRN_POST, "backup", "{\"name\":\"x\"}"), "FORBIDDEN");
     holds(world, 403, ask_as(world, narrow, CRN_GET, "collections/b", NULL), "FORBIDDEN");
-    holds(world, 403, ask_as(world, narrow, CRN_POST, "collections", "{\"name\":\"c\",\"dim\":2}"), "FORBIDDEN");
+    holds(world, 403, ask_as(world, narrow, CRN_POST, "collections", "{\"name\":\"c\",\"dim\":2}"),
+          "FORBIDDEN");
     holds(world, 403, ask_as(world, narrow, CRN_GET, "stats", NULL), "FORBIDDEN");
     holds(world, 200, ask_as(world, narrow, CRN_GET, "collections", NULL), "{\"collections\":[\"a\"]}");
     holds(world, 200, ask(world, CRN_POST, "collections/b/search", "{\"vector\":[1,2]}"), "[]");

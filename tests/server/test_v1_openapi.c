@@ -3,8 +3,9 @@
 
 #include "base/json.h"
 
-static const char *const methods[] = {[CRN_GET] = "get", [CRN_HEAD] = "head", [CRN_POST] = "post", [CRN_PUT] = "put",
-                                      [CRN_PATCH] = "patch", [CRN_DELETE] = "delete", [CRN_OPTIONS] = "options"};
+static const char *const methods[] = {
+    [CRN_GET] = "get",     [CRN_HEAD] = "head",     [CRN_POST] = "post",      [CRN_PUT] = "put",
+    [CRN_PATCH] = "patch", [CRN_DELETE] = "delete", [CRN_OPTIONS] = "options"};
 
 static struct crn_json parse(struct world *world, struct crn_json_parser *parser)
 {
@@ -41,11 +42,14 @@ static void routes_and_document_agree(void **state)
         operation = member(member(paths, routes[i].path), methods[routes[i].method]);
         assert_true(crn_json_size(member(operation, "responses")) == 2);
     }
-    for (crn_json_iter_init(&path_at, paths); crn_json_iter_next(&path_at, &path, &path_name, &path_length);) {
-        for (crn_json_iter_init(&method_at, path); crn_json_iter_next(&method_at, &operation, &method_name, &method_length);) {
+    for (crn_json_iter_init(&path_at, paths);
+         crn_json_iter_next(&path_at, &path, &path_name, &path_length);) {
+        for (crn_json_iter_init(&method_at, path);
+             crn_json_iter_next(&method_at, &operation, &method_name, &method_length);) {
             bool routed = false;
             for (size_t i = 0; i < count; i++) {
-                routed |= strcmp(routes[i].path, path_name) == 0 && strcmp(methods[routes[i].method], method_name) == 0;
+                routed |= strcmp(routes[i].path, path_name) == 0 &&
+                          strcmp(methods[routes[i].method], method_name) == 0;
             }
             if (!routed) fail_msg("%s %s is in the document, but no route", method_name, path_name);
             documented++;
@@ -73,7 +77,8 @@ static void check_references(struct crn_json root, struct crn_json value)
         assert_true(strncmp(at, "#/", 2) == 0);
         for (at += 2; *at != '\0';) {
             const size_t part = strcspn(at, "/");
-            if (!crn_json_get_n(target, at, part, &target)) fail_msg("%s leads nowhere", crn_json_string(inner, &length));
+            if (!crn_json_get_n(target, at, part, &target))
+                fail_msg("%s leads nowhere", crn_json_string(inner, &length));
             at += part + (at[part] == '/');
         }
     }
@@ -105,6 +110,8 @@ static void fields_are_known(void **state)
         {"Query", CRN_POST, "collections/a/search"},
         {"Retrieve", CRN_POST, "collections/a/retrieve"},
         {"Scope", CRN_POST, "collections/a/patterns/count"},
+        {"Measure", CRN_POST, "collections/a/recall"},
+        {"Project", CRN_POST, "collections/a/projection"},
     };
     struct world *world = *state;
     struct crn_json_parser *parser = crn_json_parser_create();

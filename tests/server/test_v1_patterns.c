@@ -13,21 +13,28 @@ static void one_and_many(void **state)
     struct world *world = *state;
 
     make(world, "{\"name\":\"a\",\"dim\":2}");
-    answers(world, CRN_PUT, P, "{\"id\":\"x\",\"vector\":[1,2],\"domain\":\"d\",\"agent\":\"g\",\"type\":\"t\",\"payload\":{\"n\":[1,null]},"
-                               "\"confidence\":0.25,\"created_at\":5,\"usage_count\":3}",
-            "{\"count\":1,\"created\":1,\"written\":[{\"id\":\"x\",\"version\":1,\"created\":true}]}");
-    answers(world, CRN_GET, P "/x", NULL,
-            "{\"id\":\"x\",\"version\":1,\"domain\":\"d\",\"agent\":\"g\",\"type\":\"t\",\"payload\":{\"n\":[1,null]},\"confidence\":0.25,"
-            "\"usage_count\":3,\"success_count\":0,\"created_at\":5,\"vector\":[1.0,2.0]}");
-    answers(world, CRN_PUT, P, "{\"patterns\":[{\"id\":\"x\",\"vector\":[1,2]},{\"id\":42,\"vector\":[1,2]}]}",
-            "{\"count\":2,\"created\":1,\"written\":[{\"id\":\"x\",\"version\":2,\"created\":false},{\"id\":42,\"version\":1,\"created\":true}]}");
+    answers(
+        world, CRN_PUT, P,
+        "{\"id\":\"x\",\"vector\":[1,2],\"domain\":\"d\",\"agent\":\"g\",\"type\":\"t\",\"payload\":{\"n\":[1,null]},"
+        "\"confidence\":0.25,\"created_at\":5,\"usage_count\":3}",
+        "{\"count\":1,\"created\":1,\"written\":[{\"id\":\"x\",\"version\":1,\"created\":true}]}");
+    answers(
+        world, CRN_GET, P "/x", NULL,
+        "{\"id\":\"x\",\"version\":1,\"domain\":\"d\",\"agent\":\"g\",\"type\":\"t\",\"payload\":{\"n\":[1,null]},\"confidence\":0.25,"
+        "\"usage_count\":3,\"success_count\":0,\"created_at\":5,\"vector\":[1.0,2.0]}");
+    answers(
+        world, CRN_PUT, P, "{\"patterns\":[{\"id\":\"x\",\"vector\":[1,2]},{\"id\":42,\"vector\":[1,2]}]}",
+        "{\"count\":2,\"created\":1,\"written\":[{\"id\":\"x\",\"version\":2,\"created\":false},{\"id\":42,\"version\":1,\"created\":true}]}");
     answers(world, CRN_PUT, P, "{\"patterns\":[]}", "{\"count\":0,\"created\":0,\"written\":[]}");
-    holds(world, 200, ask(world, CRN_PUT, P, "{\"vector\":[1,2]}"), "\"created\":true}]}"); /* its id is generated */
+    holds(world, 200, ask(world, CRN_PUT, P, "{\"vector\":[1,2]}"),
+          "\"created\":true}]}"); /* its id is generated */
     answers(world, CRN_POST, P "/count", NULL, "{\"count\":3}");
     fails(world, CRN_PUT, P "?mode=insert", "{\"id\":\"x\",\"vector\":[1,2]}", 409, "EXISTS", "x");
     fails(world, CRN_PUT, P "?mode=update", "{\"id\":\"none\",\"confidence\":1}", 404, "NOT_FOUND", "none");
-    fails(world, CRN_PUT, P "?mode=other", "{\"id\":\"x\",\"vector\":[1,2]}", 400, "INVALID_ARGUMENT", "'other'");
-    fails(world, CRN_PUT, P "?wait=true", "{\"id\":\"x\",\"vector\":[1,2]}", 400, "INVALID_ARGUMENT", "'wait'");
+    fails(world, CRN_PUT, P "?mode=other", "{\"id\":\"x\",\"vector\":[1,2]}", 400, "INVALID_ARGUMENT",
+          "'other'");
+    fails(world, CRN_PUT, P "?wait=true", "{\"id\":\"x\",\"vector\":[1,2]}", 400, "INVALID_ARGUMENT",
+          "'wait'");
 }
 
 static void ids_of_three_kinds(void **state)
@@ -38,11 +45,13 @@ static void ids_of_three_kinds(void **state)
     make(world, "{\"name\":\"a\",\"dim\":2}");
     holds(world, 200, ask(world, CRN_PUT, P, "{\"id\":\"42\",\"vector\":[1,2]}"), "\"id\":\"42\"");
     holds(world, 200, ask(world, CRN_PUT, P, "{\"id\":42,\"vector\":[1,2]}"), "\"id\":42");
-    holds(world, 200, ask(world, CRN_PUT, P, "{\"id\":18446744073709551615,\"vector\":[1,2]}"), "\"created\":true");
+    holds(world, 200, ask(world, CRN_PUT, P, "{\"id\":18446744073709551615,\"vector\":[1,2]}"),
+          "\"created\":true");
     holds(world, 200, ask(world, CRN_PUT, P, uuid), "\"created\":true");
     holds(world, 200, ask(world, CRN_GET, P "/42", NULL), "{\"id\":\"42\",");
     holds(world, 200, ask(world, CRN_GET, P "/42?id_type=u64", NULL), "{\"id\":42,");
-    holds(world, 200, ask(world, CRN_GET, P "/18446744073709551615?id_type=u64", NULL), "{\"id\":18446744073709551615,");
+    holds(world, 200, ask(world, CRN_GET, P "/18446744073709551615?id_type=u64", NULL),
+          "{\"id\":18446744073709551615,");
     holds(world, 200, ask(world, CRN_GET, P "/0188d2a0-0000-7000-8000-00000000abcd?id_type=uuid", NULL),
           "{\"id\":{\"uuid\":\"0188d2a0-0000-7000-8000-00000000abcd\"},");
     fails(world, CRN_GET, P "/x?id_type=u64", NULL, 400, "INVALID_ID", "'x'");
@@ -53,7 +62,8 @@ static void ids_of_three_kinds(void **state)
     fails(world, CRN_PUT, P, "{\"id\":{\"uid\":\"x\"},\"vector\":[1,2]}", 400, "INVALID_ARGUMENT", "'uid'");
     fails(world, CRN_PUT, P, "{\"id\":\"\",\"vector\":[1,2]}", 400, "INVALID_ID", "");
     fails(world, CRN_PUT, P, "{\"id\":\"a\\u0000b\",\"vector\":[1,2]}", 400, "INVALID_ARGUMENT", "NUL");
-    holds(world, 200, ask(world, CRN_POST, P "/get", "{\"ids\":[42,\"nobody\",\"42\"]}"), "{\"patterns\":[{\"id\":42,");
+    holds(world, 200, ask(world, CRN_POST, P "/get", "{\"ids\":[42,\"nobody\",\"42\"]}"),
+          "{\"patterns\":[{\"id\":42,");
     answers(world, CRN_DELETE, P "/42?id_type=u64", NULL, "{\"deleted\":1}");
     fails(world, CRN_DELETE, P "/42?id_type=u64", NULL, 404, "NOT_FOUND", "42");
     answers(world, CRN_POST, P "/count", NULL, "{\"count\":3}");
@@ -66,12 +76,19 @@ static void compare_and_set(void **state)
     make(world, "{\"name\":\"a\",\"dim\":2}");
     answers(world, CRN_PUT, P, "{\"id\":\"x\",\"vector\":[1,2],\"if_version\":0}",
             "{\"count\":1,\"created\":1,\"written\":[{\"id\":\"x\",\"version\":1,\"created\":true}]}");
-    holds(world, 409, ask(world, CRN_PUT, P, "{\"id\":\"x\",\"vector\":[1,2],\"if_version\":0}"), "\"id\":\"x\",\"version\":1}}");
-    holds(world, 200, ask(world, CRN_PUT, P, "{\"id\":\"x\",\"vector\":[1,3],\"if_version\":1}"), "\"version\":2");
-    holds(world, 409, ask(world, CRN_PUT, P, "{\"patterns\":[{\"id\":\"y\",\"vector\":[1,2]},{\"id\":\"x\",\"vector\":[1,4],\"if_version\":1}]}"),
-          "\"status\":\"CONFLICT\"");
-    holds(world, 409, ask(world, CRN_PATCH, P "/x", "{\"confidence\":1,\"if_version\":7}"), "\"id\":\"x\",\"version\":2}}");
-    holds(world, 409, ask(world, CRN_PUT, P, "{\"id\":\"z\",\"vector\":[1,2],\"if_version\":3}"), "\"id\":\"z\",\"version\":0}}");
+    holds(world, 409, ask(world, CRN_PUT, P, "{\"id\":\"x\",\"vector\":[1,2],\"if_version\":0}"),
+          "\"id\":\"x\",\"version\":1}}");
+    holds(world, 200, ask(world, CRN_PUT, P, "{\"id\":\"x\",\"vector\":[1,3],\"if_version\":1}"),
+          "\"version\":2");
+    holds(
+        world, 409,
+        ask(world, CRN_PUT, P,
+            "{\"patterns\":[{\"id\":\"y\",\"vector\":[1,2]},{\"id\":\"x\",\"vector\":[1,4],\"if_version\":1}]}"),
+        "\"status\":\"CONFLICT\"");
+    holds(world, 409, ask(world, CRN_PATCH, P "/x", "{\"confidence\":1,\"if_version\":7}"),
+          "\"id\":\"x\",\"version\":2}}");
+    holds(world, 409, ask(world, CRN_PUT, P, "{\"id\":\"z\",\"vector\":[1,2],\"if_version\":3}"),
+          "\"id\":\"z\",\"version\":0}}");
     answers(world, CRN_POST, P "/count", NULL, "{\"count\":1}"); /* nothing of a refused call is stored */
     holds(world, 200, ask(world, CRN_GET, P "/x", NULL), "\"vector\":[1.0,3.0]");
 }
@@ -81,9 +98,14 @@ static void patch_changes_what_is_given(void **state)
     struct world *world = *state;
 
     make(world, "{\"name\":\"a\",\"dim\":2}");
-    holds(world, 200, ask(world, CRN_PUT, P, "{\"id\":\"x\",\"vector\":[1,2],\"payload\":{\"a\":1},\"confidence\":0.9,\"domain\":\"d\"}"), "x");
-    answers(world, CRN_PATCH, P "/x", "{\"payload\":{\"b\":2},\"confidence\":0}", "{\"id\":\"x\",\"version\":2,\"created\":false}");
-    holds(world, 200, ask(world, CRN_GET, P "/x?with_vectors=false", NULL), "\"domain\":\"d\",\"type\":\"pattern\",\"payload\":{\"b\":2},\"confidence\":0.0,");
+    holds(world, 200,
+          ask(world, CRN_PUT, P,
+              "{\"id\":\"x\",\"vector\":[1,2],\"payload\":{\"a\":1},\"confidence\":0.9,\"domain\":\"d\"}"),
+          "x");
+    answers(world, CRN_PATCH, P "/x", "{\"payload\":{\"b\":2},\"confidence\":0}",
+            "{\"id\":\"x\",\"version\":2,\"created\":false}");
+    holds(world, 200, ask(world, CRN_GET, P "/x?with_vectors=false", NULL),
+          "\"domain\":\"d\",\"type\":\"pattern\",\"payload\":{\"b\":2},\"confidence\":0.0,");
     assert_null(strstr(world->answer.body.data, "vector"));
     fails(world, CRN_PATCH, P "/x", "{\"id\":\"y\"}", 400, "INVALID_ARGUMENT", "path alone");
     fails(world, CRN_PATCH, P "/x", "{\"confidnce\":1}", 400, "INVALID_ARGUMENT", "'confidnce'");
@@ -103,7 +125,8 @@ static void expiry(void **state)
     assert_null(strstr(ask(world, CRN_GET, P "/x", NULL), "expires_at"));
     fails(world, CRN_PUT, P, "{\"id\":\"x\",\"vector\":[1,2],\"ttl\":0}", 400, "INVALID_ARGUMENT", "ttl");
     fails(world, CRN_PUT, P, "{\"id\":\"x\",\"vector\":[1,2],\"ttl\":1e300}", 400, "INVALID_ARGUMENT", "ttl");
-    fails(world, CRN_PUT, P, "{\"id\":\"x\",\"vector\":[1,2],\"ttl\":1,\"expires_at\":1}", 400, "INVALID_ARGUMENT", "both");
+    fails(world, CRN_PUT, P, "{\"id\":\"x\",\"vector\":[1,2],\"ttl\":1,\"expires_at\":1}", 400,
+          "INVALID_ARGUMENT", "both");
 }
 
 static void texts_are_embedded(void **state)
@@ -111,9 +134,15 @@ static void texts_are_embedded(void **state)
     struct world *world = *state;
 
     make(world, "{\"name\":\"a\"}");
-    holds(world, 200, ask(world, CRN_PUT, P, "{\"patterns\":[{\"id\":\"cat\",\"text\":\"the cat sleeps\"},{\"id\":\"tax\",\"text\":\"file the tax form\"}]}"), "cat");
-    holds(world, 200, ask(world, CRN_POST, "collections/a/search", "{\"text\":\"a sleeping cat\",\"k\":1}"), "\"id\":\"cat\"");
-    holds(world, 200, ask(world, CRN_POST, "collections/a/search", "{\"text\":\"tax forms\",\"k\":1}"), "\"id\":\"tax\"");
+    holds(
+        world, 200,
+        ask(world, CRN_PUT, P,
+            "{\"patterns\":[{\"id\":\"cat\",\"text\":\"the cat sleeps\"},{\"id\":\"tax\",\"text\":\"file the tax form\"}]}"),
+        "cat");
+    holds(world, 200, ask(world, CRN_POST, "collections/a/search", "{\"text\":\"a sleeping cat\",\"k\":1}"),
+          "\"id\":\"cat\"");
+    holds(world, 200, ask(world, CRN_POST, "collections/a/search", "{\"text\":\"tax forms\",\"k\":1}"),
+          "\"id\":\"tax\"");
     fails(world, CRN_PUT, P, "{\"id\":\"x\"}", 400, "INVALID_ARGUMENT", "no vector");
 }
 
@@ -121,11 +150,18 @@ static void vectors_of_every_kind(void **state)
 {
     struct world *world = *state;
 
-    make(world, "{\"name\":\"a\",\"spaces\":[{\"dim\":2},{\"name\":\"s\",\"kind\":\"sparse\"},{\"name\":\"m\",\"kind\":\"multi\",\"dim\":2},{\"name\":\"d\",\"dim\":1,\"metric\":\"l2\"}]}");
-    holds(world, 200, ask(world, CRN_PUT, P, "{\"id\":1,\"vector_b64\":\"AACAPwAAAEA=\",\"vectors\":{\"s\":{\"indices\":[1,4294967295],\"values\":[0.5,2]},"
-                                             "\"m\":[[1,2],[3,4],[5,6]],\"d\":{\"b64\":\"AACAPw==\"}}}"), "1");
+    make(
+        world,
+        "{\"name\":\"a\",\"spaces\":[{\"dim\":2},{\"name\":\"s\",\"kind\":\"sparse\"},{\"name\":\"m\",\"kind\":\"multi\",\"dim\":2},{\"name\":\"d\",\"dim\":1,\"metric\":\"l2\"}]}");
+    holds(
+        world, 200,
+        ask(world, CRN_PUT, P,
+            "{\"id\":1,\"vector_b64\":\"AACAPwAAAEA=\",\"vectors\":{\"s\":{\"indices\":[1,4294967295],\"values\":[0.5,2]},"
+            "\"m\":[[1,2],[3,4],[5,6]],\"d\":{\"b64\":\"AACAPw==\"}}}"),
+        "1");
     holds(world, 200, ask(world, CRN_GET, P "/1?id_type=u64", NULL), "\"vector\":[1.0,2.0],\"vectors\":{");
-    assert_non_null(strstr(world->answer.body.data, "\"s\":{\"indices\":[1,4294967295],\"values\":[0.5,2.0]}"));
+    assert_non_null(
+        strstr(world->answer.body.data, "\"s\":{\"indices\":[1,4294967295],\"values\":[0.5,2.0]}"));
     assert_non_null(strstr(world->answer.body.data, "\"m\":[[1.0,2.0],[3.0,4.0],[5.0,6.0]]"));
     assert_non_null(strstr(world->answer.body.data, "\"d\":[1.0]"));
     static const struct {
@@ -143,7 +179,8 @@ static void vectors_of_every_kind(void **state)
         {"\"vector_b64\":\"\"", "INVALID_VECTOR", "0 bytes"},
         {"\"vectors\":{\"nobody\":[1,2]}", "INVALID_ARGUMENT", "nobody"},
         {"\"vectors\":{\"s\":{\"indices\":[1],\"values\":[]}}", "INVALID_VECTOR", ""},
-        {"\"vectors\":{\"s\":{\"indices\":[1],\"values\":[1,2]}}", "INVALID_VECTOR", "1 indices and 2 values"},
+        {"\"vectors\":{\"s\":{\"indices\":[1],\"values\":[1,2]}}", "INVALID_VECTOR",
+         "1 indices and 2 values"},
         {"\"vectors\":{\"s\":{\"indices\":[-1],\"values\":[1]}}", "INVALID_VECTOR", "indices[0]"},
         {"\"vectors\":{\"s\":{\"indices\":[4294967296],\"values\":[1]}}", "INVALID_VECTOR", "indices[0]"},
         {"\"vectors\":{\"m\":[[1,2],[3]]}", "DIM_MISMATCH", "m[1]"},
@@ -164,27 +201,38 @@ static void binary_rows(void **state)
     struct world *world = *state;
     const char *raw = "application/octet-stream", *npy = "application/x-npy";
     const float rows[] = {1, 2, 3, 4, 5, 6};
-    char file[200] = "\x93NUMPY\x01\x00\x46\x00{'descr': '<f4', 'fortran_order': False, 'shape': (3, 2), }          \n";
+    char file[200] =
+        "\x93NUMPY\x01\x00\x46\x00{'descr': '<f4', 'fortran_order': False, 'shape': (3, 2), }          \n";
     const size_t header = 10 + 70;
 
     make(world, "{\"name\":\"a\",\"dim\":2,\"metric\":\"l2\"}");
-    holds(world, 200, ask_binary(world, CRN_PUT, P "?first_id=7&domain=d", raw, rows, sizeof rows), "{\"count\":3,\"created\":3}");
+    holds(world, 200, ask_binary(world, CRN_PUT, P "?first_id=7&domain=d", raw, rows, sizeof rows),
+          "{\"count\":3,\"created\":3}");
     holds(world, 200, ask(world, CRN_GET, P "/9?id_type=u64", NULL), "\"domain\":\"d\"");
     holds(world, 200, world->answer.body.data, "\"vector\":[5.0,6.0]");
-    holds(world, 200, ask_binary(world, CRN_PUT, P "?ids=x,y,z", raw, rows, sizeof rows), "{\"count\":3,\"created\":3}");
+    holds(world, 200, ask_binary(world, CRN_PUT, P "?ids=x,y,z", raw, rows, sizeof rows),
+          "{\"count\":3,\"created\":3}");
     holds(world, 200, ask(world, CRN_GET, P "/y", NULL), "\"vector\":[3.0,4.0]");
     memcpy(file + header, rows, sizeof rows);
-    holds(world, 200, ask_binary(world, CRN_PUT, P "?ids=1,2,3&id_type=u64", npy, file, header + sizeof rows), "{\"count\":3,\"created\":3}");
+    holds(world, 200, ask_binary(world, CRN_PUT, P "?ids=1,2,3&id_type=u64", npy, file, header + sizeof rows),
+          "{\"count\":3,\"created\":3}");
     holds(world, 200, ask(world, CRN_GET, P "/2?id_type=u64", NULL), "\"vector\":[3.0,4.0]");
-    holds(world, 400, ask_binary(world, CRN_PUT, P "?ids=x,y", raw, rows, sizeof rows), "ids names 2 patterns, the body has 3");
-    holds(world, 400, ask_binary(world, CRN_PUT, P "?ids=x,y,z,w", raw, rows, sizeof rows), "ids names 4 patterns");
+    holds(world, 400, ask_binary(world, CRN_PUT, P "?ids=x,y", raw, rows, sizeof rows),
+          "ids names 2 patterns, the body has 3");
+    holds(world, 400, ask_binary(world, CRN_PUT, P "?ids=x,y,z,w", raw, rows, sizeof rows),
+          "ids names 4 patterns");
     holds(world, 400, ask_binary(world, CRN_PUT, P, raw, rows, sizeof rows), "one of first_id and ids");
-    holds(world, 400, ask_binary(world, CRN_PUT, P "?first_id=x", raw, rows, sizeof rows), "first_id must be");
-    holds(world, 400, ask_binary(world, CRN_PUT, P "?first_id=18446744073709551615", raw, rows, sizeof rows), "first_id must be");
+    holds(world, 400, ask_binary(world, CRN_PUT, P "?first_id=x", raw, rows, sizeof rows),
+          "first_id must be");
+    holds(world, 400, ask_binary(world, CRN_PUT, P "?first_id=18446744073709551615", raw, rows, sizeof rows),
+          "first_id must be");
     holds(world, 400, ask_binary(world, CRN_PUT, P "?first_id=1&k=1", raw, rows, sizeof rows), "'k'");
-    holds(world, 400, ask_binary(world, CRN_PUT, P "?first_id=1&space=s", raw, rows, sizeof rows), "dim is missing");
-    holds(world, 400, ask_binary(world, CRN_PUT, P "?first_id=1&space=s&dim=2", raw, rows, sizeof rows), "'s'");
-    holds(world, 400, ask_binary(world, CRN_PUT, P "?first_id=1&dim=3", raw, rows, sizeof rows), "DIM_MISMATCH");
+    holds(world, 400, ask_binary(world, CRN_PUT, P "?first_id=1&space=s", raw, rows, sizeof rows),
+          "dim is missing");
+    holds(world, 400, ask_binary(world, CRN_PUT, P "?first_id=1&space=s&dim=2", raw, rows, sizeof rows),
+          "'s'");
+    holds(world, 400, ask_binary(world, CRN_PUT, P "?first_id=1&dim=3", raw, rows, sizeof rows),
+          "DIM_MISMATCH");
     holds(world, 400, ask_binary(world, CRN_PUT, P "?first_id=1", raw, rows, 7), "7 bytes are no whole rows");
     holds(world, 400, ask_binary(world, CRN_PUT, P "?first_id=1", raw, rows, 0), "0 bytes are no whole rows");
     for (size_t size = 0; size < header + sizeof rows; size++) {
@@ -192,7 +240,8 @@ static void binary_rows(void **state)
     }
     holds(world, 400, ask_binary(world, CRN_PUT, P "?first_id=1", npy, rows, sizeof rows), "UNSUPPORTED");
     *strchr(file + 10, '4') = '8';
-    holds(world, 400, ask_binary(world, CRN_PUT, P "?first_id=1", npy, file, header + sizeof rows), "UNSUPPORTED");
+    holds(world, 400, ask_binary(world, CRN_PUT, P "?first_id=1", npy, file, header + sizeof rows),
+          "UNSUPPORTED");
     answers(world, CRN_POST, P "/count", NULL, "{\"count\":9}");
 }
 
@@ -201,8 +250,12 @@ static void scopes(void **state)
     struct world *world = *state;
 
     make(world, "{\"name\":\"a\",\"dim\":1,\"metric\":\"l2\"}");
-    holds(world, 200, ask(world, CRN_PUT, P, "{\"patterns\":[{\"id\":1,\"vector\":[1],\"payload\":{\"n\":1}},{\"id\":2,\"vector\":[2],\"payload\":{\"n\":2},"
-                                             "\"domain\":\"d\"},{\"id\":3,\"vector\":[3],\"payload\":{\"n\":3},\"confidence\":0.9}]}"), "\"count\":3");
+    holds(
+        world, 200,
+        ask(world, CRN_PUT, P,
+            "{\"patterns\":[{\"id\":1,\"vector\":[1],\"payload\":{\"n\":1}},{\"id\":2,\"vector\":[2],\"payload\":{\"n\":2},"
+            "\"domain\":\"d\"},{\"id\":3,\"vector\":[3],\"payload\":{\"n\":3},\"confidence\":0.9}]}"),
+        "\"count\":3");
     answers(world, CRN_POST, P "/count", "{\"filter\":{\"n\":{\"$gt\":1}}}", "{\"count\":2}");
     answers(world, CRN_POST, P "/count", "{\"filter\":\"{\\\"n\\\":1}\"}", "{\"count\":1}");
     answers(world, CRN_POST, P "/count", "{\"domain\":\"d\"}", "{\"count\":1}");
@@ -216,7 +269,8 @@ static void scopes(void **state)
     holds(world, 200, ask(world, CRN_POST, P "/scroll", body), "{\"patterns\":[{\"id\":3,");
     holds(world, 200, world->answer.body.data, "\"cursor\":null}");
     fails(world, CRN_POST, P "/delete", "{}", 400, "INVALID_ARGUMENT", "");
-    fails(world, CRN_POST, P "/delete", "{\"ids\":[1],\"domain\":\"d\"}", 400, "INVALID_ARGUMENT", "'domain'");
+    fails(world, CRN_POST, P "/delete", "{\"ids\":[1],\"domain\":\"d\"}", 400, "INVALID_ARGUMENT",
+          "'domain'");
     answers(world, CRN_POST, P "/delete", "{\"ids\":[1,99]}", "{\"deleted\":1}");
     answers(world, CRN_POST, P "/delete", "{\"filter\":{\"n\":2}}", "{\"deleted\":1}");
     answers(world, CRN_POST, P "/count", NULL, "{\"count\":1}");

@@ -22,7 +22,8 @@ static bool fits(unsigned status)
 static void note(struct worker *worker, const char *answer)
 {
     if (fits(worker->world.answer.status)) return;
-    if (worker->wrong++ == 0) snprintf(worker->what, sizeof worker->what, "%u %s", worker->world.answer.status, answer);
+    if (worker->wrong++ == 0)
+        snprintf(worker->what, sizeof worker->what, "%u %s", worker->world.answer.status, answer);
 }
 
 static void *work(void *ctx)
@@ -72,7 +73,8 @@ static void collections_change_under_threads(void **state)
     for (unsigned i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
     for (unsigned i = 0; i < THREADS; i++) {
         crn_buf_release(&workers[i].world.answer.body);
-        if (workers[i].wrong > 0) fail_msg("thread %u: %u answers that do not fit, as: %s", i, workers[i].wrong, workers[i].what);
+        if (workers[i].wrong > 0)
+            fail_msg("thread %u: %u answers that do not fit, as: %s", i, workers[i].wrong, workers[i].what);
     }
 }
 

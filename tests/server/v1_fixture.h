@@ -52,13 +52,22 @@ static inline int world_close(void **state)
 }
 
 /* `path` is what stands behind /cairn/v1/, perhaps with "?a=b&c=d". */
-static inline const char *ask_with(struct world *world, const struct asked *asked, enum crn_method method, const char *path)
+static inline const char *ask_with(struct world *world, const struct asked *asked, enum crn_method method,
+                                   const char *path)
 {
     struct crn_text segments[PARTS_MAX] = {{"cairn", 5}, {"v1", 2}};
     struct crn_field parameters[PARTS_MAX];
-    const struct crn_field type = {{"content-type", 12}, {asked->content_type, asked->content_type != NULL ? strlen(asked->content_type) : 0}};
-    struct crn_request request = {.method = method, .segments = segments, .segment_count = 2, .parameters = parameters, .headers = &type,
-                                  .header_count = asked->content_type != NULL, .id = "test", .principal = asked->principal,
+    const struct crn_field type = {
+        {"content-type", 12},
+        {asked->content_type, asked->content_type != NULL ? strlen(asked->content_type) : 0}};
+    struct crn_request request = {.method = method,
+                                  .segments = segments,
+                                  .segment_count = 2,
+                                  .parameters = parameters,
+                                  .headers = &type,
+                                  .header_count = asked->content_type != NULL,
+                                  .id = "test",
+                                  .principal = asked->principal,
                                   .body = asked->body};
     const char *at = path;
 
@@ -80,8 +89,8 @@ static inline const char *ask_with(struct world *world, const struct asked *aske
     return world->answer.body.data;
 }
 
-static inline const char *ask_as(struct world *world, struct crn_principal principal, enum crn_method method, const char *path,
-                                 const char *body)
+static inline const char *ask_as(struct world *world, struct crn_principal principal, enum crn_method method,
+                                 const char *path, const char *body)
 {
     const struct asked asked = {.principal = principal, .body = {body, body != NULL ? strlen(body) : 0}};
 
@@ -93,42 +102,45 @@ static inline const char *ask(struct world *world, enum crn_method method, const
     return ask_as(world, (struct crn_principal){.role = CRN_ROLE_ADMIN, .name = ""}, method, path, body);
 }
 
-static inline const char *ask_binary(struct world *world, enum crn_method method, const char *path, const char *type, const void *bytes,
-                                     size_t size)
+static inline const char *ask_binary(struct world *world, enum crn_method method, const char *path,
+                                     const char *type, const void *bytes, size_t size)
 {
     char *exact = malloc(size > 0 ? size : 1); /* so that a sanitizer sees a read past it */
 
     memcpy(exact, bytes, size);
-    const struct asked asked = {.principal = {.role = CRN_ROLE_ADMIN, .name = ""}, .content_type = type, .body = {exact, size}};
+    const struct asked asked = {
+        .principal = {.role = CRN_ROLE_ADMIN, .name = ""}, .content_type = type, .body = {exact, size}};
     const char *answer = ask_with(world, &asked, method, path);
     free(exact);
     return answer;
 }
 
-#define holds(world, code, given, expected)                                                                              \
-    do {                                                                                                                  \
-        const char *holds_ = (given);                                                                                    \
-        if ((world)->answer.status != (code) || strstr(holds_, (expected)) == NULL) {                                     \
-            fail_msg("%s:%d: %u %s\n expected %u %s", __FILE__, __LINE__, (world)->answer.status, holds_, (unsigned)(code), \
-                     (expected));                                                                                         \
-        }                                                                                                                 \
+#define holds(world, code, given, expected)                                                               \
+    do {                                                                                                  \
+        const char *holds_ = (given);                                                                     \
+        if ((world)->answer.status != (code) || strstr(holds_, (expected)) == NULL) {                     \
+            fail_msg("%s:%d: %u %s\n expected %u %s", __FILE__, __LINE__, (world)->answer.status, holds_, \
+                     (unsigned)(code), (expected));                                                       \
+        }                                                                                                 \
     } while (0)
 
 /* The whole answer is this text. */
-#define answers(world, method, path, sent, expected)                                                                      \
-    do {                                                                                                                  \
-        const char *answers_ = ask(world, method, path, sent);                                                            \
-        if ((world)->answer.status != 200 || strcmp(answers_, (expected)) != 0) {                                         \
-            fail_msg("%s:%d: %u %s\n expected %s", __FILE__, __LINE__, (world)->answer.status, answers_, (expected));     \
-        }                                                                                                                 \
+#define answers(world, method, path, sent, expected)                                                     \
+    do {                                                                                                 \
+        const char *answers_ = ask(world, method, path, sent);                                           \
+        if ((world)->answer.status != 200 || strcmp(answers_, (expected)) != 0) {                        \
+            fail_msg("%s:%d: %u %s\n expected %s", __FILE__, __LINE__, (world)->answer.status, answers_, \
+                     (expected));                                                                        \
+        }                                                                                                \
     } while (0)
 
-#define fails(world, method, path, sent, code, named, part)                                                                \
-    do {                                                                                                                  \
-        holds(world, code, ask(world, method, path, sent), "{\"error\":{\"status\":\"" named "\",\"message\":\"");         \
-        if (strstr((world)->answer.body.data, (part)) == NULL) {                                                          \
-            fail_msg("%s:%d: %s\n expected %s", __FILE__, __LINE__, (world)->answer.body.data, (part));                   \
-        }                                                                                                                 \
+#define fails(world, method, path, sent, code, named, part)                                             \
+    do {                                                                                                \
+        holds(world, code, ask(world, method, path, sent),                                              \
+              "{\"error\":{\"status\":\"" named "\",\"message\":\"");                                   \
+        if (strstr((world)->answer.body.data, (part)) == NULL) {                                        \
+            fail_msg("%s:%d: %s\n expected %s", __FILE__, __LINE__, (world)->answer.body.data, (part)); \
+        }                                                                                               \
     } while (0)
 
 #endif

@@ -30,12 +30,35 @@ static inline void rest_ms(int ms)
     poll(NULL, 0, ms);
 }
 
-/* /wait, /size/N, /slow/MS, anything else: echoes method and body. */
+static inline unsigned char byte_of_file(size_t at)
+{
+    return (unsigned char)((at * 31) ^ (at >> 16));
+}
+
+/* /file/N: N bytes of byte_of_file. */
+static inline void world_answer_file(struct crn_answer *answer, size_t size)
+{
+    FILE *file = tmpfile();
+    unsigned char bytes[4096];
+
+    for (size_t at = 0; at < size; at += sizeof bytes) {
+        const size_t count = size - at < sizeof bytes ? size - at : sizeof bytes;
+        for (size_t i = 0; i < count; i++) bytes[i] = byte_of_file(at + i);
+        if (fwrite(bytes, 1, count, file) != count) abort();
+    }
+    fflush(file);
+    answer->has_file = true;
+    answer->file = dup(fileno(file));
+    answer->file_bytes = size;
+    fclose(file);
+}
+
+/* /wait, /size/N, /file/N, /slow/MS, anything else: echoes method and body. */
 static inline void world_handle(void *ctx, const struct crn_request *request, struct crn_answer *answer)
 {
     struct world *world = ctx;
-    const struct crn_text first = request->segment_count > 0 ? request->segments[0]
-        : (struct crn_text){"", 0};
+    const struct crn_text first =
+        request->segment_count > 0 ? request->segments[0] : (struct crn_text){"", 0};
 
     atomic_fetch_add(&world->started, 1);
     if (crn_http_text_is(first, "wait")) {
@@ -47,6 +70,12 @@ static inline void world_handle(void *ctx, const struct crn_request *request, st
         const size_t size = strtoull(request->segments[1].data, NULL, 10);
         char *room = crn_buf_extend(&answer->body, size);
         if (room != NULL) memset(room, 'x', size);
+    } else if (crn_http_text_is(first, "file")) {
+        size_t size = 0; /* the text has no end of its own */
+        for (size_t i = 0; i < request->segments[1].length; i++)
+            size = size * 10 + (size_t)(request->segments[1].data[i] - '0');
+        world_answer_file(answer, size);
+        if (request->segment_count == 3) answer->file_bytes++; /* more than there is */
     }
     if (answer->body.len == 0) {
         crn_buf_printf(&answer->body, "%d ", (int)request->method);
@@ -115,18 +144,19 @@ static inline void world_stop(struct world *world)
 }
 
 /* Waits, generously, for what must come. */
-#define WAIT_FOR(condition)                                                            \
-    do {                                                                               \
-        const uint64_t until_ns_ = crn_clock_ns() + 60000000000u;                      \
-        while (!(condition)) {                                                         \
+#define WAIT_FOR(condition)                                                             \
+    do {                                                                                \
+        const uint64_t until_ns_ = crn_clock_ns() + 60000000000u;                       \
+        while (!(condition)) {                                                          \
             if (crn_clock_ns() > until_ns_) fail_msg("waited in vain: %s", #condition); \
-            rest_ms(1);                                                                \
-        }                                                                              \
+            rest_ms(1);                                                                 \
+        }                                                                               \
     } while (0)
 
 static inline int dial(const struct world *world)
 {
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(crn_http_server_port(world->server)),
+    struct sockaddr_in to = {.sin_family = AF_INET,
+                             .sin_port = htons(crn_http_server_port(world->server)),
                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     const struct timeval limit = {.tv_sec = 60};
     int fd = socket(AF_INET, SOCK_STREAM, 0);
@@ -178,8 +208,10 @@ static inline int hear_answer(int fd, bool head_only, struct crn_buf *out_body)
     while (status != 0 && left > 0) {
         char bytes[65536];
         const ssize_t got = recv(fd, bytes, left < sizeof bytes ? left : sizeof bytes, 0);
-        if (got <= 0) status = 0;
-        else if (out_body != NULL) crn_buf_append(out_body, bytes, (size_t)got);
+        if (got <= 0)
+            status = 0;
+        else if (out_body != NULL)
+            crn_buf_append(out_body, bytes, (size_t)got);
         left -= got > 0 ? (size_t)got : 0;
     }
     crn_buf_release(&head);

@@ -230,7 +230,8 @@ void fixture_raw(struct fixture *fixture, const char *sql)
     sqlite3_busy_timeout(db, 5000);
     if (sqlite3_exec(db, sql, NULL, NULL, &message) != SQLITE_OK) fail_msg("%s: %s", sql, message);
     assert_true(sqlite3_total_changes(db) > 0 || strncmp(sql, "PRAGMA", 6) == 0 ||
-                strncmp(sql, "DROP", 4) == 0 || strncmp(sql, "CREATE", 6) == 0);
+                strncmp(sql, "DROP", 4) == 0 || strncmp(sql, "CREATE", 6) == 0 ||
+                strncmp(sql, "ALTER", 5) == 0);
     sqlite3_close(db);
 }
 

@@ -245,7 +245,7 @@ static void verify_finds_what_does_not_agree(void **state)
         "UPDATE points SET collection=2",
         "DELETE FROM points",
         "DELETE FROM spaces WHERE id=2",
-        "UPDATE meta SET value=99 WHERE key='catalog_sequence'",
+        "UPDATE collections SET settings_seq=99",
     };
 
     for (size_t i = 0; i < COUNT_OF(damages); i++) {

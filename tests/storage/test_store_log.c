@@ -197,7 +197,7 @@ static cairn_status run_read_settings(struct crn_txn *txn, void *ctx, cairn_erro
 {
     struct settings *settings = ctx;
 
-    CRN_TRY(crn_txn_catalog_sequence(txn, &settings->sequence, err));
+    CRN_TRY(crn_txn_settings_sequence(txn, settings->fixture->catalog.id, &settings->sequence, err));
     CRN_TRY(crn_txn_collection_check(txn, settings->fixture->catalog.id, err));
     return crn_txn_collection(txn, settings->fixture->catalog.id, &settings->catalog, err);
 }
@@ -216,12 +216,12 @@ static cairn_status run_model_of_nothing(struct crn_txn *txn, void *ctx, cairn_e
     return crn_txn_space_model(txn, &f->catalog, 9, "m2", err);
 }
 
-static uint64_t catalog_sequence(struct fixture *f)
+static uint64_t settings_sequence(struct fixture *f)
 {
     struct crn_reader *reader = fixture_reader(f->store);
     uint64_t sequence;
 
-    OK(crn_read_catalog_sequence(reader, &sequence, ERR));
+    OK(crn_read_settings_sequence(reader, f->catalog.id, &sequence, ERR));
     crn_store_read_end(reader);
     return sequence;
 }
@@ -231,25 +231,86 @@ static void settings_tell_when_they_changed(void **state)
     struct fixture *f = *state;
     struct settings settings = {.fixture = f};
 
-    assert_int_equal(catalog_sequence(f), 1);
+    assert_int_equal(settings_sequence(f), 1);
     put(f, "a");
-    assert_int_equal(catalog_sequence(f), 1);
+    assert_int_equal(settings_sequence(f), 1);
     OK(fixture_write(f->store, run_model, f, ERR));
-    assert_int_equal(catalog_sequence(f), 3);
+    assert_int_equal(settings_sequence(f), 3);
     assert_status(fixture_write(f->store, run_model_of_nothing, f, ERR), CAIRN_NO_COLLECTION);
-    assert_int_equal(catalog_sequence(f), 3);
+    assert_int_equal(settings_sequence(f), 3);
     OK(fixture_write(f->store, run_read_settings, &settings, ERR));
     assert_int_equal(settings.sequence, 3);
     assert_string_equal(settings.catalog.spaces[0].model, "m2");
     crn_catalog_release(&settings.catalog);
     fixture_reopen(f);
-    assert_int_equal(catalog_sequence(f), 3);
+    assert_int_equal(settings_sequence(f), 3);
     fixture_verify_clean(f->store);
 }
 
 static cairn_status run_create(struct crn_txn *txn, void *ctx, cairn_error *err)
 {
     return crn_txn_collection_create(txn, ctx, err);
+}
+
+/* Neither another collection's settings nor a row make a collection's own ones older. */
+static void settings_change_alone(void **state)
+{
+    struct fixture *f = *state;
+    struct crn_space space = {
+        .name = "", .kind = CAIRN_SPACE_DENSE, .dim = 2, .metric = CAIRN_METRIC_L2, .index = "auto"};
+    struct crn_catalog other = {.name = "other", .spaces = &space, .space_count = 1};
+    struct crn_reader *reader;
+    uint64_t sequence;
+
+    OK(fixture_write(f->store, run_create, &other, ERR));
+    assert_int_equal(settings_sequence(f), 1);
+    reader = fixture_reader(f->store);
+    OK(crn_read_settings_sequence(reader, other.id, &sequence, ERR));
+    assert_int_equal(sequence, 2);
+    assert_status(crn_read_settings_sequence(reader, 99, &sequence, ERR), CAIRN_NO_COLLECTION);
+    crn_store_read_end(reader);
+}
+
+/* ---- what lives as long as a reader or a transaction ---- */
+
+static void count_release(void *object)
+{
+    ++*(int *)object;
+}
+
+static cairn_status run_keep(struct crn_txn *txn, void *ctx, cairn_error *err)
+{
+    int *released = ctx;
+
+    CRN_TRY(crn_txn_keep(txn, &released[0], count_release, err));
+    CRN_TRY(crn_txn_keep(txn, &released[1], count_release, err));
+    assert_int_equal(released[0] + released[1], 0);
+    return released[2] == 0 ? CAIRN_OK : crn_error_set(err, CAIRN_CONFLICT, "on order");
+}
+
+static void objects_are_kept_as_long_as_they_are_seen(void **state)
+{
+    struct fixture *f = *state;
+    struct crn_reader *reader = fixture_reader(f->store);
+    int released[20] = {0};
+
+    for (size_t i = 0; i < COUNT_OF(released); i++)
+        OK(crn_reader_keep(reader, &released[i], count_release, ERR));
+    for (size_t i = 0; i < COUNT_OF(released); i++) assert_int_equal(released[i], 0);
+    OK(crn_reader_keep(reader, &released[3], count_release, ERR));
+    assert_int_equal(released[3], 1); /* the second reference is not needed */
+    crn_store_read_end(reader);
+    for (size_t i = 0; i < COUNT_OF(released); i++) assert_int_equal(released[i], i == 3 ? 2 : 1);
+
+    int of_txn[3] = {0};
+    OK(fixture_write(f->store, run_keep, of_txn, ERR));
+    assert_int_equal(of_txn[0], 1);
+    assert_int_equal(of_txn[1], 1);
+    memset(of_txn, 0, sizeof of_txn);
+    of_txn[2] = 1;
+    assert_status(fixture_write(f->store, run_keep, of_txn, ERR), CAIRN_CONFLICT);
+    assert_int_equal(of_txn[0], 1);
+    assert_int_equal(of_txn[1], 1);
 }
 
 static cairn_status run_drop(struct crn_txn *txn, void *ctx, cairn_error *err)
@@ -354,9 +415,14 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
     const struct CMUnitTest tests[] = {
-        TEST(each_change_is_logged_in_order),          TEST(segments_are_switched_as_a_list),
-        TEST(the_log_is_trimmed_below_what_all_cover), TEST(settings_tell_when_they_changed),
-        TEST(a_dropped_collection_leaves_nothing),     TEST(names_are_sorted_by_bytes),
+        TEST(each_change_is_logged_in_order),
+        TEST(segments_are_switched_as_a_list),
+        TEST(the_log_is_trimmed_below_what_all_cover),
+        TEST(settings_tell_when_they_changed),
+        TEST(settings_change_alone),
+        TEST(objects_are_kept_as_long_as_they_are_seen),
+        TEST(a_dropped_collection_leaves_nothing),
+        TEST(names_are_sorted_by_bytes),
         TEST(two_stores_see_each_others_changes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -284,22 +284,22 @@ static void newer_files_are_refused(void **state)
 
     fixture_open(f);
     fixture_close(f);
-    fixture_raw(f, "PRAGMA user_version=2"); /* in the WAL */
+    fixture_raw(f, "PRAGMA user_version=3"); /* in the WAL */
     assert_status(try_open(f, false, ERR), CAIRN_NEWER_FORMAT);
     assert_status(try_open(f, true, ERR), CAIRN_NEWER_FORMAT);
     fixture_raw(f, "PRAGMA wal_checkpoint(TRUNCATE)");
     expect_refused(f, CAIRN_NEWER_FORMAT);
-    fixture_raw(f, "PRAGMA user_version=1");
+    fixture_raw(f, "PRAGMA user_version=2");
     fixture_raw(f, "PRAGMA wal_checkpoint(TRUNCATE)");
     fixture_open(f);
 }
 
 static void migrations_happen_as_a_whole(void **state)
 {
-    static const struct crn_schema_step good[] = {{2, "CREATE TABLE second(x)"},
-                                                  {3, "INSERT INTO second VALUES(3)"}};
-    static const struct crn_schema_step bad[] = {{4, "CREATE TABLE fourth(x)"},
-                                                 {5, "INSERT INTO nowhere VALUES(3)"}};
+    static const struct crn_schema_step good[] = {{3, "CREATE TABLE second(x)"},
+                                                  {4, "INSERT INTO second VALUES(3)"}};
+    static const struct crn_schema_step bad[] = {{5, "CREATE TABLE fourth(x)"},
+                                                 {6, "INSERT INTO nowhere VALUES(3)"}};
     struct fixture *f = *state;
     struct crn_conn conn;
 
@@ -308,12 +308,12 @@ static void migrations_happen_as_a_whole(void **state)
     const struct crn_conn_options options = {.path = f->path, .busy_timeout_ms = 1000, .cache_kib = 100};
     OK(crn_conn_open(&conn, &options, ERR));
     OK(crn_schema_migrate_steps(&conn, good, COUNT_OF(good), ERR));
-    assert_int_equal(fixture_raw_number(f->path, "PRAGMA user_version"), 3);
+    assert_int_equal(fixture_raw_number(f->path, "PRAGMA user_version"), 4);
     assert_int_equal(fixture_raw_number(f->path, "SELECT count(*) FROM second"), 1);
     OK(crn_schema_migrate_steps(&conn, good, COUNT_OF(good), ERR)); /* nothing left to do */
     assert_int_equal(fixture_raw_number(f->path, "SELECT count(*) FROM second"), 1);
     assert_status(crn_schema_migrate_steps(&conn, bad, COUNT_OF(bad), ERR), CAIRN_CORRUPT);
-    assert_int_equal(fixture_raw_number(f->path, "PRAGMA user_version"), 3);
+    assert_int_equal(fixture_raw_number(f->path, "PRAGMA user_version"), 4);
     assert_int_equal(fixture_raw_number(f->path, "SELECT count(*) FROM sqlite_schema WHERE name='fourth'"),
                      0);
     assert_status(crn_schema_migrate_steps(&conn, good, 1, ERR), CAIRN_NEWER_FORMAT);
@@ -331,6 +331,25 @@ static void an_older_file_is_brought_up_to_date(void **state)
                   CAIRN_CORRUPT); /* no identity: nobody but a test makes such a file */
     assert_int_equal(fixture_raw_number(f->path, "PRAGMA user_version"), CRN_SCHEMA_VERSION);
     assert_int_equal(fixture_raw_number(f->path, "SELECT count(*) FROM points"), 0);
+}
+
+static void collections_of_version_1_tell_when_they_changed(void **state)
+{
+    struct fixture *f = *state;
+
+    fixture_open(f);
+    fixture_close(f);
+    fixture_raw(f, "ALTER TABLE collections DROP COLUMN settings_seq");
+    fixture_raw(f, "INSERT INTO meta VALUES('catalog_sequence', 1)");
+    fixture_raw(f, "PRAGMA user_version=1");
+    assert_status(try_open(f, true, ERR), CAIRN_READ_ONLY);
+    fixture_open(f);
+    assert_int_equal(fixture_raw_number(f->path, "PRAGMA user_version"), CRN_SCHEMA_VERSION);
+    assert_int_equal(fixture_raw_number(f->path, "SELECT count(*) FROM meta WHERE key='catalog_sequence'"),
+                     0);
+    if (fixture_raw_number(f->path, "SELECT count(*) FROM collections") > 0)
+        assert_int_equal(fixture_raw_number(f->path, "SELECT settings_seq FROM collections"), 1);
+    fixture_verify_clean(f->store);
 }
 
 /* ---- file systems ---- */
@@ -553,6 +572,7 @@ int main(void)
         TEST(newer_files_are_refused),
         TEST(migrations_happen_as_a_whole),
         TEST(an_older_file_is_brought_up_to_date),
+        TEST(collections_of_version_1_tell_when_they_changed),
         TEST(network_file_systems_are_refused),
         TEST(a_read_only_store_announces_to_itself),
         TEST(a_read_only_store_writes_nothing),

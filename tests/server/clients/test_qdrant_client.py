@@ -7,6 +7,7 @@
 Needs requirements.txt of this folder; exit status 77 (skipped) without it.
 """
 
+import hashlib
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,7 @@ try:
     import httpx
     import numpy
     from qdrant_client import QdrantClient, models
+    from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
     from qdrant_client.http.exceptions import UnexpectedResponse
 except ImportError as error:
     print(f"skipped: {error}")
@@ -169,6 +171,81 @@ class Client(unittest.TestCase):
         self.assertEqual({hit.count for hit in self.client.facet("t_a", "group").hits}, {40})
         ordered, _ = self.client.scroll("t_a", order_by=models.OrderBy(key="n", direction=models.Direction.DESC), limit=2)
         self.assertEqual([point.id for point in ordered], [199, 198])
+
+    def test_vectors_come_and_go(self):
+        self.fill(10)
+        dense = models.DenseVectorNameConfig(dense=models.DenseVectorConfig(size=2, distance=models.Distance.DOT))
+        words = models.SparseVectorNameConfig(sparse=models.SparseVectorConfig(modifier=models.Modifier.IDF))
+        self.assertEqual(self.client.create_vector_name("t_a", "late", dense).status, models.UpdateStatus.COMPLETED)
+        self.client.create_vector_name("t_a", "words", words)
+        self.reopen()
+        params = self.client.get_collection("t_a").config.params
+        self.assertEqual(params.vectors["late"].size, 2)
+        self.assertEqual(params.vectors[""].size, 8)
+        self.assertEqual(params.sparse_vectors["words"].modifier, models.Modifier.IDF)
+        self.client.update_vectors("t_a", [models.PointVectors(id=3, vector={"late": [1.0, 0.0]})])
+        self.assertEqual([hit.id for hit in self.client.query_points("t_a", query=[1.0, 1.0], using="late").points], [3])
+        with self.assertRaises(UnexpectedResponse) as failed:
+            self.client.create_vector_name("t_a", "late", dense)
+        self.assertEqual(failed.exception.status_code, 409)
+        for name in ("late", "words"):
+            self.client.delete_vector_name("t_a", name)
+        self.assertEqual(self.client.get_collection("t_a").config.params.vectors.size, 8)
+        self.assertEqual(len(self.client.retrieve("t_a", [3], with_vectors=True)[0].vector), 8)
+
+    def test_matrices(self):
+        self.fill(20)
+        pairs = self.client.search_matrix_pairs("t_a", sample=20, limit=2).pairs
+        offsets = self.client.search_matrix_offsets("t_a", sample=20, limit=2)
+        self.assertEqual((len(pairs), len(offsets.scores)), (40, 40))
+        unit = self.vectors / numpy.linalg.norm(self.vectors, axis=1, keepdims=True)
+        scores = unit @ unit.T
+        numpy.testing.assert_allclose([pair.score for pair in pairs], [scores[pair.a, pair.b] for pair in pairs], rtol=1e-5)
+        best = {pair.a: pair.b for pair in reversed(pairs)}
+        numpy.fill_diagonal(scores, -2)
+        self.assertEqual([best[i] for i in range(20)], scores.argmax(axis=1).tolist())
+        found = {(offsets.ids[r], offsets.ids[c]) for r, c in zip(offsets.offsets_row, offsets.offsets_col)}
+        self.assertEqual(found, {(pair.a, pair.b) for pair in pairs})
+
+    def test_strict_mode(self):
+        self.fill(10)
+        limits = models.StrictModeConfig(enabled=True, max_query_limit=4, unindexed_filtering_retrieve=False, read_rate_limit=6)
+        self.client.update_collection("t_a", strict_mode_config=limits)
+        self.assertEqual(self.client.get_collection("t_a").config.strict_mode_config.max_query_limit, 4)
+        with self.assertRaises(UnexpectedResponse) as failed:
+            self.client.query_points("t_a", query=[1.0] * 8, limit=5)
+        self.assertIn('Limit exceeded 5 > 4 for \\"limit\\"', failed.exception.content.decode())
+        by_group = models.Filter(must=[models.FieldCondition(key="group", match=models.MatchValue(value="g1"))])
+        with self.assertRaises(UnexpectedResponse) as failed:
+            self.client.query_points("t_a", query=[1.0] * 8, limit=4, query_filter=by_group)
+        self.assertIn("Index required but not found", failed.exception.content.decode())
+        # The pipe brings no headers, and so no Retry-After.
+        with self.assertRaises(UnexpectedResponse if self.pipe else ResourceExhaustedResponse) as failed:
+            for _ in range(9):
+                self.client.count("t_a")
+        if not self.pipe:
+            self.assertTrue(1 <= int(failed.exception.retry_after_s) <= 10)
+
+    def test_snapshots(self):
+        if self.pipe:
+            self.skipTest("files come over HTTP alone")
+        self.fill(50)
+        made = self.client.create_snapshot("t_a")
+        self.assertEqual([s.name for s in self.client.list_snapshots("t_a")], [made.name])
+        url = f"{TARGET}/collections/t_a/snapshots/{made.name}"
+        bytes_of_it = httpx.get(url).content
+        self.assertEqual(len(bytes_of_it), made.size)
+        self.client.delete("t_a", [1, 2, 3])
+        self.assertTrue(self.client.recover_snapshot("t_a", url, checksum=hashlib.sha256(bytes_of_it).hexdigest()))
+        self.assertEqual(self.client.count("t_a").count, 50)
+        answer = httpx.post(f"{TARGET}/collections/t_b/snapshots/upload", files={"snapshot": ("s", bytes_of_it)})
+        self.assertEqual(answer.json()["result"], True)
+        self.assertEqual(self.client.count("t_b").count, 50)
+        self.assertTrue(self.client.delete_snapshot("t_a", made.name))
+        full = self.client.create_full_snapshot()
+        self.assertIn(full.name, [s.name for s in self.client.list_full_snapshots()])
+        self.assertEqual(len(httpx.get(f"{TARGET}/snapshots/{full.name}").content), full.size)
+        self.assertTrue(self.client.delete_full_snapshot(full.name))
 
     def test_aliases(self):
         self.fill(10)
