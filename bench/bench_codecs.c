@@ -26,6 +26,7 @@
 #define K 10
 #define FACTORS 5
 #define CANDIDATES_MAX 8192
+#define SPARE 8 /* candidates held for each that is wanted */
 #define CLUSTERS 200
 
 static const size_t factors[FACTORS] = {1, 2, 4, 8, 16};
@@ -153,44 +154,28 @@ static uint64_t *exact_neighbours(const struct bench_data *data)
     return truth;
 }
 
-static int by_label(const void *a, const void *b)
-{
-    const struct crn_hit *x = a, *y = b;
-
-    return (x->label > y->label) - (x->label < y->label);
-}
-
-/* The K nearest of the candidates at full precision. */
-static void rescore(const struct bench_data *data, const float *query, struct crn_hit *candidates,
-                    size_t count, struct crn_topk *top)
-{
-    uint32_t pos[CANDIDATES_MAX];
-
-    qsort(candidates, count, sizeof *candidates, by_label);
-    for (size_t i = 0; i < count; i++) pos[i] = (uint32_t)candidates[i].label;
-    crn_flat_scan_f32_at(data->op, query, data->rows, data->dim, pos, count, 0, top);
-}
-
 static size_t query_once(const struct bench_codec *codec, const struct bench_data *data, size_t q,
                          size_t wanted, const uint64_t *truth)
 {
     const float *query = data->queries + q * data->dim;
-    const struct crn_scan_codes codes = {.ctx = codec->state, .block = codec->block, .gather = NULL};
-    struct crn_hit candidates[CANDIDATES_MAX], hits[K];
+    const struct crn_scan_codes codes = {.ctx = codec->state, .within = codec->within, .gather = NULL};
+    static float distances[CANDIDATES_MAX];
+    static uint32_t labels[CANDIDATES_MAX];
+    struct crn_hit hits[K];
     struct crn_sieve best;
     struct crn_topk top;
     size_t found = 0;
 
     codec->prepare(codec->state, query);
-    crn_sieve_init(&best, candidates, wanted, wanted < CANDIDATES_MAX / 3 ? wanted * 3 : CANDIDATES_MAX);
+    crn_sieve_init(&best, distances, labels, wanted,
+                   wanted < CANDIDATES_MAX / SPARE ? wanted * SPARE : CANDIDATES_MAX);
     crn_topk_init(&top, hits, K);
     crn_flat_scan_codes(&codes, data->n, 0, NULL, &best);
     crn_sieve_shrink(&best);
     if (wanted > K) {
-        rescore(data, query, candidates, best.count, &top);
+        crn_flat_scan_f32_at(data->op, query, data->rows, data->dim, labels, best.count, 0, &top);
     } else {
-        memcpy(hits, candidates, sizeof hits);
-        top.count = best.count;
+        for (size_t i = 0; i < best.count; i++) hits[top.count++] = (struct crn_hit){distances[i], labels[i]};
     }
     for (size_t i = 0; i < K * top.count; i++) found += truth[q * K + i % K] == hits[i / K].label;
     return found;

@@ -19,7 +19,7 @@ struct bench_codec {
     size_t (*bytes)(size_t dim); /* a vector */
     void (*encode)(void *state, const struct bench_data *data);
     void (*prepare)(void *state, const float *query);
-    void (*block)(const void *state, size_t begin, size_t n, float *out);
+    bool (*within)(const void *state, size_t begin, size_t n, float limit, float *out, uint32_t *masks);
     void (*release)(void *state);
 };
 

@@ -35,12 +35,13 @@ static void f32_prepare(void *state, const float *query)
     f32.query = query;
 }
 
-static void f32_block(const void *state, size_t begin, size_t n, float *out)
+static bool f32_within(const void *state, size_t begin, size_t n, float limit, float *out, uint32_t *masks)
 {
     const struct bench_data *data = f32.data;
 
     (void)state;
     crn_kernels_get()->f32_block[data->op](f32.query, data->rows + begin * data->dim, data->dim, n, out);
+    return crn_scan_mark(out, n, limit, masks);
 }
 
 static void nothing(void *state)
@@ -81,10 +82,11 @@ static void f16_prepare(void *state, const float *query)
     crn_f16_query_prepare(f16.op, query, f16.dim, f16.unit, f16.memory, &f16.query);
 }
 
-static void f16_block(const void *state, size_t begin, size_t n, float *out)
+static bool f16_within(const void *state, size_t begin, size_t n, float limit, float *out, uint32_t *masks)
 {
     (void)state;
     crn_f16_block(&f16.query, f16.halves + begin * f16.dim, n, out);
+    return crn_scan_mark(out, n, limit, masks);
 }
 
 static void f16_release(void *state)
@@ -128,10 +130,11 @@ static void scalar_prepare(void *state, const float *query)
     crn_scalar_query_prepare(scalar.op, query, scalar.dim, scalar.planes, &scalar.query);
 }
 
-static void scalar_block(const void *state, size_t begin, size_t n, float *out)
+static bool scalar_within(const void *state, size_t begin, size_t n, float limit, float *out, uint32_t *masks)
 {
     (void)state;
     crn_scalar_block(&scalar.query, &scalar.rows, begin, n, out);
+    return crn_scan_mark(out, n, limit, masks);
 }
 
 static void scalar_release(void *state)
@@ -179,8 +182,8 @@ static void binary_encode(void *state, const struct bench_data *data)
     binary.planes = bench_alloc(data->n * words * sizeof(uint64_t) * (bits == 0 ? 1 : bits));
     binary.blocks = bench_alloc(blocks * block_bytes);
     binary.factors = bench_alloc(data->n * sizeof *binary.factors);
-    binary.add = bench_alloc(data->n * sizeof(float));
-    binary.scale = bench_alloc(data->n * sizeof(float));
+    binary.add = bench_alloc(blocks * CRN_LOOKUP_ROWS * sizeof(float));
+    binary.scale = bench_alloc(blocks * CRN_LOOKUP_ROWS * sizeof(float));
     find_centroid(data, binary.centroid);
     crn_binary_init(&binary.binary, data->op, data->dim, binary.centroid, 1, binary.memory);
     for (size_t i = 0; i < data->n; i++) {
@@ -202,20 +205,21 @@ static void binary_prepare(void *state, const float *query)
                              &binary.query);
 }
 
-static void binary_block(const void *state, size_t begin, size_t n, float *out)
+static bool binary_within(const void *state, size_t begin, size_t n, float limit, float *out, uint32_t *masks)
 {
     const struct crn_binary_rows rows = {.blocks = binary.blocks, .add = binary.add, .scale = binary.scale};
 
     (void)state;
-    crn_binary_block(&binary.query, &rows, begin, n, out);
+    return crn_binary_within(&binary.query, &rows, begin, n, limit, CRN_LOOKUP_AHEAD, out, masks);
 }
 
-static void planes_block(const void *state, size_t begin, size_t n, float *out)
+static bool planes_within(const void *state, size_t begin, size_t n, float limit, float *out, uint32_t *masks)
 {
     const size_t bits = *(const size_t *)state, words = binary.binary.padded / 64;
 
     crn_binary_planes(&binary.query, binary.planes + begin * bits * words, bits, binary.factors + begin, NULL,
                       n, out);
+    return crn_scan_mark(out, n, limit, masks);
 }
 
 static void binary_release(void *state)
@@ -310,7 +314,8 @@ static void product_prepare(void *state, const float *query)
     crn_product_query_prepare(&product.product, query, product.memory, &product.query);
 }
 
-static void product_block(const void *state, size_t begin, size_t n, float *out)
+static bool product_within(const void *state, size_t begin, size_t n, float limit, float *out,
+                           uint32_t *masks)
 {
     (void)state;
     if (product.product.bits == 4) {
@@ -318,6 +323,7 @@ static void product_block(const void *state, size_t begin, size_t n, float *out)
     } else {
         crn_product_rows(&product.query, product.codes + begin * product.product.parts, NULL, n, out);
     }
+    return crn_scan_mark(out, n, limit, masks);
 }
 
 static void product_release(void *state)
@@ -392,8 +398,8 @@ static void turned_encode(void *state, const struct bench_data *data)
     turned.signs = bench_alloc(crn_rotation_floats(padded) * sizeof(float));
     turned.codebooks = bench_alloc(padded * 16 * sizeof(float));
     turned.scratch = bench_alloc(padded * sizeof(float));
-    turned.add = bench_alloc(data->n * sizeof(float));
-    turned.scale = bench_alloc(data->n * sizeof(float));
+    turned.add = bench_alloc(blocks * CRN_LOOKUP_ROWS * sizeof(float));
+    turned.scale = bench_alloc(blocks * CRN_LOOKUP_ROWS * sizeof(float));
     turned.codes = bench_alloc(blocks * 32 * bytes);
     turned.blocks = bench_alloc(blocks * 32 * bytes);
     find_centroid(data, turned.centroid);
@@ -417,10 +423,11 @@ static void turned_prepare(void *state, const float *query)
     crn_turned_query_prepare(&turned.turned, query, turned.memory, &turned.query);
 }
 
-static void turned_block(const void *state, size_t begin, size_t n, float *out)
+static bool turned_within(const void *state, size_t begin, size_t n, float limit, float *out, uint32_t *masks)
 {
     (void)state;
-    crn_turned_block(&turned.query, turned.blocks, turned.add, turned.scale, begin, n, out);
+    return crn_turned_within(&turned.query, turned.blocks, turned.add, turned.scale, begin, n, limit,
+                             CRN_LOOKUP_AHEAD, out, masks);
 }
 
 static void turned_release(void *state)
@@ -445,25 +452,25 @@ static size_t turned2_bytes(size_t dim)
 /* ---- the list ---- */
 
 const struct bench_codec bench_codecs[] = {
-    {"f32", true, NULL, f32_bytes, f32_encode, f32_prepare, f32_block, nothing},
-    {"f16", true, NULL, f16_bytes, f16_encode, f16_prepare, f16_block, f16_release},
-    {"scalar", true, NULL, crn_scalar_bytes, scalar_encode, scalar_prepare, scalar_block, scalar_release},
-    {"binary", false, &bits[0], crn_binary_bytes, binary_encode, binary_prepare, binary_block,
+    {"f32", true, NULL, f32_bytes, f32_encode, f32_prepare, f32_within, nothing},
+    {"f16", true, NULL, f16_bytes, f16_encode, f16_prepare, f16_within, f16_release},
+    {"scalar", true, NULL, crn_scalar_bytes, scalar_encode, scalar_prepare, scalar_within, scalar_release},
+    {"binary", false, &bits[0], crn_binary_bytes, binary_encode, binary_prepare, binary_within,
      binary_release},
-    {"planes1", false, &bits[1], planes1_bytes, binary_encode, binary_prepare, planes_block, binary_release},
-    {"planes2", false, &bits[2], planes2_bytes, binary_encode, binary_prepare, planes_block, binary_release},
-    {"planes4", false, &bits[3], planes4_bytes, binary_encode, binary_prepare, planes_block, binary_release},
-    {"scalar4", false, &shapes[0], turned1_bytes, turned_encode, turned_prepare, turned_block,
+    {"planes1", false, &bits[1], planes1_bytes, binary_encode, binary_prepare, planes_within, binary_release},
+    {"planes2", false, &bits[2], planes2_bytes, binary_encode, binary_prepare, planes_within, binary_release},
+    {"planes4", false, &bits[3], planes4_bytes, binary_encode, binary_prepare, planes_within, binary_release},
+    {"scalar4", false, &shapes[0], turned1_bytes, turned_encode, turned_prepare, turned_within,
      turned_release},
-    {"product", false, &shapes[1], turned2_bytes, turned_encode, turned_prepare, turned_block,
+    {"product", false, &shapes[1], turned2_bytes, turned_encode, turned_prepare, turned_within,
      turned_release},
-    {"plain1x4", true, &shapes[0], scalar4_bytes, product_encode, product_prepare, product_block,
+    {"plain1x4", true, &shapes[0], scalar4_bytes, product_encode, product_prepare, product_within,
      product_release},
-    {"plain2x4", true, &shapes[1], product2_bytes, product_encode, product_prepare, product_block,
+    {"plain2x4", true, &shapes[1], product2_bytes, product_encode, product_prepare, product_within,
      product_release},
-    {"plain4x4", true, &shapes[2], product4_bytes, product_encode, product_prepare, product_block,
+    {"plain4x4", true, &shapes[2], product4_bytes, product_encode, product_prepare, product_within,
      product_release},
-    {"plain8x8", true, &shapes[3], product8_bytes, product_encode, product_prepare, product_block,
+    {"plain8x8", true, &shapes[3], product8_bytes, product_encode, product_prepare, product_within,
      product_release},
 };
 const size_t bench_codec_count = sizeof bench_codecs / sizeof bench_codecs[0];

@@ -1,13 +1,13 @@
 /*
- * What a search costs while somebody writes: one thread searches, first alone and then beside a thread that inserts as fast as it
- * can; or, with --sustain, both go on for long, and each second tells the rate, the slowest batch, the searches' latencies, the
+ * What a search costs while somebody writes: one thread searches, first alone, then beside a thread that inserts as fast as it
+ * can, and then, with --turns, with that thread writing and stopped in turns: the same searches over the same tails and segments; or, with --sustain, both go on for long, and each second tells the rate, the slowest batch, the searches' latencies, the
  * length of the tail and the number of segments. One row of every tenth batch is asked for as soon as its write was answered, and must be found. No row
  * is written twice. Of searches of half a millisecond and more is told what they did: compute, scan, or wait.
  *
  *   bench_mixed [--rows 200000] [--dim 384] [--index flat|auto|...] [--quantization none|scalar] [--batch 100] [--seconds 10]
- *               [--tail 16384] [--sustain SECONDS] [--pace ROWS_PER_SECOND] [--dir FOLDER]
+ *               [--tail 16384] [--turns 0] [--sustain SECONDS] [--pace ROWS_PER_SECOND] [--rate SEARCHES_PER_SECOND] [--dir FOLDER]
  *
- * --pace slows the writer down (0: full rate).
+ * --pace slows the writer down, --rate who searches (0: full rate). Each turn is --seconds long, half of it with the writer.
  */
 #include "base/clock.h"
 #include "base/rng.h"
@@ -29,7 +29,7 @@
 #define SAMPLES_MAX (1u << 22)
 
 struct settings {
-    uint32_t rows, dim, batch, seconds, tail, sustain, pace;
+    uint32_t rows, dim, batch, seconds, tail, turns, sustain, pace, rate;
     const char *quantization, *index, *folder;
 };
 
@@ -42,7 +42,8 @@ struct stage {
     float *noise;   /* [POOL][dim] */
     cairn_db *db;
     cairn_collection *collection;
-    _Atomic bool stop;
+    _Atomic bool stop, pause;
+    _Atomic bool paused; /* the writer heard of it */
     _Atomic uint64_t written;
     _Atomic uint32_t slowest_us; /* of the batches of the present second */
     uint32_t next_row;
@@ -96,7 +97,8 @@ static void make_data(struct stage *stage)
     stage->pool = malloc((size_t)POOL * stage->s.dim * sizeof(float));
     stage->noise = malloc((size_t)POOL * stage->s.dim * sizeof(float));
     for (size_t i = 0; i < POOL; i++) make_row(stage, &rng, stage->pool + i * stage->s.dim);
-    for (size_t i = 0; i < (size_t)POOL * stage->s.dim; i++) stage->noise[i] = 0.1F * (float)crn_rng_normal(&rng);
+    for (size_t i = 0; i < (size_t)POOL * stage->s.dim; i++)
+        stage->noise[i] = 0.1F * (float)crn_rng_normal(&rng);
 }
 
 struct batch {
@@ -189,7 +191,8 @@ static double thread_cpu_seconds(void)
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-static void note_slow(struct slow *slow, uint64_t took_ns, double cpu_seconds, const struct rusage *before, const cairn_results *results)
+static void note_slow(struct slow *slow, uint64_t took_ns, double cpu_seconds, const struct rusage *before,
+                      const cairn_results *results)
 {
     cairn_search_info info = {.size = sizeof info};
     struct rusage after;
@@ -208,9 +211,10 @@ static void note_slow(struct slow *slow, uint64_t took_ns, double cpu_seconds, c
 static void print_slow(const struct slow *slow)
 {
     if (slow->searches == 0) return;
-    printf("%-14s %8llu of %.1f ms and more: %.3f s, %.3f s of it computing; %llu scanned; %ld times preempted, %ld waits, %ld faults\n", "",
-           (unsigned long long)slow->searches, SLOW_NS / 1e6, slow->seconds, slow->cpu_seconds, (unsigned long long)slow->scanned,
-           slow->preempted, slow->waits, slow->faults);
+    printf(
+        "%-14s %8llu of %.1f ms and more: %.3f s, %.3f s of it computing; %llu scanned; %ld times preempted, %ld waits, %ld faults\n",
+        "", (unsigned long long)slow->searches, SLOW_NS / 1e6, slow->seconds, slow->cpu_seconds,
+        (unsigned long long)slow->scanned, slow->preempted, slow->waits, slow->faults);
 }
 
 static uint64_t search_ns(struct stage *stage, const float *vector, uint32_t k, cairn_results **out_results)
@@ -223,24 +227,41 @@ static uint64_t search_ns(struct stage *stage, const float *vector, uint32_t k, 
     return crn_clock_ns() - began_ns;
 }
 
-static void search_for(struct stage *stage, double seconds, struct latencies *out)
+static void await_turn(const struct stage *stage, uint64_t began_ns, size_t done)
+{
+    if (stage->s.rate == 0) return;
+    const uint64_t due_ns = began_ns + done * 1000000000u / stage->s.rate;
+    const struct timespec due = {.tv_sec = (time_t)(due_ns / 1000000000u),
+                                 .tv_nsec = (long)(due_ns % 1000000000u)};
+    clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL);
+}
+
+/* Adds to what is there. */
+static void search_on(struct stage *stage, double seconds, struct latencies *out)
 {
     const uint64_t began_ns = crn_clock_ns();
     const uint64_t end_ns = began_ns + (uint64_t)(seconds * 1e9);
+    const size_t already = out->count;
 
-    out->count = 0;
-    out->slow = (struct slow){0};
     for (size_t q = 0; crn_clock_ns() < end_ns && out->count < SAMPLES_MAX; q = (q + 1) % QUERIES) {
+        await_turn(stage, began_ns, out->count - already);
         cairn_results *results;
         struct rusage before;
         getrusage(RUSAGE_THREAD, &before);
         const double cpu_seconds = thread_cpu_seconds();
         const uint64_t took_ns = search_ns(stage, stage->queries + q * stage->s.dim, 10, &results);
-        if (took_ns >= SLOW_NS) note_slow(&out->slow, took_ns, thread_cpu_seconds() - cpu_seconds, &before, results);
+        if (took_ns >= SLOW_NS)
+            note_slow(&out->slow, took_ns, thread_cpu_seconds() - cpu_seconds, &before, results);
         cairn_results_free(results);
         out->samples_us[out->count++] = (uint32_t)(took_ns / 100);
     }
-    out->seconds = (double)(crn_clock_ns() - began_ns) / 1e9;
+    out->seconds += (double)(crn_clock_ns() - began_ns) / 1e9;
+}
+
+static void search_for(struct stage *stage, double seconds, struct latencies *out)
+{
+    *out = (struct latencies){.samples_us = out->samples_us};
+    search_on(stage, seconds, out);
 }
 
 static int by_u32(const void *a, const void *b)
@@ -282,7 +303,8 @@ static void expect_found(struct stage *stage, const struct batch *batch)
 
     /* Rows made of the same parts may lie at the same place. */
     search_ns(stage, batch->vectors + (size_t)last * batch->dim, 5, &results);
-    for (size_t i = 0; i < cairn_results_count(results); i++) found |= strcmp(cairn_results_at(results, i)->id.text, batch->ids[last]) == 0;
+    for (size_t i = 0; i < cairn_results_count(results); i++)
+        found |= strcmp(cairn_results_at(results, i)->id.text, batch->ids[last]) == 0;
     cairn_results_free(results);
     if (found) return;
     fprintf(stderr, "bench_mixed: %s was written and is not found\n", batch->ids[last]);
@@ -293,7 +315,8 @@ static void note_batch(struct stage *stage, uint32_t took_us)
 {
     uint32_t slowest_us = atomic_load(&stage->slowest_us);
 
-    while (took_us > slowest_us && !atomic_compare_exchange_weak(&stage->slowest_us, &slowest_us, took_us)) continue;
+    while (took_us > slowest_us && !atomic_compare_exchange_weak(&stage->slowest_us, &slowest_us, took_us))
+        continue;
 }
 
 static void *write_on(void *arg)
@@ -306,7 +329,10 @@ static void *write_on(void *arg)
     crn_rng_init(&rng, 2);
     batch_init(&batch, stage->s.batch, stage->s.dim);
     for (uint64_t n = 0; !atomic_load(&stage->stop); n++) {
-        for (uint32_t i = 0; i < batch.count; i++) vary_row(stage, &rng, batch.vectors + (size_t)i * batch.dim);
+        for (; atomic_load(&stage->pause) && !atomic_load(&stage->stop); usleep(1000))
+            atomic_store(&stage->paused, true);
+        for (uint32_t i = 0; i < batch.count; i++)
+            vary_row(stage, &rng, batch.vectors + (size_t)i * batch.dim);
         const uint64_t before_ns = crn_clock_ns();
         batch_write(&batch, stage, batch.count);
         note_batch(stage, (uint32_t)((crn_clock_ns() - before_ns) / 1000));
@@ -335,6 +361,29 @@ static long stats_number(struct stage *stage, const char *key)
     return number;
 }
 
+/* The writer writes and stops in turns. What it leaves is searched as it is: maintenance may still be at it. */
+static void take_turns(struct stage *stage, struct latencies *stopped, struct latencies *beside)
+{
+    *stopped = (struct latencies){.samples_us = stopped->samples_us};
+    *beside = (struct latencies){.samples_us = beside->samples_us};
+    for (uint32_t i = 0; i < stage->s.turns; i++) {
+        search_on(stage, stage->s.seconds / 2.0, beside);
+        atomic_store(&stage->paused, false);
+        atomic_store(&stage->pause, true);
+        while (!atomic_load(&stage->paused)) usleep(1000);
+        search_on(stage, stage->s.seconds / 2.0, stopped);
+        atomic_store(&stage->pause, false);
+    }
+    sort_latencies(stopped);
+    sort_latencies(beside);
+    print_latencies("it stopped", stopped);
+    print_latencies("it writing", beside);
+    printf("in turns: p50 %.2f times, p99 %.2f times, p999 %.2f times\n",
+           percentile(beside, 0.5) / percentile(stopped, 0.5),
+           percentile(beside, 0.99) / percentile(stopped, 0.99),
+           percentile(beside, 0.999) / percentile(stopped, 0.999));
+}
+
 static void measure(struct stage *stage)
 {
     struct latencies alone = {.samples_us = malloc(SAMPLES_MAX * sizeof(uint32_t))};
@@ -348,17 +397,19 @@ static void measure(struct stage *stage)
     const uint64_t began_ns = crn_clock_ns();
     if (pthread_create(&writer, NULL, write_on, stage) != 0) exit(1);
     search_for(stage, stage->s.seconds, &beside);
-    atomic_store(&stage->stop, true);
-    pthread_join(writer, NULL);
     const double seconds = (double)(crn_clock_ns() - began_ns) / 1e9;
+    const uint64_t written = atomic_load(&stage->written);
     sort_latencies(&beside);
     print_latencies("with a writer", &beside);
     printf(
         "writer %.0f rows/s; p50 %.2f times, p99 %.2f times, p999 %.2f times; tail %ld rows, %ld segments\n",
-        (double)atomic_load(&stage->written) / seconds, percentile(&beside, 0.5) / percentile(&alone, 0.5),
+        (double)written / seconds, percentile(&beside, 0.5) / percentile(&alone, 0.5),
         percentile(&beside, 0.99) / percentile(&alone, 0.99),
         percentile(&beside, 0.999) / percentile(&alone, 0.999), stats_number(stage, "tail_rows"),
         stats_number(stage, "segments"));
+    if (stage->s.turns != 0) take_turns(stage, &alone, &beside);
+    atomic_store(&stage->stop, true);
+    pthread_join(writer, NULL);
     free(alone.samples_us);
     free(beside.samples_us);
 }
@@ -379,9 +430,10 @@ static void sustain(struct stage *stage)
         const uint64_t written = atomic_load(&stage->written);
         const long tail = stats_number(stage, "tail_rows"), segments = stats_number(stage, "segments");
         const uint32_t batch_us = atomic_exchange(&stage->slowest_us, 0);
-        printf("%4u s %8.0f rows/s, slowest batch %6.1f ms   p50 %7.3f   p99 %7.3f   max %7.3f ms   tail %6ld rows, %3ld segments\n",
-               i + 1, (double)(written - before) / second.seconds, batch_us / 1e3, percentile(&second, 0.5),
-               percentile(&second, 0.99), percentile(&second, 1), tail, segments);
+        printf(
+            "%4u s %8.0f rows/s, slowest batch %6.1f ms   p50 %7.3f   p99 %7.3f   max %7.3f ms   tail %6ld rows, %3ld segments\n",
+            i + 1, (double)(written - before) / second.seconds, batch_us / 1e3, percentile(&second, 0.5),
+            percentile(&second, 0.99), percentile(&second, 1), tail, segments);
         if (batch_us > slowest_us) slowest_us = batch_us;
         fflush(stdout);
         before = written;
@@ -390,9 +442,10 @@ static void sustain(struct stage *stage)
     }
     atomic_store(&stage->stop, true);
     pthread_join(writer, NULL);
-    printf("sustained %.0f rows/s over %.1f s; slowest batch %.1f ms, longest tail %ld rows, most segments %ld\n",
-           (double)atomic_load(&stage->written) / ((double)(crn_clock_ns() - began_ns) / 1e9),
-           (double)(crn_clock_ns() - began_ns) / 1e9, slowest_us / 1e3, tail_most, segments_most);
+    printf(
+        "sustained %.0f rows/s over %.1f s; slowest batch %.1f ms, longest tail %ld rows, most segments %ld\n",
+        (double)atomic_load(&stage->written) / ((double)(crn_clock_ns() - began_ns) / 1e9),
+        (double)(crn_clock_ns() - began_ns) / 1e9, slowest_us / 1e3, tail_most, segments_most);
     free(second.samples_us);
 }
 
@@ -413,6 +466,10 @@ static void parse(int argc, char **argv, struct settings *s)
             s->seconds = number;
         else if (strcmp(argv[i], "--tail") == 0)
             s->tail = number;
+        else if (strcmp(argv[i], "--turns") == 0)
+            s->turns = number;
+        else if (strcmp(argv[i], "--rate") == 0)
+            s->rate = number;
         else if (strcmp(argv[i], "--sustain") == 0)
             s->sustain = number;
         else if (strcmp(argv[i], "--pace") == 0)

@@ -44,8 +44,8 @@ static void make_row(struct crn_rng *rng, const float *basis, uint32_t dim, floa
     }
 }
 
-static void write_rows(cairn_collection *collection, const struct settings *s, struct crn_rng *rng, const float *basis, uint32_t begin,
-                       uint32_t count)
+static void write_rows(cairn_collection *collection, const struct settings *s, struct crn_rng *rng,
+                       const float *basis, uint32_t begin, uint32_t count)
 {
     cairn_pattern *patterns = calloc(BATCH, sizeof *patterns);
     float *vectors = malloc((size_t)BATCH * s->dim * sizeof *vectors);
@@ -57,7 +57,8 @@ static void write_rows(cairn_collection *collection, const struct settings *s, s
         for (; n < BATCH && done < count; n++, done++) {
             make_row(rng, basis, s->dim, vectors + (size_t)n * s->dim);
             snprintf(ids[n], sizeof ids[n], "row-%u", begin + done);
-            patterns[n] = (cairn_pattern){.size = sizeof *patterns, .id = ids[n], .vector = vectors + (size_t)n * s->dim};
+            patterns[n] = (cairn_pattern){
+                .size = sizeof *patterns, .id = ids[n], .vector = vectors + (size_t)n * s->dim};
         }
         must(cairn_upsert(collection, patterns, n, &err), &err);
     }
@@ -85,8 +86,10 @@ static void build(const struct settings *s, const char *path, const float *basis
     must(cairn_optimize(collection, NULL, NULL, &err), &err);
     uint64_t t2 = crn_clock_ns();
     write_rows(collection, s, &rng, basis, s->rows, s->tail);
-    printf("written %u x %u: %.1f s (%.0f rows/s, batches of %u); optimized: %.1f s; then a tail of %u rows\n", s->rows, s->dim,
-           (double)(t1 - t0) / 1e9, s->rows / ((double)(t1 - t0) / 1e9), BATCH, (double)(t2 - t1) / 1e9, s->tail);
+    printf(
+        "written %u x %u: %.1f s (%.0f rows/s, batches of %u); optimized: %.1f s; then a tail of %u rows\n",
+        s->rows, s->dim, (double)(t1 - t0) / 1e9, s->rows / ((double)(t1 - t0) / 1e9), BATCH,
+        (double)(t2 - t1) / 1e9, s->tail);
     fflush(stdout);
     cairn_collection_close(collection);
     cairn_close(db);
@@ -133,9 +136,10 @@ static void open_once(const struct settings *s, const char *path, const float *b
     const uint64_t t3 = crn_clock_ns();
     cairn_results_free(results);
     resident(&anonymous, &file);
-    printf("open %.1f ms, first query %.1f ms (%s), second %.1f ms; resident: anonymous %.1f MB, mapped files %.1f MB\n",
-           (double)(t1 - t0) / 1e6, (double)(t2 - t1) / 1e6, info.plan, (double)(t3 - t2) / 1e6, (double)anonymous / 1024,
-           (double)file / 1024);
+    printf(
+        "open %.1f ms, first query %.1f ms (%s), second %.1f ms; resident: anonymous %.1f MB, mapped files %.1f MB\n",
+        (double)(t1 - t0) / 1e6, (double)(t2 - t1) / 1e6, info.plan, (double)(t3 - t2) / 1e6,
+        (double)anonymous / 1024, (double)file / 1024);
     fflush(stdout);
     cairn_collection_close(collection);
     cairn_close(db);
@@ -145,13 +149,20 @@ static void open_once(const struct settings *s, const char *path, const float *b
 static void parse(int argc, char **argv, struct settings *s)
 {
     for (int i = 1; i + 1 < argc; i += 2) {
-        if (strcmp(argv[i], "--rows") == 0) s->rows = (uint32_t)strtoul(argv[i + 1], NULL, 10);
-        else if (strcmp(argv[i], "--dim") == 0) s->dim = (uint32_t)strtoul(argv[i + 1], NULL, 10);
-        else if (strcmp(argv[i], "--tail") == 0) s->tail = (uint32_t)strtoul(argv[i + 1], NULL, 10);
-        else if (strcmp(argv[i], "--quantization") == 0) s->quantization = argv[i + 1];
-        else if (strcmp(argv[i], "--index") == 0) s->index = argv[i + 1];
-        else if (strcmp(argv[i], "--open") == 0) s->open = argv[i + 1];
-        else if (strcmp(argv[i], "--dir") == 0) s->folder = argv[i + 1];
+        if (strcmp(argv[i], "--rows") == 0)
+            s->rows = (uint32_t)strtoul(argv[i + 1], NULL, 10);
+        else if (strcmp(argv[i], "--dim") == 0)
+            s->dim = (uint32_t)strtoul(argv[i + 1], NULL, 10);
+        else if (strcmp(argv[i], "--tail") == 0)
+            s->tail = (uint32_t)strtoul(argv[i + 1], NULL, 10);
+        else if (strcmp(argv[i], "--quantization") == 0)
+            s->quantization = argv[i + 1];
+        else if (strcmp(argv[i], "--index") == 0)
+            s->index = argv[i + 1];
+        else if (strcmp(argv[i], "--open") == 0)
+            s->open = argv[i + 1];
+        else if (strcmp(argv[i], "--dir") == 0)
+            s->folder = argv[i + 1];
         else {
             fprintf(stderr, "bench_open: unknown option %s\n", argv[i]);
             exit(2);
@@ -161,7 +172,8 @@ static void parse(int argc, char **argv, struct settings *s)
 
 int main(int argc, char **argv)
 {
-    struct settings s = {.rows = 500000, .dim = 384, .tail = 16000, .quantization = "none", .index = "flat", .folder = "/tmp"};
+    struct settings s = {
+        .rows = 500000, .dim = 384, .tail = 16000, .quantization = "none", .index = "flat", .folder = "/tmp"};
     char folder[256], path[300], command[320], dim[16];
 
     parse(argc, argv, &s);

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""FAISS over a data set: builds an index into the cache, or sweeps its settings; one thread, one call.
+"""FAISS over a data set: builds an index into the cache, or sweeps its settings; one thread, all queries in one call.
 
     bench_faiss.py build|search DATA_DIR NAME CFG CACHE_DIR
     bench_faiss.py list
 
 CFG is a key of CONFIGS. Graphs are built with efConstruction 200. hnsw32-sq8 takes the graph of hnsw32, which
 was built over exact distances, and keeps the vectors as bytes: better than a graph built over the bytes, and
-built once.
+built once. flat-single is flat, asked one query a call: then FAISS cannot multiply matrices.
 """
 
 import sys
@@ -30,6 +30,7 @@ def lists(n):
 # What makes the index of n rows of d numbers, and the refine factors to sweep over (None: it refines nothing).
 CONFIGS = {
     "flat": (lambda n, d: "Flat", None),
+    "flat-single": (lambda n, d: "Flat", None),
     "hnsw32": (lambda n, d: "HNSW32,Flat", None),
     "hnsw32-sq8": (lambda n, d: "HNSW32,SQ8", None),
     "ivfpq-d2": (lambda n, d: f"OPQ{d // 2},IVF{lists(n)},PQ{d // 2}x4fs,RFlat", (2, 4, 10, 25)),
@@ -37,6 +38,10 @@ CONFIGS = {
     "rabitq": (lambda n, d: f"RR{d},IVF{lists(n)},RaBitQfs,RFlat", (4, 10, 25, 60)),
     "rabitq4": (lambda n, d: f"RR{d},IVF{lists(n)},RaBitQ4", None),
 }
+
+
+def is_flat(cfg):
+    return cfg.startswith("flat")
 
 
 def is_graph(cfg):
@@ -80,7 +85,7 @@ def make(data, cfg, cache):
     index = faiss.index_factory(data.dim, CONFIGS[cfg][0](data.n, data.dim), metric_of(data))
     if is_graph(cfg):
         index.hnsw.efConstruction = EF_CONSTRUCTION
-    elif cfg != "flat":
+    elif not is_flat(cfg):
         shorten_training(index)
     index.train(rows)
     index.add(rows)
@@ -105,7 +110,7 @@ def build(data, cfg, cache):
 def settings(cfg):
     """Lists of settings to sweep; a list ends early when the recall is there."""
     refine = CONFIGS[cfg][1]
-    if cfg == "flat":
+    if is_flat(cfg):
         return [[{}]]
     if is_graph(cfg):
         return [[{"ef": ef} for ef in EFS]]
@@ -130,6 +135,8 @@ def sweep(data, cfg, cache):
     index = faiss.read_index(built.path)
     faiss.omp_set_num_threads(1)
     ask = lambda queries: index.search(queries, measure.K)[1]
+    if cfg == "flat-single":
+        ask = lambda queries: np.vstack([index.search(query[np.newaxis], measure.K)[1] for query in queries])
     for line in settings(cfg):
         points = applied(index, line)
         measure.sweep("faiss", cfg, built.facts(), data, data.queries, ask, points)

@@ -6,9 +6,11 @@
  *   bench_hnswlib build  NAME.base.fvecs l2|cosine|dot INDEX THREADS
  *   bench_hnswlib search INDEX l2|cosine|dot NAME.query.fvecs NAME.gt.ivecs
  *   bench_hnswlib search INDEX l2|cosine|dot NAME.query.fvecs FILTER.gt.ivecs FILTER.bits PERCENT
+ *   bench_hnswlib search INDEX l2|cosine|dot NAME.query.fvecs FILTER.gt.ivecs ORDER.ivecs PERCENT FILTER.ranges.ivecs KIND
  *
  * M = 16, ef_construction = 200. FILTER.bits is a bitmap of the rows that match, FILTER.gt.ivecs the nearest of
- * these. Beside INDEX lies INDEX.json with what the build took; its members go into each line that search prints
+ * these. With ranges (cairn bench --filter-out) each query has a bitmap of its own: of the rows ORDER[begin..end);
+ * bitmaps are made before anything is measured. Beside INDEX lies INDEX.json with what the build took; its members go into each line that search prints
  * (bench/peers/curve.py has their meaning).
  */
 #include <algorithm>
@@ -21,6 +23,7 @@
 #include <fstream>
 #include <hnswlib/hnswlib.h>
 #include <iterator>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -102,6 +105,30 @@ class Bitmap : public hnswlib::BaseFilterFunctor
     std::string bits_;
 };
 
+/* The filter of each query; none: no filters. Queries share them. */
+using Filters = std::vector<std::shared_ptr<Bitmap>>;
+
+Filters filters_of_ranges(const char *order_path, const char *ranges_path)
+{
+    const Vecs<int32_t> order = read_vecs<int32_t>(order_path), ranges = read_vecs<int32_t>(ranges_path);
+    std::map<int32_t, std::shared_ptr<Bitmap>> made;
+    Filters filters;
+
+    for (size_t q = 0; q < ranges.count; q++) {
+        auto &bitmap = made[ranges.row(q)[0]];
+        if (bitmap == nullptr) {
+            std::string bits(order.width / 8 + 1, '\0');
+            for (int32_t i = ranges.row(q)[0]; i < ranges.row(q)[1]; i++) {
+                const auto row = static_cast<size_t>(order.values[static_cast<size_t>(i)]);
+                bits[row / 8] = static_cast<char>(bits[row / 8] | 1 << (row % 8));
+            }
+            bitmap = std::make_shared<Bitmap>(bits);
+        }
+        filters.push_back(bitmap);
+    }
+    return filters;
+}
+
 int build(const char *base_path, const char *metric, const std::string &index_path, size_t threads)
 {
     const Vecs<float> base = read_vecs<float>(base_path);
@@ -132,13 +159,14 @@ int build(const char *base_path, const char *metric, const std::string &index_pa
 using Answers = std::vector<std::vector<hnswlib::labeltype>>;
 
 /* Answers as many queries as there is room for, or as can be in limit_s; returns seconds. */
-double pass(const Graph &graph, const Vecs<float> &queries, Bitmap *filter, double limit_s, Answers &answers)
+double pass(const Graph &graph, const Vecs<float> &queries, const Filters &filters, double limit_s,
+            Answers &answers)
 {
     const auto start = std::chrono::steady_clock::now();
     std::chrono::duration<double> taken{};
 
     for (size_t q = 0; q < answers.size(); q++) {
-        auto found = graph.searchKnn(queries.row(q), kNearest, filter);
+        auto found = graph.searchKnn(queries.row(q), kNearest, filters.empty() ? nullptr : filters[q].get());
         answers[q].clear();
         for (; !found.empty(); found.pop()) answers[q].push_back(found.top().second);
         taken = std::chrono::steady_clock::now() - start;
@@ -160,7 +188,7 @@ double recall_of(const Answers &answers, const Vecs<int32_t> &truth)
 }
 
 int search(const std::string &index_path, const char *metric, const char *query_path, const char *truth_path,
-           Bitmap *filter, const char *percent)
+           const Filters &filters, const char *percent, const char *kind = nullptr)
 {
     const Vecs<float> queries = read_vecs<float>(query_path);
     const Vecs<int32_t> truth = read_vecs<int32_t>(truth_path);
@@ -168,7 +196,9 @@ int search(const std::string &index_path, const char *metric, const char *query_
     Graph graph(space.get(), index_path);
     const std::string object = read_text(index_path + ".json"),
                       facts = object.substr(1, object.rfind('}') - 1);
-    const std::string cfg = percent == nullptr ? "M16" : std::string("M16-filter") + percent;
+    const std::string cfg = percent == nullptr ? "M16"
+                                               : std::string("M16-filter") + percent +
+                                                     (kind == nullptr ? "" : std::string("-") + kind);
     const std::string share = percent == nullptr ? "" : std::string(", \"filter\": ") + percent;
     double last = -1;
 
@@ -177,9 +207,9 @@ int search(const std::string &index_path, const char *metric, const char *query_
         std::vector<double> taken;
         double sum = 0;
         graph.setEf(ef);
-        pass(graph, queries, filter, kSlowS, answers); /* warms, and says how many queries a pass is */
+        pass(graph, queries, filters, kSlowS, answers); /* warms, and says how many queries a pass is */
         while (taken.size() < kPasses || sum < kPassesS) {
-            taken.push_back(pass(graph, queries, filter, 1e9, answers));
+            taken.push_back(pass(graph, queries, filters, 1e9, answers));
             sum += taken.back();
         }
         std::sort(taken.begin(), taken.end());
@@ -201,10 +231,14 @@ int main(int argc, char **argv)
 {
     const std::string what = argc > 1 ? argv[1] : "";
     if (what == "build" && argc == 6) return build(argv[2], argv[3], argv[4], strtoul(argv[5], nullptr, 10));
-    if (what == "search" && argc == 6) return search(argv[2], argv[3], argv[4], argv[5], nullptr, nullptr);
+    if (what == "search" && argc == 6) return search(argv[2], argv[3], argv[4], argv[5], {}, nullptr);
     if (what == "search" && argc == 8) {
-        Bitmap filter(read_text(argv[6]));
-        return search(argv[2], argv[3], argv[4], argv[5], &filter, argv[7]);
+        const Filters filters(read_vecs<float>(argv[4]).count, std::make_shared<Bitmap>(read_text(argv[6])));
+        return search(argv[2], argv[3], argv[4], argv[5], filters, argv[7]);
+    }
+    if (what == "search" && argc == 10) {
+        return search(argv[2], argv[3], argv[4], argv[5], filters_of_ranges(argv[6], argv[8]), argv[7],
+                      argv[9]);
     }
     fprintf(stderr, "usage: see the head of bench_hnswlib.cpp\n");
     return 2;

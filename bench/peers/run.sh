@@ -3,7 +3,7 @@
 #
 #   bench/peers/run.sh DATA_DIR NAME [PEER...]
 #
-# PEER is hnswlib, hnswlib-filtered, faiss, usearch, or one configuration as in faiss:hnsw32; all by default.
+# PEER is hnswlib, hnswlib-filtered, hnswlib-ranges, faiss, usearch, or one configuration as in faiss:hnsw32; all by default.
 # Nothing of theirs is kept in this tree: the libraries come from PyPI into a cache folder, and hnswlib's headers
 # are compiled there for this machine. Built indexes stay in the cache, so that a sweep can be repeated in
 # seconds; remove the folder to start anew.
@@ -104,6 +104,23 @@ search_hnswlib_filtered() {
     done
 }
 
+# Filters of cairn bench --filter-out DATA_DIR/NAME.
+search_hnswlib_ranges() {
+    local ranges filter kind percent order
+    build_hnswlib
+    for ranges in "$data/$name".filter*.ranges.ivecs; do
+        [ -e "$ranges" ] || { say "no ranges: run cairn bench --filter-out $data/$name"; return 1; }
+        filter=${ranges%.ranges.ivecs}
+        kind=${filter##*-}
+        percent=${filter##*.filter}
+        percent=${percent%-*}
+        [ "$kind" = random ] && order=shuffled || order=place
+        say "searching hnswlib M16, $kind filter $percent %"
+        collect "$out/$name-filtered.jsonl" hnswlib "M16-filter$percent-$kind" "$cache/bench_hnswlib" search "$index" \
+            "$(metric)" "$data/$name.query.fvecs" "$filter.gt.ivecs" "$data/$name.$order.ivecs" "$percent" "$ranges" "$kind"
+    done
+}
+
 search_python() { # faiss or usearch, configurations...
     local lib=$1 cfg
     local program=("$cache/venv/bin/python" "$here/bench_$lib.py")
@@ -120,6 +137,7 @@ for peer in "$@"; do
     case $peer in
         hnswlib) search_hnswlib ;;
         hnswlib-filtered) search_hnswlib_filtered ;;
+        hnswlib-ranges) search_hnswlib_ranges ;;
         faiss | usearch)
             read -ra configurations <<<"$("$cache/venv/bin/python" "$here/bench_$peer.py" list)"
             search_python "$peer" "${configurations[@]}"
