@@ -37,7 +37,8 @@
 /*
  * z = rotation((x - mean) * gain). For dot products a node also has a height h = sqrt(R^2 - |gain x|^2), the
  * dimension that makes all nodes equally long, so that the nearest by Euclidean distance are the largest by dot
- * product (Bachrach et al., RecSys 2014). Queries have none, and no dimension is spent on it.
+ * product (Bachrach et al., RecSys 2014). Queries have none, and no dimension is spent on it: heights are only
+ * used when neighbours are chosen (graph_insert.h).
  */
 struct crn_graph_frame {
     enum crn_op op; /* DOT or L2 */
@@ -82,7 +83,6 @@ struct crn_graph {
         *entries; /* [CRN_GRAPH_ENTRY_BLOCKS] rows of a node at the origin, whose neighbours are the sample */
     uint32_t entry_blocks;
     uint32_t count;
-    const float *heights; /* [count], of graphs being built with heights; else NULL */
     bool live;            /* rows change while they are searched: each is locked for the time of a visit */
     /* Rows whose bytes are not proven yet are asked for before they are read; NULL: all are. False: damaged. */
     bool (*prove)(void *ctx, const uint8_t *row);
@@ -144,7 +144,6 @@ struct crn_graph_ask {
     /* Without a filter: nodes that lie near, to begin at instead of the entries; NULL: the entries. */
     const uint32_t *starts;
     uint32_t start_count;
-    float height;              /* of the query, in graphs with heights being built */
     const uint32_t *positions; /* of the nodes in `records` and in `allow`; NULL: the nodes themselves */
     /* Nodes that may be listed: bit positions[node]; NULL: all. See graph_walk_filter.h. */
     const uint64_t *allow;

@@ -40,7 +40,6 @@ cairn_status crn_graph_growing_init(struct crn_graph_growing *growing, const str
         crn_graph_growing_release(growing);
         return crn_error_no_memory(err, (size_t)capacity * graph->layout.row_bytes);
     }
-    graph->heights = growing->heights;
     /* Rows are visited at random: large pages save a table walk each. Only advice. */
     const size_t page = 2u << 20, begin = ((uintptr_t)graph->rows + page - 1) / page * page;
     const size_t end = ((uintptr_t)graph->rows + (size_t)capacity * graph->layout.row_bytes) / page * page;
@@ -204,6 +203,7 @@ static struct offer judge(struct crn_graph_growing *growing, const struct crn_gr
 {
     const struct crn_graph *graph = &growing->graph;
     const uint8_t *row = crn_graph_row(graph, node);
+    const float height = worker->point.height;
     struct offer offer = {0};
 
     growing->kernels->row_estimate(&graph->layout, &worker->scratch.query, row, offer.estimates);
@@ -212,7 +212,7 @@ static struct offer judge(struct crn_graph_growing *growing, const struct crn_gr
         if (id == CRN_GRAPH_NO_NODE) break;
         if (id == offered) offer.known = true;
         if (growing->heights != NULL)
-            offer.estimates[offer.used] -= 2 * worker->point.height * growing->heights[id];
+            offer.estimates[offer.used] += height * (height - 2 * growing->heights[id]);
         offer.used++;
     }
     return offer;
@@ -271,11 +271,17 @@ static void link_back(struct crn_graph_growing *growing, const struct crn_graph_
 
 /* ---- nodes ---- */
 
+static int by_key(const void *a, const void *b)
+{
+    const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
 /* Makes the worker's query of its point. */
 static void prepare_query(const struct crn_graph_growing *growing, struct crn_graph_worker *worker)
 {
     growing->kernels->query_prepare(&worker->scratch.query);
-    worker->scratch.query.constant = worker->point.constant + worker->point.height * worker->point.height;
+    worker->scratch.query.constant = worker->point.constant;
 }
 
 /* Searches from the worker's point. */
@@ -284,7 +290,6 @@ static void search(struct crn_graph_growing *growing, struct crn_graph_worker *w
     const uint32_t effort = worker->start_count != 0 ? worker->start_effort : growing->effort;
     const struct crn_graph_ask ask = {.effort = effort,
                                       .keep = effort,
-                                      .height = worker->point.height,
                                       .starts = worker->starts,
                                       .start_count = worker->start_count};
 
@@ -292,7 +297,8 @@ static void search(struct crn_graph_growing *growing, struct crn_graph_worker *w
     crn_graph_walk(&growing->graph, &worker->scratch, &ask);
 }
 
-/* Searches, and fills worker->candidates with what was visited, ascending, without `node`. */
+/* Searches, and fills worker->candidates with what was visited, ascending, without `node`. With heights the search goes by dot product,
+ * as those of queries will, which come by such nodes; their order by distance is another. */
 static uint32_t find_candidates(struct crn_graph_growing *growing, struct crn_graph_worker *worker,
                                 uint32_t node)
 {
@@ -301,9 +307,13 @@ static uint32_t find_candidates(struct crn_graph_growing *growing, struct crn_gr
 
     search(growing, worker);
     for (uint32_t i = 0; i < scratch->near_count; i++) {
-        if (((uint32_t)scratch->near[i] & CRN_GRAPH_KEY_NODE) != node)
-            worker->candidates[count++] = scratch->near[i];
+        const uint32_t found = (uint32_t)scratch->near[i] & CRN_GRAPH_KEY_NODE;
+        if (found == node) continue;
+        worker->candidates[count++] =
+            growing->heights == NULL ? scratch->near[i]
+                                     : crn_graph_key(between(growing, node, found), found);
     }
+    if (growing->heights != NULL) qsort(worker->candidates, count, sizeof *worker->candidates, by_key);
     return count;
 }
 
@@ -354,12 +364,6 @@ void crn_graph_insert(struct crn_graph_growing *growing, struct crn_graph_worker
                       const float *vector)
 {
     (void)crn_graph_insert_unless(growing, worker, node, vector, NULL, NULL);
-}
-
-static int by_key(const void *a, const void *b)
-{
-    const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return x < y ? -1 : x > y;
 }
 
 /* Adds the present neighbours that the search did not come by. */

@@ -86,11 +86,9 @@ static inline uint32_t nearest_entries(const struct walk *walk, uint32_t wanted,
     for (uint32_t b = 0; b < graph->entry_blocks; b++) {
         const uint8_t *block = graph->entries + (size_t)b * graph->layout.row_bytes;
         const unsigned count =
-            crn_row_neighbours(&graph->layout, query, block, query->constant,
-                               walk->ask->height != 0 ? __builtin_inff() : limit, distances, ids);
+            crn_row_neighbours(&graph->layout, query, block, query->constant, limit, distances, ids);
         for (unsigned i = 0; i < count; i++) {
             if (ids[i] >= graph->count) continue;
-            if (walk->ask->height != 0) distances[i] -= 2 * walk->ask->height * graph->heights[ids[i]];
             crn_pool_insert(best, &found, wanted, crn_graph_key(distances[i], ids[i]));
             if (found == wanted) limit = crn_graph_key_distance(best[found - 1]);
         }
@@ -128,29 +126,11 @@ static void enter_starts(struct walk *walk)
     for (uint32_t i = 0; i < ask->start_count; i++) {
         const uint32_t node = ask->starts[i];
         if (is_seen(walk, node)) continue;
-        float distance = crn_row_distance(&graph->layout, &walk->scratch->query,
-                                          crn_graph_row(graph, node)); /* of what does not change */
-        if (ask->height != 0) distance -= 2 * ask->height * graph->heights[node];
+        const float distance = crn_row_distance(&graph->layout, &walk->scratch->query,
+                                                crn_graph_row(graph, node)); /* of what does not change */
         mark_seen(walk, node);
         pool_insert(walk, &distance, &node, 1);
     }
-}
-
-/* Estimates of neighbours in a graph with heights, from a query that has one. */
-static unsigned raise_neighbours(const struct walk *walk, uint32_t node, unsigned count, float *distances,
-                                 uint32_t *ids)
-{
-    const float *heights = walk->graph->heights;
-    unsigned kept = 0;
-
-    for (unsigned i = 0; i < count; i++) {
-        if (ids[i] >= walk->graph->count) continue;
-        const float raised = distances[i] - 2 * walk->ask->height * (heights[ids[i]] - heights[node]);
-        if (!(raised < walk->limit)) continue;
-        distances[kept] = raised;
-        ids[kept++] = ids[i];
-    }
-    return kept;
 }
 
 static inline void list_near(struct walk *walk, float distance, uint32_t node)
@@ -178,21 +158,18 @@ static inline void visit(struct walk *walk, uint32_t node)
     const struct crn_graph *graph = walk->graph;
     struct crn_graph_scratch *scratch = walk->scratch;
     const uint8_t *row = crn_graph_row(graph, node);
-    const bool raise = walk->ask->height != 0;
     float distances[CRN_GRAPH_DEGREE + 16];
     uint32_t ids[CRN_GRAPH_DEGREE + 16];
 
-    float distance =
+    const float distance =
         crn_row_distance(&graph->layout, &scratch->query, row); /* the node's own code does not change */
     unsigned count = 0;
-    if (raise) distance -= 2 * walk->ask->height * graph->heights[node];
     /* A row that is locked for long has no neighbours this time. */
     if (!graph->live || crn_graph_try_read(crn_graph_lock_of(graph, node))) {
-        count = crn_row_neighbours(&graph->layout, &scratch->query, row, distance,
-                                   raise ? __builtin_inff() : walk->limit, distances, ids);
+        count = crn_row_neighbours(&graph->layout, &scratch->query, row, distance, walk->limit, distances,
+                                   ids);
         if (graph->live) crn_graph_unlock_read(crn_graph_lock_of(graph, node));
     }
-    if (raise) count = raise_neighbours(walk, node, count, distances, ids);
     list_near(walk, distance, node);
     count = crn_row_unseen(scratch->seen, graph->count, distances, ids, count);
     mark_all_seen(walk, ids, count);

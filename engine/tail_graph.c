@@ -134,7 +134,6 @@ static cairn_status begin(struct crn_tail_graph *graph, const struct crn_tail *t
     if (graph->memory == NULL) return crn_error_no_memory(err, graph->memory_bytes);
     lay_out(graph, graph->memory, graph->rows_most);
     graph->graph.rows = growing->graph.rows;
-    growing->graph.heights = growing->heights;
     /* Rows are visited at random: large pages save a table walk each. Only advice. */
     (void)madvise(graph->memory,
                   graph->rows_most * (size_t)growing->graph.layout.row_bytes / PAGE_MOST * PAGE_MOST,

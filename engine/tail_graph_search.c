@@ -28,11 +28,9 @@ struct search {
 static bool plan_effort(struct search *search)
 {
     const struct crn_tail_graph_ask *ask = search->ask;
-    const bool heights = search->graph->graph.frame.heights;
     const uint64_t usual = EFFORT + EFFORT_FOR_EACH * (uint64_t)ask->k,
                    asked = ask->ef > ask->k ? ask->ef : ask->k;
-    /* Where lengths differ, what a step sees says less about which way to go. */
-    const uint64_t wanted = ask->ef != 0 ? asked : heights ? usual * 3 / 2 : usual;
+    const uint64_t wanted = ask->ef != 0 ? asked : usual;
 
     if (wanted * ask->nodes >= (uint64_t)ask->allowed * ask->allowed / WALK_COST) return false;
     search->effort = (uint32_t)(wanted * ask->nodes / ask->allowed);
