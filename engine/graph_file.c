@@ -31,22 +31,6 @@ enum {
     HEAD_WORDS = HEAD_RECALLS + CRN_GRAPH_EFFORTS
 };
 
-static uint32_t word_of(float value)
-{
-    uint32_t word;
-
-    memcpy(&word, &value, sizeof word);
-    return word;
-}
-
-static float float_of(uint32_t word)
-{
-    float value;
-
-    memcpy(&value, &word, sizeof value);
-    return value;
-}
-
 /* ---- writing ---- */
 
 static cairn_status write_head(const struct crn_graph_build *build, struct crn_derived_writer *writer,
@@ -64,16 +48,16 @@ static cairn_status write_head(const struct crn_graph_build *build, struct crn_d
         [HEAD_ENTRY_BLOCKS] = graph->entry_blocks,
         [HEAD_SEED_LOW] = (uint32_t)build->seed,
         [HEAD_SEED_HIGH] = (uint32_t)(build->seed >> 32),
-        [HEAD_GAIN] = word_of(graph->frame.gain),
-        [HEAD_RADIUS2] = word_of(graph->frame.radius2),
+        [HEAD_GAIN] = crn_derived_word(graph->frame.gain),
+        [HEAD_RADIUS2] = crn_derived_word(graph->frame.radius2),
         [HEAD_QUERIES] = calibration->queries,
-        [HEAD_ERROR] = word_of(calibration->error),
+        [HEAD_ERROR] = crn_derived_word(calibration->error),
         [HEAD_CELLS] = build->cells,
     };
 
     for (uint32_t e = 0; e < CRN_GRAPH_EFFORTS; e++) {
         head[HEAD_EFFORTS + e] = calibration->efforts[e];
-        head[HEAD_RECALLS + e] = word_of(calibration->recalls[e]);
+        head[HEAD_RECALLS + e] = crn_derived_word(calibration->recalls[e]);
     }
     CRN_TRY(crn_derived_section(writer, "GHED", err));
     return crn_derived_write(writer, head, sizeof head, err);
@@ -124,24 +108,17 @@ static cairn_status write_signs(const struct crn_graph_build *build, struct crn_
     return CAIRN_OK;
 }
 
-static cairn_status write_section(struct crn_derived_writer *writer, const char tag[4], const void *data,
-                                  size_t size, cairn_error *err)
-{
-    CRN_TRY(crn_derived_section(writer, tag, err));
-    return crn_derived_write(writer, data, size, err);
-}
-
 static cairn_status write_small(const struct crn_graph_build *build, struct crn_derived_writer *writer,
                                 cairn_error *err)
 {
     const struct crn_graph *graph = &build->growing.graph;
 
-    CRN_TRY(write_section(writer, "GMEA", graph->frame.mean, graph->frame.dim * sizeof(float), err));
-    CRN_TRY(write_section(writer, "GPOS", build->positions, graph->count * sizeof *build->positions, err));
-    CRN_TRY(write_section(writer, "GCEL", build->cell_starts,
-                          (build->cells + (size_t)1) * sizeof *build->cell_starts, err));
-    return write_section(writer, "GCEN", build->cell_records,
-                         build->cells * crn_graph_signs_bytes(graph->layout.dims), err);
+    CRN_TRY(crn_derived_put(writer, "GMEA", graph->frame.mean, graph->frame.dim * sizeof(float), err));
+    CRN_TRY(crn_derived_put(writer, "GPOS", build->positions, graph->count * sizeof *build->positions, err));
+    CRN_TRY(crn_derived_put(writer, "GCEL", build->cell_starts,
+                            (build->cells + (size_t)1) * sizeof *build->cell_starts, err));
+    return crn_derived_put(writer, "GCEN", build->cell_records,
+                           build->cells * crn_graph_signs_bytes(graph->layout.dims), err);
 }
 
 cairn_status crn_graph_write(const struct crn_graph_build *build, struct crn_derived_writer *writer,
@@ -166,26 +143,12 @@ static cairn_status damaged(const char *what, cairn_error *err)
     return crn_error_set(err, CAIRN_CORRUPT, "the graph is damaged: %s", what);
 }
 
-/* A section of exactly `size` bytes. */
-static cairn_status section(struct crn_derived *file, const char tag[4], size_t size, bool verified,
-                            const void **out_data, cairn_error *err)
-{
-    size_t found = 0;
-
-    *out_data = crn_derived_get(file, tag, &found);
-    if (found != size || *out_data == NULL) {
-        return crn_error_set(err, CAIRN_CORRUPT, "the graph is damaged: section %.4s has %zu bytes, not %zu",
-                             tag, found, size);
-    }
-    return verified ? crn_derived_verify(file, *out_data, size, err) : CAIRN_OK;
-}
-
 static cairn_status read_head(const struct crn_index_rows *rows, const uint32_t *head,
                               struct crn_graph_opened *out, cairn_error *err)
 {
     struct crn_graph_calibration *calibration = &out->calibration;
     struct crn_graph *graph = &out->graph;
-    const float gain = float_of(head[HEAD_GAIN]), radius2 = float_of(head[HEAD_RADIUS2]);
+    const float gain = crn_derived_float(head[HEAD_GAIN]), radius2 = crn_derived_float(head[HEAD_RADIUS2]);
 
     if (head[HEAD_FORMAT] != FORMAT) return damaged("a format that is not known", err);
     if (head[HEAD_COUNT] != rows->count || head[HEAD_DIM] != rows->dim || head[HEAD_OP] != rows->op) {
@@ -209,10 +172,10 @@ static cairn_status read_head(const struct crn_index_rows *rows, const uint32_t 
     graph->entry_blocks = head[HEAD_ENTRY_BLOCKS];
     out->cells = head[HEAD_CELLS];
     calibration->queries = head[HEAD_QUERIES];
-    calibration->error = float_of(head[HEAD_ERROR]);
+    calibration->error = crn_derived_float(head[HEAD_ERROR]);
     for (uint32_t e = 0; e < CRN_GRAPH_EFFORTS; e++) {
         calibration->efforts[e] = head[HEAD_EFFORTS + e];
-        calibration->recalls[e] = float_of(head[HEAD_RECALLS + e]);
+        calibration->recalls[e] = crn_derived_float(head[HEAD_RECALLS + e]);
     }
     return CAIRN_OK;
 }
@@ -251,10 +214,11 @@ static cairn_status read_cells(struct crn_graph_opened *out, cairn_error *err)
 {
     const void *data;
 
-    CRN_TRY(section(out->file, "GCEL", (out->cells + (size_t)1) * sizeof(uint32_t), true, &data, err));
+    CRN_TRY(crn_derived_need(out->file, "the graph", "GCEL", (out->cells + (size_t)1) * sizeof(uint32_t),
+                             true, &data, err));
     out->cell_starts = data;
-    CRN_TRY(section(out->file, "GCEN", out->cells * crn_graph_signs_bytes(out->graph.layout.dims), true,
-                    &data, err));
+    CRN_TRY(crn_derived_need(out->file, "the graph", "GCEN",
+                             out->cells * crn_graph_signs_bytes(out->graph.layout.dims), true, &data, err));
     out->cell_records = data;
     if (out->cell_starts[0] != 0 || out->cell_starts[out->cells] != out->graph.count)
         return damaged("cells of other nodes", err);
@@ -272,24 +236,26 @@ cairn_status crn_graph_open(const struct crn_index_rows *rows, struct crn_derive
     const void *data;
 
     *out = (struct crn_graph_opened){.file = file};
-    CRN_TRY(section(file, "GHED", sizeof head, true, &data, err));
+    CRN_TRY(crn_derived_need(file, "the graph", "GHED", sizeof head, true, &data, err));
     memcpy(head, data, sizeof head);
     CRN_TRY(read_head(rows, head, out, err));
-    CRN_TRY(section(file, "GMEA", rows->dim * sizeof(float), true, &data, err));
+    CRN_TRY(crn_derived_need(file, "the graph", "GMEA", rows->dim * sizeof(float), true, &data, err));
     memcpy((float *)(uintptr_t)graph->frame.mean, data, rows->dim * sizeof(float));
     crn_graph_frame_finish(&graph->frame);
-    CRN_TRY(section(file, "GENT", (size_t)graph->entry_blocks * graph->layout.row_bytes, true, &data, err));
+    CRN_TRY(crn_derived_need(file, "the graph", "GENT", (size_t)graph->entry_blocks * graph->layout.row_bytes,
+                             true, &data, err));
     graph->entries = (uint8_t *)(uintptr_t)data; /* never written: the graph is not live */
-    CRN_TRY(section(file, "GPOS", graph->count * sizeof(uint32_t), true, &data, err));
+    CRN_TRY(crn_derived_need(file, "the graph", "GPOS", graph->count * sizeof(uint32_t), true, &data, err));
     out->positions = data;
     for (uint32_t i = 0; i < graph->count; i++) {
         if (out->positions[i] >= graph->count) return damaged("a node of no row", err);
     }
     CRN_TRY(read_cells(out, err));
-    CRN_TRY(section(file, "GROW", (size_t)graph->count * graph->layout.row_bytes, false, &data, err));
+    CRN_TRY(crn_derived_need(file, "the graph", "GROW", (size_t)graph->count * graph->layout.row_bytes, false,
+                             &data, err));
     graph->rows = (uint8_t *)(uintptr_t)data;
-    CRN_TRY(
-        section(file, "GSGN", graph->count * crn_graph_signs_bytes(graph->layout.dims), false, &data, err));
+    CRN_TRY(crn_derived_need(file, "the graph", "GSGN",
+                             graph->count * crn_graph_signs_bytes(graph->layout.dims), false, &data, err));
     out->signs = data;
     if (rows->copy) return copy_rows(out, err);
     graph->prove = prove_row;

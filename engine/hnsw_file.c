@@ -73,16 +73,13 @@ static cairn_status damaged(cairn_error *err, const char *what)
 static cairn_status section(struct crn_derived *file, const char tag[4], size_t count, size_t width,
                             const uint32_t **out_words, cairn_error *err)
 {
-    size_t size, wanted;
-    const void *data = crn_derived_get(file, tag, &size);
+    size_t size;
+    const void *data;
 
-    if (!crn_mem_mul(count, width * sizeof(uint32_t), &wanted) || size != wanted) {
-        return crn_error_set(err, CAIRN_CORRUPT,
-                             "the HNSW graph is damaged: section %.4s has %zu bytes, not %zu * %zu", tag,
-                             size, count, width * sizeof(uint32_t));
-    }
+    if (!crn_mem_mul(count, width * sizeof(uint32_t), &size)) return damaged(err, "its size");
+    CRN_TRY(crn_derived_need(file, "the HNSW graph", tag, size, true, &data, err));
     *out_words = data;
-    return size == 0 ? CAIRN_OK : crn_derived_verify(file, data, size, err);
+    return CAIRN_OK;
 }
 
 static cairn_status read_head(const struct crn_index_rows *rows, struct crn_derived *file,

@@ -32,22 +32,6 @@ enum {
     HEAD_WORDS = HEAD_RECALLS + CRN_IVF_PROBES
 };
 
-static uint32_t word_of(float value)
-{
-    uint32_t word;
-
-    memcpy(&word, &value, sizeof word);
-    return word;
-}
-
-static float float_of(uint32_t word)
-{
-    float value;
-
-    memcpy(&value, &word, sizeof value);
-    return value;
-}
-
 /* ---- writing ---- */
 
 struct encode {
@@ -126,13 +110,6 @@ static cairn_status write_lists(const struct crn_ivf_build *build, struct crn_de
     return status;
 }
 
-static cairn_status write_section(struct crn_derived_writer *writer, const char tag[4], const void *data,
-                                  size_t size, cairn_error *err)
-{
-    CRN_TRY(crn_derived_section(writer, tag, err));
-    return crn_derived_write(writer, data, size, err);
-}
-
 cairn_status crn_ivf_write(const struct crn_ivf_build *build, struct crn_derived_writer *writer,
                            cairn_error *err)
 {
@@ -147,18 +124,19 @@ cairn_status crn_ivf_write(const struct crn_ivf_build *build, struct crn_derived
         [HEAD_SEED_LOW] = (uint32_t)build->frame.seed,
         [HEAD_SEED_HIGH] = (uint32_t)(build->frame.seed >> 32),
         [HEAD_QUERIES] = calibration->queries,
-        [HEAD_ERROR] = word_of(calibration->error),
+        [HEAD_ERROR] = crn_derived_word(calibration->error),
     };
 
     for (uint32_t p = 0; p < CRN_IVF_PROBES; p++) {
         head[HEAD_PROBES + p] = calibration->probes[p];
-        head[HEAD_RECALLS + p] = word_of(calibration->recalls[p]);
+        head[HEAD_RECALLS + p] = crn_derived_word(calibration->recalls[p]);
     }
-    CRN_TRY(write_section(writer, "IHED", head, sizeof head, err));
-    CRN_TRY(write_section(writer, "IMEA", build->frame.binary.centroid, dim * sizeof(float), err));
-    CRN_TRY(write_section(writer, "ICEN", build->centroids, (size_t)build->lists * dim * sizeof(float), err));
-    CRN_TRY(write_section(writer, "ISTA", build->starts, (build->lists + (size_t)1) * sizeof *build->starts,
-                          err));
+    CRN_TRY(crn_derived_put(writer, "IHED", head, sizeof head, err));
+    CRN_TRY(crn_derived_put(writer, "IMEA", build->frame.binary.centroid, dim * sizeof(float), err));
+    CRN_TRY(
+        crn_derived_put(writer, "ICEN", build->centroids, (size_t)build->lists * dim * sizeof(float), err));
+    CRN_TRY(crn_derived_put(writer, "ISTA", build->starts, (build->lists + (size_t)1) * sizeof *build->starts,
+                            err));
     return write_lists(build, writer, err);
 }
 
@@ -169,21 +147,6 @@ static cairn_status damaged(const char *what, cairn_error *err)
     return crn_error_set(err, CAIRN_CORRUPT, "the ivf index is damaged: %s", what);
 }
 
-/* A section of exactly `size` bytes. */
-static cairn_status section(struct crn_derived *file, const char tag[4], size_t size, bool verified,
-                            const void **out_data, cairn_error *err)
-{
-    size_t found = 0;
-
-    *out_data = crn_derived_get(file, tag, &found);
-    if (found != size || (*out_data == NULL && size > 0)) {
-        return crn_error_set(err, CAIRN_CORRUPT,
-                             "the ivf index is damaged: section %.4s has %zu bytes, not %zu", tag, found,
-                             size);
-    }
-    return verified ? crn_derived_verify(file, *out_data, size, err) : CAIRN_OK;
-}
-
 static cairn_status read_head(const struct crn_index_rows *rows, struct crn_ivf_opened *out,
                               uint64_t *out_seed, cairn_error *err)
 {
@@ -191,7 +154,7 @@ static cairn_status read_head(const struct crn_index_rows *rows, struct crn_ivf_
     uint32_t head[HEAD_WORDS];
     const void *data;
 
-    CRN_TRY(section(out->file, "IHED", sizeof head, true, &data, err));
+    CRN_TRY(crn_derived_need(out->file, "the ivf index", "IHED", sizeof head, true, &data, err));
     memcpy(head, data, sizeof head);
     if (head[HEAD_FORMAT] != FORMAT) return damaged("a format that is not known", err);
     if (head[HEAD_COUNT] != rows->count || head[HEAD_DIM] != rows->dim || head[HEAD_OP] != rows->op ||
@@ -203,10 +166,10 @@ static cairn_status read_head(const struct crn_index_rows *rows, struct crn_ivf_
     out->lists = head[HEAD_LISTS];
     *out_seed = head[HEAD_SEED_LOW] | (uint64_t)head[HEAD_SEED_HIGH] << 32;
     calibration->queries = head[HEAD_QUERIES];
-    calibration->error = float_of(head[HEAD_ERROR]);
+    calibration->error = crn_derived_float(head[HEAD_ERROR]);
     for (uint32_t p = 0; p < CRN_IVF_PROBES; p++) {
         calibration->probes[p] = head[HEAD_PROBES + p];
-        calibration->recalls[p] = float_of(head[HEAD_RECALLS + p]);
+        calibration->recalls[p] = crn_derived_float(head[HEAD_RECALLS + p]);
         if (calibration->queries == 0) continue;
         if (!isfinite(calibration->recalls[p]) ||
             (p > 0 && calibration->probes[p] <= calibration->probes[p - 1])) {
@@ -244,7 +207,8 @@ static cairn_status open_lists(const struct crn_index_rows *rows, struct crn_ivf
 {
     const void *data;
 
-    CRN_TRY(section(out->file, "ISTA", (out->lists + (size_t)1) * sizeof *out->starts, true, &data, err));
+    CRN_TRY(crn_derived_need(out->file, "the ivf index", "ISTA",
+                             (out->lists + (size_t)1) * sizeof *out->starts, true, &data, err));
     out->starts = data;
     if (out->starts[0] != 0 || out->starts[out->lists] != rows->count)
         return damaged("its lists hold other rows", err);
@@ -258,7 +222,8 @@ static cairn_status open_lists(const struct crn_index_rows *rows, struct crn_ivf
         out->offsets[l + 1] =
             out->offsets[l] + crn_ivf_list_bytes(&out->frame, out->starts[l + 1] - out->starts[l]);
     }
-    CRN_TRY(section(out->file, "ILST", out->offsets[out->lists], false, &data, err));
+    CRN_TRY(
+        crn_derived_need(out->file, "the ivf index", "ILST", out->offsets[out->lists], false, &data, err));
     out->bytes = data;
     return CAIRN_OK;
 }
@@ -271,8 +236,9 @@ cairn_status crn_ivf_open(const struct crn_index_rows *rows, struct crn_derived 
 
     *out = (struct crn_ivf_opened){.file = file};
     CRN_TRY(read_head(rows, out, &seed, err));
-    CRN_TRY(section(file, "IMEA", rows->dim * sizeof(float), true, &mean, err));
-    CRN_TRY(section(file, "ICEN", (size_t)out->lists * rows->dim * sizeof(float), true, &centroids, err));
+    CRN_TRY(crn_derived_need(file, "the ivf index", "IMEA", rows->dim * sizeof(float), true, &mean, err));
+    CRN_TRY(crn_derived_need(file, "the ivf index", "ICEN", (size_t)out->lists * rows->dim * sizeof(float),
+                             true, &centroids, err));
     if (!crn_vector_finite(mean, rows->dim) ||
         !crn_vector_finite(centroids, (size_t)out->lists * rows->dim)) {
         return damaged("its centroids are not finite", err);

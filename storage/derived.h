@@ -15,6 +15,7 @@
 #define CRN_STORAGE_DERIVED_H
 
 #include <cairn/db.h>
+#include <string.h>
 
 #define CRN_DERIVED_FORMAT 1
 #define CRN_DERIVED_BLOCK 65536u
@@ -27,6 +28,23 @@ struct crn_derived_header {
     uint64_t sequence;
 };
 
+/* Floats among the words of a section. */
+static inline uint32_t crn_derived_word(float value)
+{
+    uint32_t word;
+
+    memcpy(&word, &value, sizeof word);
+    return word;
+}
+
+static inline float crn_derived_float(uint32_t word)
+{
+    float value;
+
+    memcpy(&value, &word, sizeof value);
+    return value;
+}
+
 /* ---- writing: sections in order, any amounts ---- */
 struct crn_derived_writer;
 cairn_status crn_derived_create(const char *folder, const char *name, const struct crn_derived_header *header,
@@ -35,6 +53,9 @@ cairn_status crn_derived_create(const char *folder, const char *name, const stru
 cairn_status crn_derived_section(struct crn_derived_writer *writer, const char tag[4], cairn_error *err);
 cairn_status crn_derived_write(struct crn_derived_writer *writer, const void *data, size_t size,
                                cairn_error *err);
+/* A whole section. */
+cairn_status crn_derived_put(struct crn_derived_writer *writer, const char tag[4], const void *data,
+                             size_t size, cairn_error *err);
 /* Makes the file appear under its name, durable. The writer is freed; on failure nothing appears. */
 cairn_status crn_derived_commit(struct crn_derived_writer *writer, cairn_error *err);
 void crn_derived_abort(struct crn_derived_writer *writer); /* NULL accepted */
@@ -51,6 +72,11 @@ uint64_t crn_derived_size(const struct crn_derived *file);
 
 /* A section's bytes, mapped, not verified yet. NULL (size 0) when it is not there. */
 const void *crn_derived_get(const struct crn_derived *file, const char tag[4], size_t *out_size);
+
+/* A section that must be there with exactly `size` bytes, which are verified when that is asked. CORRUPT tells that `what`
+ * ("the graph") is damaged. */
+cairn_status crn_derived_need(struct crn_derived *file, const char *what, const char tag[4], size_t size,
+                              bool verified, const void **out_data, cairn_error *err);
 
 /* Verifies the blocks that hold [data, data+size), which must lie inside the file's sections; each block
  * only once (an atomic bitmap remembers), so that it costs next to nothing later. CORRUPT names file and

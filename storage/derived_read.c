@@ -149,6 +149,21 @@ const void *crn_derived_get(const struct crn_derived *file, const char tag[4], s
     return NULL;
 }
 
+cairn_status crn_derived_need(struct crn_derived *file, const char *what, const char tag[4], size_t size,
+                              bool verified, const void **out_data, cairn_error *err)
+{
+    size_t found;
+
+    *out_data = crn_derived_get(file, tag, &found);
+    if (*out_data == NULL)
+        return crn_error_set(err, CAIRN_CORRUPT, "%s is damaged: section %.4s is missing", what, tag);
+    if (found != size) {
+        return crn_error_set(err, CAIRN_CORRUPT, "%s is damaged: section %.4s has %zu bytes, not %zu", what,
+                             tag, found, size);
+    }
+    return verified && size != 0 ? crn_derived_verify(file, *out_data, size, err) : CAIRN_OK;
+}
+
 /* The blocks [*out_first, *out_end) that hold the bytes. False when these are not all in the section area. */
 static bool find_blocks(const struct crn_derived *file, const void *data, size_t size, uint64_t *out_first,
                         uint64_t *out_end)

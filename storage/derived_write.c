@@ -220,6 +220,13 @@ cairn_status crn_derived_write(struct crn_derived_writer *writer, const void *da
     return CAIRN_OK;
 }
 
+cairn_status crn_derived_put(struct crn_derived_writer *writer, const char tag[4], const void *data,
+                             size_t size, cairn_error *err)
+{
+    CRN_TRY(crn_derived_section(writer, tag, err));
+    return crn_derived_write(writer, data, size, err);
+}
+
 /* The rest of the sections, the table of checksums, and the header over the zeros that kept its place. */
 static cairn_status finish(struct crn_derived_writer *writer, cairn_error *err)
 {
