@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "engine/bits.h"
+#include "engine/idle.h"
 #include "quant/vector.h"
 
 #include <math.h>
@@ -28,7 +29,6 @@
 #define SETTLED_LIMITED \
     4u /* nearest nodes that settle a walk when k others are known: few here are nearer than those */
 #define SPARE_ROWS 4u /* rows fetched ahead beyond k: about as many as are compared */
-#define IDLE_MOST 8u  /* scratches kept for the next searches */
 
 /* Allowed rows that are worth comparing. */
 #define CELL_ROWS 2500.0
@@ -38,7 +38,7 @@
 struct crn_index {
     struct crn_graph_opened opened;
     struct crn_index_rows rows;
-    _Atomic(struct crn_graph_scratch *) idle[IDLE_MOST];
+    struct crn_idle scratches; /* of searches that have ended */
     _Atomic(uint32_t *)
         nodes; /* [count] the node of each position; made by the first search that compares allowed rows */
 };
@@ -74,14 +74,17 @@ static cairn_status build(const char *spec, const struct crn_index_rows *rows, u
     return status;
 }
 
+static void free_scratch(struct crn_graph_scratch *scratch)
+{
+    crn_graph_scratch_release(scratch);
+    crn_mem_free(scratch);
+}
+
 static void close_index(struct crn_index *index)
 {
     if (index == NULL) return;
-    for (uint32_t i = 0; i < IDLE_MOST; i++) {
-        struct crn_graph_scratch *scratch = atomic_load_explicit(&index->idle[i], memory_order_relaxed);
-        if (scratch != NULL) crn_graph_scratch_release(scratch);
-        crn_mem_free(scratch);
-    }
+    for (struct crn_graph_scratch *scratch; (scratch = crn_idle_take(&index->scratches)) != NULL;)
+        free_scratch(scratch);
     crn_mem_free(atomic_load_explicit(&index->nodes, memory_order_relaxed));
     crn_graph_close(&index->opened);
     crn_mem_free(index);
@@ -102,33 +105,6 @@ static cairn_status open_index(const char *spec, const struct crn_index_rows *ro
     }
     *out_index = index;
     return CAIRN_OK;
-}
-
-/* ---- scratches ---- */
-
-static struct crn_graph_scratch *take_scratch(struct crn_index *index)
-{
-    for (uint32_t i = 0; i < IDLE_MOST; i++) {
-        if (atomic_load_explicit(&index->idle[i], memory_order_relaxed) == NULL) continue;
-        /* Acquire: what its last user left in it is seen. */
-        struct crn_graph_scratch *scratch =
-            atomic_exchange_explicit(&index->idle[i], NULL, memory_order_acquire);
-        if (scratch != NULL) return scratch;
-    }
-    return crn_mem_calloc(1, sizeof(struct crn_graph_scratch));
-}
-
-static void give_scratch(struct crn_index *index, struct crn_graph_scratch *scratch)
-{
-    for (uint32_t i = 0; i < IDLE_MOST; i++) {
-        struct crn_graph_scratch *none = NULL;
-        if (atomic_compare_exchange_strong_explicit(&index->idle[i], &none, scratch, memory_order_release,
-                                                    memory_order_relaxed)) {
-            return;
-        }
-    }
-    crn_graph_scratch_release(scratch);
-    crn_mem_free(scratch);
 }
 
 /* ---- searching ---- */
@@ -314,11 +290,12 @@ static cairn_status search(const struct crn_index *constant, const struct crn_in
 {
     struct crn_index *index =
         (struct crn_index *)(uintptr_t)constant; /* for its scratches, which are atomic */
-    struct crn_graph_scratch *scratch = take_scratch(index);
+    struct crn_graph_scratch *scratch = crn_idle_take(&index->scratches);
 
+    if (scratch == NULL) scratch = crn_mem_calloc(1, sizeof *scratch);
     if (scratch == NULL) return crn_error_no_memory(err, sizeof *scratch);
     const cairn_status status = find(index, scratch, query, top, err);
-    give_scratch(index, scratch);
+    if (!crn_idle_give(&index->scratches, scratch)) free_scratch(scratch);
     return status;
 }
 

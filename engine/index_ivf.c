@@ -9,6 +9,8 @@
  */
 #include "engine/ivf.h"
 
+#include "engine/idle.h"
+
 #include "base/error.h"
 #include "base/mem.h"
 
@@ -17,12 +19,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define IDLE_MOST 8u /* scratches kept for the next searches */
-
 struct crn_index {
     struct crn_ivf_opened opened;
     struct crn_index_rows rows;
-    _Atomic(struct crn_ivf_scratch *) idle[IDLE_MOST];
+    struct crn_idle scratches; /* of searches that have ended */
 };
 
 /* *out_lists = 0 when the spec leaves it open. */
@@ -74,15 +74,15 @@ static cairn_status build(const char *spec, const struct crn_index_rows *rows, u
 
 static void free_scratch(struct crn_ivf_scratch *scratch)
 {
-    if (scratch != NULL) crn_ivf_scratch_release(scratch);
+    crn_ivf_scratch_release(scratch);
     crn_mem_free(scratch);
 }
 
 static void close_index(struct crn_index *index)
 {
     if (index == NULL) return;
-    for (uint32_t i = 0; i < IDLE_MOST; i++)
-        free_scratch(atomic_load_explicit(&index->idle[i], memory_order_relaxed));
+    for (struct crn_ivf_scratch *scratch; (scratch = crn_idle_take(&index->scratches)) != NULL;)
+        free_scratch(scratch);
     crn_ivf_close(&index->opened);
     crn_mem_free(index);
 }
@@ -107,41 +107,17 @@ static cairn_status open_index(const char *spec, const struct crn_index_rows *ro
 
 /* ---- searching ---- */
 
-static struct crn_ivf_scratch *take_scratch(struct crn_index *index)
-{
-    for (uint32_t i = 0; i < IDLE_MOST; i++) {
-        if (atomic_load_explicit(&index->idle[i], memory_order_relaxed) == NULL) continue;
-        /* Acquire: what its last user left in it is seen. */
-        struct crn_ivf_scratch *scratch =
-            atomic_exchange_explicit(&index->idle[i], NULL, memory_order_acquire);
-        if (scratch != NULL) return scratch;
-    }
-    return crn_mem_calloc(1, sizeof(struct crn_ivf_scratch));
-}
-
-static void give_scratch(struct crn_index *index, struct crn_ivf_scratch *scratch)
-{
-    for (uint32_t i = 0; i < IDLE_MOST; i++) {
-        struct crn_ivf_scratch *none = NULL;
-        /* Release: its next user sees what is in it. */
-        if (atomic_compare_exchange_strong_explicit(&index->idle[i], &none, scratch, memory_order_release,
-                                                    memory_order_relaxed)) {
-            return;
-        }
-    }
-    free_scratch(scratch);
-}
-
 static cairn_status search(const struct crn_index *constant, const struct crn_index_query *query,
                            struct crn_topk *top, cairn_error *err)
 {
     struct crn_index *index =
         (struct crn_index *)(uintptr_t)constant; /* for its scratches, which are atomic */
-    struct crn_ivf_scratch *scratch = take_scratch(index);
+    struct crn_ivf_scratch *scratch = crn_idle_take(&index->scratches);
 
+    if (scratch == NULL) scratch = crn_mem_calloc(1, sizeof *scratch);
     if (scratch == NULL) return crn_error_no_memory(err, sizeof *scratch);
     const cairn_status status = crn_ivf_search(&index->opened, &index->rows, query, scratch, top, err);
-    give_scratch(index, scratch);
+    if (!crn_idle_give(&index->scratches, scratch)) free_scratch(scratch);
     return status;
 }
 
