@@ -1,23 +1,46 @@
 /*
  * What a program has of a database that is there: the time to open it and to answer the first query, then recall and speed of
- * searches by one thread, and the most memory the process ever held. For databases that are too large to be made for each
- * measurement, as `cairn bench` does.
+ * searches by one thread, one query a call of cairn_search, ids and scores read; and the most memory the process ever held.
  *
  *   cairn import big.cairn BASE.fvecs --metric l2 --index ivf
- *   bench_search big.cairn QUERIES.fvecs TRUTH.ivecs [NPROBE,NPROBE,...]
+ *   bench_search big.cairn QUERIES.fvecs TRUTH.ivecs [--ef|--nprobe N,N,...] [--copied] [--json MEMBERS]
  *
- * Ids are the rows' numbers, as import gives them. Without nprobe the index chooses. A pass over all queries comes before those
- * that are measured, and the first of them of all is what it takes with a cold index.
+ * Ids are the rows' numbers, as import gives them. Efforts of 0, the default, leave the choice to the index. At each a pass over all
+ * queries, which is told when it is the first of them all, gives the recall; then passes until there are three and 0.4 seconds of
+ * them, and the one in the middle is the speed: the rule of bench/peers. Results count by their ids alone. At the end stands the speed at a
+ * recall of .90, .95 and .99, log-linear between the points of the curve's upper edge.
+ *
+ * --copied: cairn_open_options.index_memory = CAIRN_INDEX_COPIED. --json MEMBERS: points as JSON lines alone, for bench/peers/curve.py,
+ * each with these members ("cfg": "graph").
  */
 #include "base/clock.h"
 #include "cli/matrix.h"
 
 #include <cairn/cairn.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define K 10
+#define EFFORTS_MAX 64
+#define PASSES_MIN 3
+#define PASSES_MS 400.0
+
+struct setup {
+    const char *db, *queries, *truth, *members; /* members: of JSON lines, or NULL */
+    uint32_t efforts[EFFORTS_MAX];
+    size_t effort_count;
+    bool nprobe, copied;
+};
+
+struct point {
+    uint32_t effort;
+    double recall, qps, p50_ms, p99_ms;
+};
+
+static cairn_collection *collection;
+static struct crn_cli_matrix queries, truth;
 
 static void must(cairn_status status, const cairn_error *err)
 {
@@ -56,23 +79,28 @@ static uint64_t number_of(const cairn_id *id)
     return id->type == CAIRN_ID_U64 ? id->u64 : strtoull(id->text, NULL, 10);
 }
 
-/* How many of the true k nearest are found. */
-static size_t search(cairn_collection *collection, const float *vector, uint32_t nprobe,
-                     const uint32_t *truth)
+/* Asks for one query; the ids found into found[K], and how many. */
+static size_t search(const struct setup *s, uint32_t effort, size_t q, uint64_t *found)
 {
     cairn_results *results;
     cairn_error err;
-    size_t right = 0;
+    float score = 0;
 
-    must(cairn_search(collection, CAIRN_OPTIONS(cairn_query, .vector = vector, .k = K, .nprobe = nprobe),
+    must(cairn_search(collection,
+                      CAIRN_OPTIONS(cairn_query, .vector = queries.floats + q * queries.columns,
+                                    .dim = queries.columns, .k = K, .ef = s->nprobe ? 0 : effort,
+                                    .nprobe = s->nprobe ? effort : 0),
                       &results, &err),
          &err);
-    for (size_t i = 0; i < cairn_results_count(results); i++) {
-        const uint64_t id = number_of(&cairn_results_at(results, i)->id);
-        for (size_t t = 0; t < K; t++) right += truth[t] == id;
+    const size_t count = cairn_results_count(results);
+    for (size_t i = 0; i < count; i++) {
+        const cairn_hit *hit = cairn_results_at(results, i);
+        found[i] = number_of(&hit->id);
+        score += hit->score;
     }
+    __asm__ volatile("" : : "r"(&score) : "memory"); /* the scores were read */
     cairn_results_free(results);
-    return right;
+    return count;
 }
 
 static int ascending(const void *a, const void *b)
@@ -82,54 +110,155 @@ static int ascending(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-static void measure(cairn_collection *collection, const struct crn_cli_matrix *queries,
-                    const struct crn_cli_matrix *truth, uint32_t nprobe, const char *what)
+/* A pass over all queries: what each took into took_ms. Returns the sum; *right: how many of the true nearest were found. */
+static double pass(const struct setup *s, uint32_t effort, double *took_ms, size_t *right)
 {
-    double *took_ms = malloc(queries->rows * sizeof *took_ms), sum_ms = 0;
-    size_t right = 0;
+    double sum_ms = 0;
 
-    for (size_t q = 0; q < queries->rows; q++) {
+    *right = 0;
+    for (size_t q = 0; q < queries.rows; q++) {
+        uint64_t found[K];
         const uint64_t begin_ns = crn_clock_ns();
-        right += search(collection, queries->floats + q * queries->columns, nprobe,
-                        truth->ids + q * truth->columns);
+        const size_t count = search(s, effort, q, found);
         sum_ms += took_ms[q] = ms_since(begin_ns);
+        const uint32_t *nearest = truth.ids + q * truth.columns;
+        for (size_t i = 0; i < count; i++) {
+            for (size_t t = 0; t < K; t++) *right += nearest[t] == found[i];
+        }
     }
-    qsort(took_ms, queries->rows, sizeof *took_ms, ascending);
-    printf("%s nprobe %u: recall@%d %.4f, %.0f searches/s, p50 %.3f ms, p99 %.3f ms\n", what, nprobe, K,
-           (double)right / (double)(K * queries->rows), (double)queries->rows * 1000 / sum_ms,
-           took_ms[queries->rows / 2], took_ms[queries->rows * 99 / 100]);
+    return sum_ms;
+}
+
+static struct point measure(const struct setup *s, uint32_t effort, bool first)
+{
+    const size_t n = queries.rows;
+    double *took_ms = malloc(n * sizeof *took_ms), *sums = NULL, total = 0;
+    struct point point = {.effort = effort};
+    size_t right, passes = 0;
+
+    double sum_ms = pass(s, effort, took_ms, &right);
+    if (first && s->members == NULL) printf("the first pass: %.0f searches/s\n", (double)n * 1000 / sum_ms);
+    for (; passes < PASSES_MIN || total < PASSES_MS; total += sum_ms) {
+        sums = realloc(sums, (passes + 1) * sizeof *sums);
+        sum_ms = sums[passes++] = pass(s, effort, took_ms, &right);
+    }
+    qsort(sums, passes, sizeof *sums, ascending);
+    qsort(took_ms, n, sizeof *took_ms, ascending); /* of the last pass */
+    point.recall = (double)right / (double)(K * n);
+    point.qps = (double)n * 1000 / sums[passes / 2];
+    point.p50_ms = took_ms[n / 2];
+    point.p99_ms = took_ms[n * 99 / 100];
     free(took_ms);
+    free(sums);
+    return point;
+}
+
+static void tell(const struct setup *s, const struct point *p)
+{
+    const char *knob = s->nprobe ? "nprobe" : "ef";
+
+    if (s->members != NULL) {
+        printf("{\"lib\": \"cairn\", %s, \"%s\": %u, \"recall\": %.5f, \"qps\": %.1f, \"p50_ms\": %.4f, "
+               "\"p99_ms\": %.4f}\n",
+               s->members, knob, p->effort, p->recall, p->qps, p->p50_ms, p->p99_ms);
+    } else {
+        printf("%s %u: recall@%d %.4f, %.0f searches/s, p50 %.3f ms, p99 %.3f ms\n", knob, p->effort, K,
+               p->recall, p->qps, p->p50_ms, p->p99_ms);
+    }
+    fflush(stdout);
+}
+
+/* The speed at a recall, as bench/peers/curve.py has it: between the fastest point that has it and the best that is faster. */
+static void tell_speed_at(double recall, const struct point *points, size_t count)
+{
+    const struct point *above = NULL, *below = NULL;
+
+    for (size_t i = 0; i < count; i++) {
+        if (points[i].recall >= recall && (above == NULL || points[i].qps > above->qps)) above = points + i;
+    }
+    for (size_t i = 0; above != NULL && i < count; i++) {
+        if (points[i].qps > above->qps && (below == NULL || points[i].recall > below->recall))
+            below = points + i;
+    }
+    if (above == NULL) {
+        printf("recall %.2f: not reached\n", recall);
+    } else if (below == NULL) {
+        printf("recall %.2f: %.0f searches/s at least\n", recall, above->qps);
+    } else {
+        const double share = (recall - below->recall) / (above->recall - below->recall);
+        printf("recall %.2f: %.0f searches/s\n", recall, below->qps * pow(above->qps / below->qps, share));
+    }
+}
+
+static void usage(void)
+{
+    fprintf(stderr,
+            "usage: bench_search DB QUERIES TRUTH [--ef|--nprobe N,...] [--copied] [--json MEMBERS]\n");
+    exit(2);
+}
+
+static struct setup setup_of(int argc, char **argv)
+{
+    struct setup s = {.effort_count = 1};
+
+    if (argc < 4) usage();
+    s.db = argv[1];
+    s.queries = argv[2];
+    s.truth = argv[3];
+    for (int i = 4; i < argc; i++) {
+        const bool more = i + 1 < argc;
+        if (strcmp(argv[i], "--copied") == 0) {
+            s.copied = true;
+        } else if (strcmp(argv[i], "--json") == 0 && more) {
+            s.members = argv[++i];
+        } else if ((strcmp(argv[i], "--ef") == 0 || strcmp(argv[i], "--nprobe") == 0) && more) {
+            s.nprobe = strcmp(argv[i++], "--nprobe") == 0;
+            s.effort_count = 0;
+            for (char *at = argv[i]; *at != '\0' && s.effort_count < EFFORTS_MAX; at += *at == ',')
+                s.efforts[s.effort_count++] = (uint32_t)strtoul(at, &at, 10);
+        } else {
+            usage();
+        }
+    }
+    return s;
 }
 
 int main(int argc, char **argv)
 {
-    const char *list = argc > 4 ? argv[4] : "0";
-    struct crn_cli_matrix queries = {0}, truth = {0};
-    cairn_collection *collection;
+    const struct setup s = setup_of(argc, argv);
+    struct point points[EFFORTS_MAX];
+    uint64_t found[K];
     cairn_error err;
     cairn_db *db;
 
-    if (argc < 4) {
-        fprintf(stderr, "usage: bench_search DB QUERIES TRUTH [NPROBE,...]\n");
-        return 2;
+    must(crn_cli_matrix_read_floats(s.queries, NULL, UINT64_MAX, NULL, &queries, &err), &err);
+    must(crn_cli_matrix_read_ids(s.truth, NULL, UINT64_MAX, &truth, &err), &err);
+    if (truth.rows != queries.rows || truth.columns < K) {
+        fprintf(stderr,
+                "bench_search: %s: %d neighbors of %llu queries are asked for, there are %u of %llu\n",
+                s.truth, K, (unsigned long long)queries.rows, truth.columns, (unsigned long long)truth.rows);
+        return 1;
     }
-    must(crn_cli_matrix_read_floats(argv[2], NULL, UINT64_MAX, NULL, &queries, &err), &err);
-    must(crn_cli_matrix_read_ids(argv[3], NULL, UINT64_MAX, &truth, &err), &err);
     const uint64_t begin_ns = crn_clock_ns();
-    must(cairn_open(argv[1], CAIRN_OPTIONS(cairn_open_options, .must_exist = true, .no_background = true),
+    must(cairn_open(s.db,
+                    CAIRN_OPTIONS(cairn_open_options, .must_exist = true, .no_background = true,
+                                  .index_memory = s.copied ? CAIRN_INDEX_COPIED : CAIRN_INDEX_MAPPED),
                     &db, &err),
          &err);
     must(cairn_collection_open(db, "default", NULL, &collection, &err), &err);
-    printf("open: %.1f ms\n", ms_since(begin_ns));
-    (void)search(collection, queries.floats, 0, truth.ids);
-    printf("open and first search: %.1f ms\n", ms_since(begin_ns));
-    for (const char *at = list; at != NULL; at = strchr(at, ',')) {
-        at += *at == ',';
-        const uint32_t nprobe = (uint32_t)strtoul(at, NULL, 10);
-        measure(collection, &queries, &truth, nprobe, "first");
-        measure(collection, &queries, &truth, nprobe, "again");
+    if (s.members == NULL) printf("open: %.1f ms\n", ms_since(begin_ns));
+    (void)search(&s, 0, 0, found);
+    if (s.members == NULL) printf("open and first search: %.1f ms\n", ms_since(begin_ns));
+    for (size_t i = 0; i < s.effort_count; i++) {
+        points[i] = measure(&s, s.efforts[i], i == 0);
+        tell(&s, points + i);
     }
-    tell_memory();
+    if (s.members == NULL) {
+        tell_speed_at(0.90, points, s.effort_count);
+        tell_speed_at(0.95, points, s.effort_count);
+        tell_speed_at(0.99, points, s.effort_count);
+        tell_memory();
+    }
     cairn_collection_close(collection);
     cairn_close(db);
     crn_cli_matrix_release(&queries);

@@ -5,15 +5,18 @@
 
 A results file has one JSON object a line, one for each measured point: "lib" and "cfg" name a curve, "recall"
 and "qps" are the point; "build_s" (CPU seconds of the build), "bytes_per_vector" and "filter" (percent of the
-rows that match, absent when all do) belong to the curve; whatever else says how the point was set ("ef",
-"nprobe", ...) is carried along. Only the standard library is used here.
+rows that match, absent when all do) belong to the curve; "ef", "nprobe" and "k_factor" say how the point was set,
+and a setting that was measured several times counts with its medians; whatever else is there is carried along.
+Only the standard library is used here.
 """
 
 import argparse
 import json
 import math
+import statistics
 
 TARGETS = (0.90, 0.95, 0.99)
+SETTINGS = ("ef", "nprobe", "k_factor")
 
 
 def recall(found, truth, k):
@@ -54,6 +57,11 @@ def qps_at(points, target):
     return math.exp(math.log(q0) + share * (math.log(q1) - math.log(q0)))
 
 
+def median(turns):
+    """(recall, qps) of the turns of one setting: each number's median."""
+    return tuple(statistics.median(numbers) for numbers in zip(*turns, strict=True))
+
+
 def read_curves(path):
     """{(lib, cfg, filter): {"points": [(recall, qps)], "build_s", "bytes_per_vector"}} in file order."""
     curves = {}
@@ -63,10 +71,13 @@ def read_curves(path):
                 continue
             point = json.loads(line)
             key = (point["lib"], point["cfg"], point.get("filter"))
-            curve = curves.setdefault(key, {"points": []})
-            curve["points"].append((point["recall"], point["qps"]))
+            curve = curves.setdefault(key, {"points": {}})
+            setting = tuple(point.get(name) for name in SETTINGS)
+            curve["points"].setdefault(setting, []).append((point["recall"], point["qps"]))
             for fact in ("build_s", "bytes_per_vector"):
                 curve[fact] = point.get(fact, curve.get(fact))
+    for curve in curves.values():
+        curve["points"] = [median(turns) for turns in curve["points"].values()]
     return curves
 
 

@@ -67,6 +67,17 @@ class Speed(unittest.TestCase):
     def test_a_point_is_taken_as_it_is(self):
         self.assertAlmostEqual(curve.qps_at([(0.8, 9.0), (0.9, 5.0), (0.95, 2.0)], 0.9), 5)
 
+    def test_a_setting_measured_in_turns_counts_with_its_medians(self):
+        points = [(64, 10, 0.9, 100), (64, 10, 0.92, 300), (64, 10, 0.91, 110), (64, 4, 0.8, 500), (32, 10, 0.7, 900)]
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "turns.jsonl")
+            with open(path, "w", encoding="utf-8") as file:
+                for nprobe, factor, recall, qps in points:
+                    line = {"lib": "a", "cfg": "c", "nprobe": nprobe, "k_factor": factor, "recall": recall, "qps": qps}
+                    file.write(json.dumps(line) + "\n")
+            (found,) = curve.read_curves(path).values()
+        self.assertEqual(found["points"], [(0.91, 110), (0.8, 500), (0.7, 900)])
+
     def test_outside_the_curve(self):
         points = [(0.93, 50.0), (0.97, 20.0)]
         self.assertEqual(curve.qps_at(points, 0.9), 50)
