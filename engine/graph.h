@@ -150,6 +150,8 @@ struct crn_graph_ask {
     uint32_t base;     /* visits that would be enough without a filter */
     uint32_t wanted;   /* nodes that are asked for */
     float visits_each; /* visits worth making for each node met for each of the wanted ones */
+    float
+        near_share; /* of the nearest nodes seen after a few visits, that must be allowed: else the walk ends */
     uint32_t
         entries; /* of the CRN_GRAPH_ENTRIES_ASKED nearest sampled nodes, that must be allowed: else the walk does not begin */
     uint32_t most; /* visits at most: a walk that would take more is left */

@@ -11,8 +11,10 @@
 #define POOL_VISITS 1.5  /* places of the pool for each visit expected: more may turn out to be needed */
 #define SPARE 32u        /* nodes kept beyond twice the wanted ones */
 #define WALK_SHARE \
-    0.3 /* filters of a larger share are walked with, unless the nearest sampled nodes say that they lie elsewhere: */
+    0.3 /* filters of a larger share are walked with, unless the nearest nodes, sampled and soon seen, lie elsewhere: */
 #define ENTRY_SHARE 0.65 /* fewer than this part of the share of them is allowed */
+#define DENSE_ROWS \
+    0.65 /* of the rows worth comparing, of such filters: fewer of the nearest cells hold them */
 #define NEAR_NODES \
     1000u /* with others, so many nodes of the nearest cells tell whether the allowed ones lie near: */
 #define NEAR_SHARE 0.5 /* at least this part of the share of them is allowed */
@@ -75,6 +77,11 @@ static void sift(uint64_t *heap, uint32_t count, uint32_t at)
     heap[at] = key;
 }
 
+static void order(struct ranked *ranked)
+{
+    for (uint32_t at = ranked->count / 2; at-- > 0;) sift(ranked->heap, ranked->count, at);
+}
+
 static struct ranked rank_cells(const struct crn_graph_opened *opened, struct crn_graph_scratch *scratch)
 {
     struct ranked ranked = {scratch->pool, opened->cells};
@@ -83,8 +90,22 @@ static struct ranked rank_cells(const struct crn_graph_opened *opened, struct cr
     crn_graph_kernels_get()->signs_estimate(&scratch->query, 0, opened->cell_records, scratch->nodes,
                                             opened->cells, scratch->bounds);
     for (uint32_t c = 0; c < opened->cells; c++) ranked.heap[c] = crn_graph_key(scratch->bounds[c], c);
-    for (uint32_t at = opened->cells / 2; at-- > 0;) sift(ranked.heap, ranked.count, at);
+    order(&ranked);
     return ranked;
+}
+
+/* Leaves out the cells without allowed nodes. */
+static void keep_allowed(struct ranked *ranked, const struct crn_index_filter *filter)
+{
+    uint32_t kept = 0;
+
+    for (uint32_t i = 0; i < ranked->count; i++) {
+        ranked->heap[kept] = ranked->heap[i];
+        kept += filter->counts[(uint32_t)ranked->heap[i]] > 0;
+    }
+    if (kept == ranked->count) return;
+    ranked->count = kept;
+    order(ranked);
 }
 
 static uint32_t take_cell(struct ranked *ranked)
@@ -170,7 +191,10 @@ static cairn_status compare_cells(const struct crn_graph_opened *opened, struct 
                                   const struct crn_graph_filtered *asked, struct ranked *ranked,
                                   uint32_t count, uint32_t keep, cairn_error *err)
 {
-    while (ranked->count > 0 && count < asked->rows)
+    const double part = share_of(opened, asked) < WALK_SHARE ? 1 : DENSE_ROWS;
+
+    keep_allowed(ranked, asked->filter);
+    while (ranked->count > 0 && count < part * asked->rows)
         count = take_nodes(opened, asked->filter, take_cell(ranked), scratch->nodes, count);
     return compare(opened, scratch, asked, count, keep, err);
 }
@@ -196,7 +220,7 @@ static cairn_status walk(const struct crn_graph_opened *opened, struct crn_graph
                          bool *out_enough, cairn_error *err)
 {
     const double share = share_of(opened, asked);
-    const double entries = share < WALK_SHARE ? 0 : ENTRY_SHARE * share * CRN_GRAPH_ENTRIES_ASKED;
+    const double near = share < WALK_SHARE ? 0 : ENTRY_SHARE * share;
     const struct crn_graph_ask ask = {.effort = (uint32_t)(POOL_VISITS * cost->walk) + 1,
                                       .keep = keep,
                                       .allow = asked->filter == NULL ? asked->allow : asked->filter->words,
@@ -205,7 +229,8 @@ static cairn_status walk(const struct crn_graph_opened *opened, struct crn_graph
                                       .wanted = asked->k,
                                       .visits_each = (float)VISITS_EACH,
                                       .patience = crn_graph_patience(asked->base),
-                                      .entries = (uint32_t)entries,
+                                      .near_share = (float)near,
+                                      .entries = (uint32_t)(near * CRN_GRAPH_ENTRIES_ASKED),
                                       .most = (uint32_t)(2 * cost->cells)};
 
     CRN_TRY(crn_graph_scratch_reserve(scratch, opened->graph.layout.dims, opened->graph.count, ask.effort,

@@ -10,7 +10,9 @@
  * WWW 2023), there with edges or builds of their own; here the graph knows of no filter.
  */
 
-#define FILTER_LOOK 8u /* visits between two looks at the local share */
+#define FILTER_LOOK 8u  /* visits between two looks at the local share */
+#define NEAR_VISITS 12u /* after so many it is known whether the nearest nodes are allowed: */
+#define NEAR_SEEN 64u   /* so many of the nearest seen tell */
 #define NO_KEY UINT64_MAX
 #define COMPARED_AHEAD 16u /* codes fetched before they are compared */
 
@@ -40,34 +42,35 @@ static inline void mark_listed(struct walk *walk, uint64_t key)
 }
 
 /* Visits the node of a key, which was taken out of the pool or of `listed`; it is marked there when it stands in both. */
-static inline void visit_filtered(struct walk *walk, uint64_t key, float pool_limit)
+static inline void visit_filtered(struct walk *walk, uint64_t key)
 {
     const struct crn_graph *graph = walk->graph;
-    const struct crn_graph_query *query = &walk->scratch->query;
+    struct crn_graph_scratch *scratch = walk->scratch;
     const uint32_t node = (uint32_t)key & CRN_GRAPH_KEY_NODE;
     const uint8_t *row = crn_graph_row(graph, node);
+    const float pool_limit = walk->limit;
     const float limit = pool_limit > walk->listed_limit ? pool_limit : walk->listed_limit;
     float distances[CRN_GRAPH_DEGREE + 16];
     uint32_t ids[CRN_GRAPH_DEGREE + 16];
 
     if (!prove_visit(walk, row)) return;
-    const float distance = crn_row_distance(&graph->layout, query, row);
-    const unsigned count = crn_row_neighbours(&graph->layout, query, row, distance, limit, distances, ids);
+    const float distance = crn_row_distance(&graph->layout, &scratch->query, row);
+    unsigned count =
+        crn_row_neighbours(&graph->layout, &scratch->query, row, distance, limit, distances, ids);
     if (is_allowed(walk, node)) {
         mark_listed(walk, key);
         list_near(walk, distance, node);
     }
+    count = crn_row_unseen(scratch->seen, graph->count, distances, ids, count);
+    mark_all_seen(walk, ids, count);
     for (unsigned i = 0; i < count; i++) {
-        if (ids[i] >= graph->count || is_seen(walk, ids[i])) continue;
         const bool allowed = is_allowed(walk, ids[i]), nearer = distances[i] < pool_limit;
-        const bool listed = allowed && distances[i] < walk->listed_limit;
         walk->met += nearer;
         walk->met_allowed += nearer && allowed;
-        if (nearer || listed) mark_seen(walk, ids[i]);
-        if (listed) list_allowed(walk, crn_graph_key(distances[i], ids[i]));
-        if (nearer) pool_insert(walk, distances + i, ids + i, 1);
-        pool_limit = pool_limit > walk->limit ? walk->limit : pool_limit;
+        if (allowed && distances[i] < walk->listed_limit)
+            list_allowed(walk, crn_graph_key(distances[i], ids[i]));
     }
+    if (count != 0) pool_insert(walk, distances, ids, count);
 }
 
 /* How many visits the nearest nodes are worth, by how many of those met were allowed; 0: none more. */
@@ -79,6 +82,17 @@ static uint32_t worth_visiting(struct walk *walk)
 
     walk->scratch->sparse = visits >= (float)ask->most;
     return walk->scratch->sparse ? 0 : (uint32_t)visits;
+}
+
+/* Whether enough of the nearest nodes seen are allowed. */
+static bool is_near(const struct walk *walk)
+{
+    const uint32_t count = walk->pool.count < NEAR_SEEN ? walk->pool.count : NEAR_SEEN;
+    uint32_t allowed = 0;
+
+    for (uint32_t i = 0; i < count; i++)
+        allowed += is_allowed(walk, (uint32_t)walk->pool.keys[i] & CRN_GRAPH_KEY_NODE);
+    return (float)allowed >= walk->ask->near_share * (float)count;
 }
 
 /* The nearest key of a list that was not visited yet, marked; NO_KEY: none among the first `most`. */
@@ -111,10 +125,14 @@ static void visit_near(struct walk *walk)
             if (scratch->hops >= worth) return;
             if (worth > scratch->hops + FILTER_LOOK) worth = scratch->hops + FILTER_LOOK;
         }
+        if (scratch->hops == NEAR_VISITS && !is_near(walk)) {
+            scratch->sparse = true;
+            return;
+        }
         held = take_key(walk->pool.keys, walk->pool.count, &walk->next);
         if (held != NO_KEY) prefetch_key(walk, held);
         const uint64_t kth = scratch->near[last];
-        visit_filtered(walk, key, walk->limit);
+        visit_filtered(walk, key);
         if (scratch->near[last] != kth || kth == UINT64_MAX) changed = scratch->hops;
         if (scratch->hops - changed >= patience) return;
         if (held == NO_KEY) held = take_key(walk->pool.keys, walk->pool.count, &walk->next);

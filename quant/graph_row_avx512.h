@@ -41,17 +41,30 @@ static inline float crn_row_distance(const struct crn_graph_layout *layout,
     return query->constant + head.weight - 2 * head.scale * (_mm512_reduce_add_ps(sum) - offset);
 }
 
-/* The sum of hi over the dimensions whose sign is set. */
-static inline int32_t crn_row_signs_sum(const uint8_t *signs, const int8_t *hi, uint32_t dims)
+#define CRN_ROW_SIGNS_TOGETHER
+
+/* The sums of hi over the dimensions whose sign is set, of four records: one alone waits for its own sum most of the time. */
+static inline void crn_row_signs_sums(const uint8_t *const records[4], const int8_t *hi, uint32_t dims,
+                                      int32_t sums[4])
 {
-    __m512i sum = _mm512_setzero_si512();
+    const __m512i one = _mm512_set1_epi8(1);
+    __m512i a = _mm512_setzero_si512(), b = a, c = a, d = a;
 
     for (uint32_t j = 0; j < dims; j += 64) {
-        uint64_t set;
-        memcpy(&set, signs + j / 8, sizeof set);
-        sum = _mm512_dpbusd_epi32(sum, _mm512_maskz_set1_epi8(set, 1), _mm512_load_si512(hi + j));
+        const __m512i part = _mm512_load_si512(hi + j);
+        uint64_t set[4];
+        for (int i = 0; i < 4; i++) memcpy(set + i, records[i] + j / 8, sizeof *set);
+        a = _mm512_dpbusd_epi32(a, _mm512_maskz_mov_epi8(set[0], one), part);
+        b = _mm512_dpbusd_epi32(b, _mm512_maskz_mov_epi8(set[1], one), part);
+        c = _mm512_dpbusd_epi32(c, _mm512_maskz_mov_epi8(set[2], one), part);
+        d = _mm512_dpbusd_epi32(d, _mm512_maskz_mov_epi8(set[3], one), part);
     }
-    return _mm512_reduce_add_epi32(sum);
+    const __m512i ab = _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+    const __m512i cd = _mm512_add_epi32(_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
+    const __m512i all = _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
+    const __m256i half = _mm256_add_epi32(_mm512_castsi512_si256(all), _mm512_extracti64x4_epi64(all, 1));
+    _mm_storeu_si128((__m128i *)(void *)sums,
+                     _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1)));
 }
 
 static inline __m128i crn_row_fold(__m512i v)

@@ -113,7 +113,7 @@ static float row_estimate(const struct crn_graph_layout *layout, const struct cr
 
 /* ---- records of signs ---- */
 
-#define RECORDS_AHEAD 16u /* fetched before they are read */
+#define RECORDS_AHEAD 24u /* fetched before they are read */
 
 static inline void fetch_record(const uint8_t *record, size_t bytes)
 {
@@ -122,6 +122,14 @@ static inline void fetch_record(const uint8_t *record, size_t bytes)
     __builtin_prefetch(record + bytes - 1, 0, 3);
 }
 
+#ifndef CRN_ROW_SIGNS_TOGETHER
+static inline void crn_row_signs_sums(const uint8_t *const records[4], const int8_t *hi, uint32_t dims,
+                                      int32_t sums[4])
+{
+    for (int i = 0; i < 4; i++) sums[i] = crn_row_signs_sum(records[i], hi, dims);
+}
+#endif
+
 static void signs_estimate(const struct crn_graph_query *query, float slack, const uint8_t *records,
                            const uint32_t *nodes, size_t count, float *out)
 {
@@ -129,14 +137,22 @@ static void signs_estimate(const struct crn_graph_query *query, float slack, con
     const int32_t total = query->hi_offset / 128;
 
     for (size_t i = 0; i < count && i < RECORDS_AHEAD; i++) fetch_record(records + nodes[i] * bytes, bytes);
-    for (size_t i = 0; i < count; i++) {
-        const uint8_t *record = records + nodes[i] * bytes;
-        float factors[2]; /* weight, scale */
-        if (i + RECORDS_AHEAD < count) fetch_record(records + nodes[i + RECORDS_AHEAD] * bytes, bytes);
-        memcpy(factors, record + query->dims / 8, sizeof factors);
-        const float dot =
-            query->hi_scale * (float)(2 * crn_row_signs_sum(record, query->hi, query->dims) - total);
-        out[i] = query->constant + factors[0] - factors[1] * (2 * dot + slack);
+    for (size_t begin = 0; begin < count; begin += 4) {
+        const size_t four = count - begin < 4 ? count - begin : 4;
+        const uint8_t *at[4];
+        int32_t sums[4];
+        for (size_t i = 0; i < 4; i++) {
+            const size_t later = begin + i + RECORDS_AHEAD;
+            at[i] = records + nodes[begin + (i < four ? i : 0)] * bytes;
+            if (later < count) fetch_record(records + nodes[later] * bytes, bytes);
+        }
+        crn_row_signs_sums(at, query->hi, query->dims, sums);
+        for (size_t i = 0; i < four; i++) {
+            float factors[2]; /* weight, scale */
+            memcpy(factors, at[i] + query->dims / 8, sizeof factors);
+            const float dot = query->hi_scale * (float)(2 * sums[i] - total);
+            out[begin + i] = query->constant + factors[0] - factors[1] * (2 * dot + slack);
+        }
     }
 }
 

@@ -251,6 +251,19 @@ static void a_walk_gives_up_where_too_few_are_allowed(void **state)
                                            .most = 90});
     assert_true(scratch.sparse);
     assert_int_equal(scratch.hops, 20);
+    /* What is near is known before that. */
+    crn_graph_walk(&world.growing.graph, &scratch,
+                   &(struct crn_graph_ask){.effort = 100,
+                                           .keep = 40,
+                                           .allow = allow,
+                                           .base = 20,
+                                           .wanted = 10,
+                                           .visits_each = 0.5f,
+                                           .near_share = 0.3f,
+                                           .patience = 100,
+                                           .most = 90});
+    assert_true(scratch.sparse);
+    assert_in_range(scratch.hops, 1, 19);
     crn_graph_scratch_release(&scratch);
     world_release(&world);
 }
