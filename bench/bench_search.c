@@ -3,7 +3,8 @@
  * searches by one thread, one query a call of cairn_search, ids and scores read; and the most memory the process ever held.
  *
  *   cairn import big.cairn BASE.fvecs --metric l2 --index ivf
- *   bench_search big.cairn QUERIES.fvecs TRUTH.ivecs [--ef|--nprobe N,N,...] [--copied] [--json MEMBERS]
+ *   bench_search big.cairn QUERIES.fvecs TRUTH.ivecs [--ef|--nprobe N,N,...] [--copied]
+ *                [--collection NAME] [--json MEMBERS]
  *
  * Ids are the rows' numbers, as import gives them. Efforts of 0, the default, leave the choice to the index. At each a pass over all
  * queries, which is told when it is the first of them all, gives the recall; then passes until there are three and 0.4 seconds of
@@ -28,7 +29,7 @@
 #define PASSES_MS 400.0
 
 struct setup {
-    const char *db, *queries, *truth, *members; /* members: of JSON lines, or NULL */
+    const char *db, *collection, *queries, *truth, *members; /* members: of JSON lines, or NULL */
     uint32_t efforts[EFFORTS_MAX];
     size_t effort_count;
     bool nprobe, copied;
@@ -192,14 +193,15 @@ static void tell_speed_at(double recall, const struct point *points, size_t coun
 
 static void usage(void)
 {
-    fprintf(stderr,
-            "usage: bench_search DB QUERIES TRUTH [--ef|--nprobe N,...] [--copied] [--json MEMBERS]\n");
+    fprintf(
+        stderr,
+        "usage: bench_search DB QUERIES TRUTH [--ef|--nprobe N,...] [--copied] [--collection NAME] [--json MEMBERS]\n");
     exit(2);
 }
 
 static struct setup setup_of(int argc, char **argv)
 {
-    struct setup s = {.effort_count = 1};
+    struct setup s = {.collection = "default", .effort_count = 1};
 
     if (argc < 4) usage();
     s.db = argv[1];
@@ -209,6 +211,8 @@ static struct setup setup_of(int argc, char **argv)
         const bool more = i + 1 < argc;
         if (strcmp(argv[i], "--copied") == 0) {
             s.copied = true;
+        } else if (strcmp(argv[i], "--collection") == 0 && more) {
+            s.collection = argv[++i];
         } else if (strcmp(argv[i], "--json") == 0 && more) {
             s.members = argv[++i];
         } else if ((strcmp(argv[i], "--ef") == 0 || strcmp(argv[i], "--nprobe") == 0) && more) {
@@ -245,7 +249,7 @@ int main(int argc, char **argv)
                                   .index_memory = s.copied ? CAIRN_INDEX_COPIED : CAIRN_INDEX_MAPPED),
                     &db, &err),
          &err);
-    must(cairn_collection_open(db, "default", NULL, &collection, &err), &err);
+    must(cairn_collection_open(db, s.collection, NULL, &collection, &err), &err);
     if (s.members == NULL) printf("open: %.1f ms\n", ms_since(begin_ns));
     (void)search(&s, 0, 0, found);
     if (s.members == NULL) printf("open and first search: %.1f ms\n", ms_since(begin_ns));
