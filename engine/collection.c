@@ -74,14 +74,6 @@ static cairn_status make_catalog(const char *name, const cairn_collection_option
     return set_spaces(catalog, options, err);
 }
 
-static cairn_status check_collection_name(const cairn_db *db, const char *name, cairn_error *err)
-{
-    if (db == NULL) return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "db is NULL");
-    if (name == NULL || name[0] == '\0')
-        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "the collection name is empty");
-    return crn_check_name("collection name", name, err);
-}
-
 /* ---- creating and dropping ---- */
 
 static cairn_status run_create(struct crn_txn *txn, void *ctx, cairn_error *err)
@@ -95,28 +87,13 @@ cairn_status cairn_collection_create(cairn_db *db, const char *name, const cairn
     struct crn_catalog catalog;
     const struct crn_write_job job = {.run = run_create, .ctx = &catalog};
 
-    CRN_TRY(check_collection_name(db, name, err));
+    CRN_TRY(crn_collection_check_name(db, name, err));
     if (options == NULL)
         return crn_error_set(err, CAIRN_INVALID_ARGUMENT,
                              "options are NULL: a collection needs a dim at least");
     cairn_status status = make_catalog(name, options, &catalog, err);
     if (status == CAIRN_OK) status = crn_store_write(db->store, &job, err);
     crn_catalog_release(&catalog);
-    return status;
-}
-
-static cairn_status read_settings(cairn_db *db, const char *name, struct crn_catalog *catalog,
-                                  uint64_t *out_sequence, cairn_error *err)
-{
-    struct crn_reader *reader;
-
-    CRN_TRY(crn_store_read_begin(db->store, &reader, err));
-    cairn_status status = crn_read_collection(reader, name, catalog, err);
-    if (status == CAIRN_OK) {
-        status = crn_read_settings_sequence(reader, catalog->id, out_sequence, err);
-        if (status != CAIRN_OK) crn_catalog_release(catalog);
-    }
-    crn_store_read_end(reader);
     return status;
 }
 
@@ -131,8 +108,8 @@ cairn_status cairn_collection_drop(cairn_db *db, const char *name, cairn_error *
     const struct crn_write_job job = {.run = run_drop, .ctx = &catalog};
     uint64_t sequence;
 
-    CRN_TRY(check_collection_name(db, name, err));
-    CRN_TRY(read_settings(db, name, &catalog, &sequence, err));
+    CRN_TRY(crn_collection_check_name(db, name, err));
+    CRN_TRY(crn_collection_read_settings(db, name, &catalog, &sequence, err));
     const cairn_status status = crn_store_write(db->store, &job, err);
     crn_catalog_release(&catalog);
     return status;
@@ -180,6 +157,7 @@ static void adopt_version(cairn_collection *collection, struct crn_catalog_versi
     if (version->sequence > collection->newest_catalog->sequence) {
         old = collection->newest_catalog;
         collection->newest_catalog = retain_version(version);
+        (void)!crn_collection_note_name(collection, version->catalog.name, NULL);
         /* Release: pairs with the acquire of crn_collection_now. */
         atomic_store_explicit(&collection->newest_spaces, version->list, memory_order_release);
     }
@@ -204,6 +182,7 @@ static void free_collection(cairn_collection *collection)
     release_version(collection->newest_catalog);
     release_version(collection->first_catalog);
     crn_collection_free_space_lists(collection);
+    crn_collection_free_names(collection);
     crn_scope_cache_free(collection->scopes);
     crn_use_counts_free(collection->uses);
     pthread_mutex_destroy(&collection->mutex);
@@ -226,6 +205,7 @@ static cairn_status build_collection(cairn_db *db, struct crn_catalog_version *v
     cairn_status status = CAIRN_OK;
     if (collection->uses == NULL || collection->scopes == NULL)
         status = crn_error_no_memory(err, sizeof *collection);
+    if (status == CAIRN_OK) status = crn_collection_note_name(collection, version->catalog.name, err);
     if (status == CAIRN_OK) status = crn_collection_share_spaces(collection, version, true, err);
     if (status != CAIRN_OK) {
         free_collection(collection);
@@ -276,7 +256,7 @@ static cairn_status open_existing(cairn_db *db, const char *name, cairn_collecti
     struct crn_catalog_version *version = make_version();
 
     if (version == NULL) return crn_error_no_memory(err, sizeof *version);
-    cairn_status status = read_settings(db, name, &version->catalog, &version->sequence, err);
+    cairn_status status = crn_collection_read_settings(db, name, &version->catalog, &version->sequence, err);
     if (status == CAIRN_OK) status = find_or_build(db, version, out_collection, err);
     if (status == CAIRN_OK) {
         pthread_mutex_lock(&(*out_collection)->mutex);
@@ -373,7 +353,7 @@ cairn_status cairn_collection_open(cairn_db *db, const char *name, const cairn_c
 {
     if (out_collection == NULL) return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "out_collection is NULL");
     *out_collection = NULL;
-    CRN_TRY(check_collection_name(db, name, err));
+    CRN_TRY(crn_collection_check_name(db, name, err));
     if (options != NULL)
         CRN_TRY(crn_check_size("cairn_collection_options", options->size, sizeof *options, err));
     cairn_collection *collection = NULL;
@@ -503,11 +483,6 @@ cairn_status crn_collection_read(cairn_collection *collection, struct crn_reader
     const cairn_status status = crn_collection_follow_reader(collection, *out_reader, out_catalog, err);
     if (status != CAIRN_OK) crn_store_read_end(*out_reader);
     return status;
-}
-
-const char *cairn_collection_name(const cairn_collection *collection)
-{
-    return collection == NULL ? NULL : collection->first_catalog->catalog.name;
 }
 
 cairn_status cairn_collection_attach(cairn_collection *collection, const cairn_embedder *embedder,

@@ -41,6 +41,12 @@ struct crn_catalog_version {
     atomic_uint references;
 };
 
+/* A name is kept until the collection is closed, because it was handed out. */
+struct crn_collection_name {
+    struct crn_collection_name *older;
+    char text[];
+};
+
 struct crn_use_counts; /* use.h */
 
 struct cairn_collection {
@@ -48,9 +54,10 @@ struct cairn_collection {
     struct cairn_collection *next; /* in the db's list */
     uint32_t references;           /* guarded by db->mutex */
     uint32_t id;
-    pthread_mutex_t mutex; /* guards embedder, uses, newest_catalog, spaces and space_lists */
+    pthread_mutex_t mutex; /* guards embedder, uses, newest_catalog, name, spaces and space_lists */
     struct crn_catalog_version *newest_catalog;
-    struct crn_catalog_version *first_catalog; /* name and `lexical` never change */
+    struct crn_catalog_version *first_catalog;  /* `lexical` never changes */
+    _Atomic(struct crn_collection_name *) name; /* the newest known */
     struct crn_space_list *space_lists;
     _Atomic(const struct crn_space_list *) newest_spaces;
     _Atomic uint64_t
@@ -82,6 +89,18 @@ cairn_status crn_collection_follow_txn(cairn_collection *collection, struct crn_
 /* A snapshot with the settings that belong to it. */
 cairn_status crn_collection_read(cairn_collection *collection, struct crn_reader **out_reader,
                                  const struct crn_catalog **out_catalog, cairn_error *err);
+
+/* ---- collection_name.c ---- */
+
+/* Is it one that a collection may have? */
+cairn_status crn_collection_check_name(const cairn_db *db, const char *name, cairn_error *err);
+/* A collection's settings, and the log entry that left them, as they are now. NO_COLLECTION. */
+cairn_status crn_collection_read_settings(cairn_db *db, const char *name, struct crn_catalog *out_catalog,
+                                          uint64_t *out_sequence, cairn_error *err);
+/* Notes the name that the collection has by now; without memory it keeps the older one. collection->mutex held, or nobody else knows
+ * the collection. */
+cairn_status crn_collection_note_name(cairn_collection *collection, const char *name, cairn_error *err);
+void crn_collection_free_names(cairn_collection *collection);
 
 /* ---- collection_spaces.c ---- */
 

@@ -63,8 +63,16 @@ enum crn_role crn_access_needs(const struct crn_request *request)
     return (own ? asks_own(request, rest, count) : asks(request)) ? CRN_ROLE_READ : CRN_ROLE_WRITE;
 }
 
+bool crn_access_is_aside(const char *name, size_t length)
+{
+    const size_t prefix = sizeof CRN_ACCESS_ASIDE - 1;
+
+    return length >= prefix && memcmp(name, CRN_ACCESS_ASIDE, prefix) == 0;
+}
+
 bool crn_access_covers(const struct crn_principal *principal, const char *name, size_t length)
 {
+    if (crn_access_is_aside(name, length)) return false;
     if (principal->collections == NULL) return true;
     for (size_t i = 0; i < principal->collection_count; i++) {
         const char *covered = principal->collections[i];

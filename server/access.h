@@ -11,6 +11,11 @@ enum crn_role crn_access_needs(const struct crn_request *request);
 /* Whether the principal has that role, and may use the collection that the path names. */
 bool crn_access_allowed(const struct crn_request *request);
 
+/* Collections that the server makes aside, to put them in another's place when they are whole, have names that begin so. No key
+ * covers them, so that nobody sees or makes one. */
+#define CRN_ACCESS_ASIDE ".cairn-aside-"
+bool crn_access_is_aside(const char *name, size_t length);
+
 /* Does the key cover the collection? */
 bool crn_access_covers(const struct crn_principal *principal, const char *name, size_t length);
 

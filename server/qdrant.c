@@ -1,5 +1,5 @@
 /* The dialect's doors: opening, closing, and finding who answers a path. */
-#include "server/qdrant_internal.h"
+#include "server/qdrant_snapshots.h"
 
 #include "base/clock.h"
 #include "base/error.h"
@@ -262,21 +262,44 @@ static void finish(struct crn_qd_call *call, bool done, uint64_t begin_ns)
     write_time(out, begin_ns);
 }
 
+static struct crn_qd_call begin(struct crn_qdrant *qdrant, const struct crn_request *request,
+                                struct crn_answer *answer)
+{
+    return (struct crn_qd_call){.qdrant = qdrant,
+                                .request = request,
+                                .answer = answer,
+                                .out = &answer->body,
+                                .memory = {.block_bytes = 64u << 10, .align_bytes = 64}};
+}
+
+static bool run(struct crn_qd_call *call, uint64_t begin_ns)
+{
+    if (call->request->segment_count != 0) crn_buf_puts(call->out, "{\"result\":");
+    return read_timeout(call, begin_ns) && answer_request(call);
+}
+
+static void end(struct crn_qd_call *call)
+{
+    crn_qd_return_leases(call);
+    crn_qd_release(call);
+}
+
+/* A collection that was made anew, or recovered, since it was leased is looked for once more. */
 void crn_qdrant_handle(void *ctx, const struct crn_request *request, struct crn_answer *answer)
 {
     const uint64_t begin_ns = crn_clock_ns();
-    struct crn_qd_call call = {.qdrant = ctx,
-                               .request = request,
-                               .answer = answer,
-                               .out = &answer->body,
-                               .memory = {.block_bytes = 64u << 10, .align_bytes = 64}};
 
     if (answer->status == 0) answer->status = 200;
-    if (request->segment_count != 0) crn_buf_puts(call.out, "{\"result\":");
-    const bool done = read_timeout(&call, begin_ns) && answer_request(&call);
+    struct crn_qd_call call = begin(ctx, request, answer);
+    bool done = run(&call, begin_ns);
+    if (!done && call.gone) {
+        end(&call);
+        crn_buf_clear(&answer->body);
+        call = begin(ctx, request, answer);
+        done = run(&call, begin_ns);
+    }
     finish(&call, done, begin_ns);
-    crn_qd_return_leases(&call);
-    crn_qd_release(&call);
+    end(&call);
 }
 
 /* ---- opening and closing ---- */
@@ -329,6 +352,8 @@ cairn_status crn_qdrant_open(struct cairn_db *db, const struct crn_qdrant_option
         crn_qdrant_close(qdrant);
         return status;
     }
+    crn_qd_drop_asides(qdrant);
+    if (snapshots != NULL) crn_qd_remove_parts(snapshots);
     *out_qdrant = qdrant;
     return CAIRN_OK;
 }

@@ -26,7 +26,8 @@ bool crn_qd_ok(struct crn_qd_call *call, cairn_status status, const cairn_error 
     if (status == CAIRN_OK) return true;
     switch (status) {
     case CAIRN_NO_COLLECTION:
-        /* Another process has dropped it: what is open of it leads nowhere, and the next request looks anew. */
+        /* It was dropped, perhaps by another process: what is open of it leads nowhere, and the next try looks anew. */
+        call->gone = call->lease_count > 0;
         for (size_t i = 0; i < call->lease_count; i++) crn_qd_forget(call->qdrant, call->leases[i]->name);
         return crn_qd_fail(call, 404, "Not found: Collection `%s` doesn't exist!",
                            call->lease_count > 0 ? call->leases[0]->name : "");

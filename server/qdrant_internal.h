@@ -94,6 +94,7 @@ struct crn_qd_call {
     uint64_t deadline_ns; /* after which the client does not wait; 0: none */
     uint64_t timeout_s;   /* that it asked for; 0: none */
     bool writes, limited; /* changes points; is held to strict mode */
+    bool gone;            /* a leased collection was dropped, or another took its place */
     struct crn_qd_collection *leases[QD_LEASES_MAX];
     const char *lease_names[QD_LEASES_MAX]; /* by which they were asked for; NULL: by none */
     size_t lease_count;

@@ -1,7 +1,9 @@
 /*
- * A collection read back from a snapshot: one that this server keeps, or one that is sent along. The snapshot is verified first; then
- * the collection is dropped and filled anew, so that it is incomplete until the answer comes.
+ * A collection read back from a snapshot: one that this server keeps, or one that is sent along. The snapshot is verified first, then
+ * copied into a collection aside, which nobody sees (access.h). That takes the old one's place in one transaction: whoever reads finds
+ * one or the other, whole, and so does the next start after a crash. What a crash left aside is dropped then.
  */
+#include "server/access.h"
 #include "server/qdrant_snapshots.h"
 
 #include "base/hash.h"
@@ -42,20 +44,67 @@ static bool choose(struct crn_qd_call *call, cairn_db *snapshot, const char *nam
     return *out != NULL || crn_qd_fail(call, 400, "Wrong input: the snapshot holds no collection `%s`", name);
 }
 
+/* An alias would hide a collection of its name. */
+static bool is_no_alias(struct crn_qd_call *call, const char *name)
+{
+    if (crn_qd_resolve_alias(call, name) != NULL)
+        return crn_qd_fail(call, 409, "Wrong input: Alias `%s` already exists!", name);
+    return call->status == 0;
+}
+
+static cairn_status drop_aside(struct crn_qdrant *qdrant, const char *aside, cairn_error *err)
+{
+    const cairn_status status = cairn_collection_drop(qdrant->db, aside, err);
+
+    return status == CAIRN_NO_COLLECTION ? CAIRN_OK : status;
+}
+
+/* By now it is whole. */
+static bool put_in_place(struct crn_qd_call *call, const char *aside, const char *name)
+{
+    struct crn_qdrant *qdrant = call->qdrant;
+    cairn_error err = {0};
+
+    pthread_mutex_lock(&qdrant->settings);
+    bool done = is_no_alias(call, name);
+    if (done) done = crn_qd_ok(call, cairn_collection_rename(qdrant->db, aside, name, true, &err), &err);
+    crn_qd_forget(qdrant, name);
+    pthread_mutex_unlock(&qdrant->settings);
+    if (!done) (void)!drop_aside(qdrant, aside, NULL);
+    return done;
+}
+
+/* The name aside is the collection's own, so that what a crash left is dropped by the next try as well. */
 static bool replace(struct crn_qd_call *call, cairn_db *snapshot, const char *from, const char *name)
 {
     struct crn_qdrant *qdrant = call->qdrant;
     pthread_mutex_t *turn = &qdrant->changes[crn_hash64(name, strlen(name), 0) % QD_CHANGES];
+    char hash[CRN_SHA256_TEXT], aside[sizeof CRN_ACCESS_ASIDE + CRN_SHA256_TEXT];
     cairn_error err = {0};
 
+    if (!is_no_alias(call, name)) return false;
+    if (!crn_sha256_text(name, strlen(name), hash))
+        return crn_qd_fail(call, 500, "Service internal error: no SHA-256");
+    snprintf(aside, sizeof aside, CRN_ACCESS_ASIDE "%s", hash);
     pthread_mutex_lock(turn);
-    crn_qd_forget(qdrant, name);
-    cairn_status status = cairn_collection_drop(qdrant->db, name, &err);
-    if (status == CAIRN_OK || status == CAIRN_NO_COLLECTION)
-        status = crn_collection_copy(snapshot, from, qdrant->db, name, NULL, NULL, &err);
-    crn_qd_forget(qdrant, name);
+    cairn_status status = drop_aside(qdrant, aside, &err);
+    if (status == CAIRN_OK)
+        status = crn_collection_copy(snapshot, from, qdrant->db, aside, crn_qd_is_wanted, call, &err);
+    const bool done = crn_qd_ok(call, status, &err) && put_in_place(call, aside, name);
     pthread_mutex_unlock(turn);
-    return crn_qd_ok(call, status, &err);
+    return done;
+}
+
+void crn_qd_drop_asides(struct crn_qdrant *qdrant)
+{
+    char **names;
+    size_t count;
+
+    if (cairn_collection_list(qdrant->db, &names, &count, NULL) != CAIRN_OK) return;
+    for (size_t i = 0; i < count; i++) {
+        if (crn_access_is_aside(names[i], strlen(names[i]))) (void)!drop_aside(qdrant, names[i], NULL);
+    }
+    cairn_free(names);
 }
 
 static bool recover_file(struct crn_qd_call *call, const char *path, const char *name)

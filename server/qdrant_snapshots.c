@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #define SUFFIX ".snapshot"
+#define PART ".part-"
 #define NAME_MAX_BYTES 100u
 #define NAME_PART_BYTES 40u /* of the collection's name in the file's */
 
@@ -68,7 +69,7 @@ void crn_qd_snapshot_part(const char *folder, char out[QD_SNAPSHOT_PATH])
     unsigned char random[16];
 
     crn_rng_entropy(random);
-    snprintf(out, QD_SNAPSHOT_PATH, "%s/.part-%02x%02x%02x%02x%02x%02x", folder, random[0], random[1],
+    snprintf(out, QD_SNAPSHOT_PATH, "%s/" PART "%02x%02x%02x%02x%02x%02x", folder, random[0], random[1],
              random[2], random[3], random[4], random[5]);
 }
 
@@ -169,7 +170,7 @@ static bool list(struct crn_qd_call *call, const char *collection)
 
 /* ---- making ---- */
 
-static bool is_wanted(void *ctx, const char *phase, uint64_t done, uint64_t total)
+bool crn_qd_is_wanted(void *ctx, const char *phase, uint64_t done, uint64_t total)
 {
     (void)phase;
     (void)done;
@@ -195,6 +196,35 @@ static void remove_database(const char *path)
     (void)rmdir(one);
 }
 
+static void remove_parts_of(const char *folder)
+{
+    char path[QD_SNAPSHOT_PATH + NAME_MAX_BYTES];
+    DIR *directory = opendir(folder);
+
+    if (directory == NULL) return;
+    for (struct dirent *entry; (entry = readdir(directory)) != NULL;) {
+        const char *name = entry->d_name; /* a backup's own parts end so */
+        if (strstr(name, PART) == NULL || crn_qd_is_snapshot_name(name, strlen(name))) continue;
+        const int length = snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
+        if (length > 0 && length < (int)QD_SNAPSHOT_PATH) remove_database(path);
+    }
+    closedir(directory);
+}
+
+void crn_qd_remove_parts(const char *snapshots)
+{
+    char folder[QD_SNAPSHOT_PATH];
+    DIR *directory = opendir(snapshots);
+
+    if (directory == NULL) return;
+    for (struct dirent *entry; (entry = readdir(directory)) != NULL;) {
+        if (entry->d_name[0] == '.') continue;
+        const int length = snprintf(folder, sizeof folder, "%s/%s", snapshots, entry->d_name);
+        if (length > 0 && length < (int)sizeof folder) remove_parts_of(folder);
+    }
+    closedir(directory);
+}
+
 /* All of the database as it is now, then of that copy the collection alone: so the snapshot is of one moment. */
 static cairn_status back_up_collection(struct crn_qd_call *call, const char *folder, const char *collection,
                                        const char *path, cairn_error *err)
@@ -204,7 +234,7 @@ static cairn_status back_up_collection(struct crn_qd_call *call, const char *fol
 
     crn_qd_snapshot_part(folder, all);
     crn_qd_snapshot_part(folder, alone);
-    cairn_status status = cairn_backup(call->qdrant->db, all, is_wanted, call, err);
+    cairn_status status = cairn_backup(call->qdrant->db, all, crn_qd_is_wanted, call, err);
     if (status == CAIRN_OK)
         status = cairn_open(all, CAIRN_OPTIONS(cairn_open_options, .must_exist = true, .read_only = true),
                             &from, err);
@@ -214,8 +244,8 @@ static cairn_status back_up_collection(struct crn_qd_call *call, const char *fol
             err);
     }
     if (status == CAIRN_OK)
-        status = crn_collection_copy(from, collection, to, collection, is_wanted, call, err);
-    if (status == CAIRN_OK) status = cairn_backup(to, path, is_wanted, call, err);
+        status = crn_collection_copy(from, collection, to, collection, crn_qd_is_wanted, call, err);
+    if (status == CAIRN_OK) status = cairn_backup(to, path, crn_qd_is_wanted, call, err);
     cairn_close(to);
     cairn_close(from);
     remove_database(alone);
@@ -232,7 +262,7 @@ static bool create(struct crn_qd_call *call, const char *collection)
     make_name(collection, name, sizeof name);
     snprintf(path, sizeof path, "%s/%s", folder, name);
     const cairn_status status = collection == NULL
-                                    ? cairn_backup(call->qdrant->db, path, is_wanted, call, &err)
+                                    ? cairn_backup(call->qdrant->db, path, crn_qd_is_wanted, call, &err)
                                     : back_up_collection(call, folder, collection, path, &err);
     return crn_qd_ok(call, status, &err) && describe(call, folder, name);
 }

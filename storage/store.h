@@ -168,6 +168,9 @@ cairn_status crn_txn_record(struct crn_txn *txn, const struct crn_catalog *catal
 cairn_status crn_txn_collection_create(struct crn_txn *txn, struct crn_catalog *catalog, cairn_error *err);
 cairn_status crn_txn_collection_drop(struct crn_txn *txn, const struct crn_catalog *catalog,
                                      cairn_error *err);
+/* EXISTS when another collection has the name. */
+cairn_status crn_txn_collection_rename(struct crn_txn *txn, const struct crn_catalog *catalog,
+                                       const char *name, cairn_error *err);
 cairn_status crn_txn_space_model(struct crn_txn *txn, const struct crn_catalog *catalog, uint32_t space,
                                  const char *model, cairn_error *err);
 /* Adds a space, which no row has a vector in; fills space->id. EXISTS, LIMIT. */

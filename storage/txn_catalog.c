@@ -50,6 +50,13 @@ cairn_status crn_txn_collection(struct crn_txn *txn, uint32_t collection, struct
 
 /* ---- making a collection ---- */
 
+/* What a statement's failure means that gives a collection a name. */
+static cairn_status name_taken(struct crn_txn *txn, cairn_status status, const char *name, cairn_error *err)
+{
+    if (sqlite3_extended_errcode(txn->conn->db) != SQLITE_CONSTRAINT_UNIQUE) return status;
+    return crn_error_set(err, CAIRN_EXISTS, "there is a collection \"%s\" already", name);
+}
+
 static cairn_status insert_collection(struct crn_txn *txn, struct crn_catalog *catalog, cairn_error *err)
 {
     sqlite3_stmt *stmt;
@@ -64,11 +71,8 @@ static cairn_status insert_collection(struct crn_txn *txn, struct crn_catalog *c
     sqlite3_bind_int64(stmt, 2, catalog->lexical);
     sqlite3_bind_text(stmt, 3, catalog->metadata, -1, SQLITE_STATIC);
     sqlite3_bind_int64(stmt, 4, catalog->created_at_ms);
-    cairn_status status = crn_conn_run(txn->conn, stmt, err);
-    if (status != CAIRN_OK) {
-        if (sqlite3_extended_errcode(txn->conn->db) != SQLITE_CONSTRAINT_UNIQUE) return status;
-        return crn_error_set(err, CAIRN_EXISTS, "there is a collection \"%s\" already", catalog->name);
-    }
+    const cairn_status status = crn_conn_run(txn->conn, stmt, err);
+    if (status != CAIRN_OK) return name_taken(txn, status, catalog->name, err);
     const int64_t id = sqlite3_last_insert_rowid(txn->conn->db);
     if (id > CRN_OWNERS_MAX)
         return crn_error_set(err, CAIRN_LIMIT, "all numbers for collections have been used");
@@ -147,6 +151,20 @@ cairn_status crn_txn_collection_drop(struct crn_txn *txn, const struct crn_catal
 }
 
 /* ---- changing one ---- */
+
+cairn_status crn_txn_collection_rename(struct crn_txn *txn, const struct crn_catalog *catalog,
+                                       const char *name, cairn_error *err)
+{
+    sqlite3_stmt *stmt;
+
+    CRN_TRY(crn_txn_collection_check(txn, catalog->id, err));
+    CRN_TRY(crn_conn_statement(txn->conn, "UPDATE collections SET name=?2 WHERE id=?1", &stmt, err));
+    sqlite3_bind_int64(stmt, 1, catalog->id);
+    sqlite3_bind_text(stmt, 2, name, -1, SQLITE_STATIC);
+    const cairn_status status = crn_conn_run(txn->conn, stmt, err);
+    if (status != CAIRN_OK) return name_taken(txn, status, name, err);
+    return crn_txn_log_catalog(txn, catalog->id, err);
+}
 
 cairn_status crn_txn_space_model(struct crn_txn *txn, const struct crn_catalog *catalog, uint32_t space,
                                  const char *model, cairn_error *err)

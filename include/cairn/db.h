@@ -163,6 +163,15 @@ CAIRN_API void cairn_collection_close(cairn_collection *collection);
 /* Removes a collection and all it holds, in one transaction. Handles to it then answer NO_COLLECTION. */
 CAIRN_API CAIRN_MUST_USE cairn_status cairn_collection_drop(cairn_db *db, const char *name, cairn_error *err);
 
+/*
+ * Gives a collection another name, in one transaction. Handles to it go on, in other processes too. When `new_name` is taken: EXISTS, or
+ * with `replace` what has it is dropped in the same transaction, so that whoever asks for the name finds one or the other, whole.
+ * INVALID_ARGUMENT, NO_COLLECTION, READ_ONLY, ...
+ */
+CAIRN_API CAIRN_MUST_USE cairn_status cairn_collection_rename(cairn_db *db, const char *name,
+                                                              const char *new_name, bool replace,
+                                                              cairn_error *err);
+
 /* Names, NUL-terminated, sorted by bytes. *out_names is one block, released by cairn_free. */
 CAIRN_API CAIRN_MUST_USE cairn_status cairn_collection_list(cairn_db *db, char ***out_names,
                                                             size_t *out_count, cairn_error *err);
@@ -187,6 +196,7 @@ CAIRN_API CAIRN_MUST_USE cairn_status cairn_collection_drop_space(cairn_collecti
  * collection is closed. */
 CAIRN_API void cairn_collection_get_options(const cairn_collection *collection,
                                             cairn_collection_options *out_options);
+/* Its name, as far as this handle knows it. Lives until the collection is closed. */
 CAIRN_API const char *cairn_collection_name(const cairn_collection *collection);
 
 /*

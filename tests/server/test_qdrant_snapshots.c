@@ -4,11 +4,14 @@
 #include "server/sha256.h"
 
 #include <dirent.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <unistd.h>
 
 #define POINTS "/collections/a/points"
 
 static char folder[400];
+static atomic_bool stop;
 
 static int snapshots_open(void **state)
 {
@@ -202,6 +205,11 @@ static void test_uploads(void **state)
     memcpy(body + head_size, bytes, size);
     memcpy(body + head_size + size, tail, sizeof tail - 1);
     const size_t whole = head_size + size + sizeof tail - 1;
+    done(w, CRN_POST, "/collections/aliases",
+         "{\"actions\":[{\"create_alias\":{\"collection_name\":\"a\",\"alias_name\":\"up\"}}]}");
+    assert_non_null(strstr(upload(w, type, body, whole), "Wrong input: Alias `up` already exists!"));
+    assert_int_equal(w->answer.status, 409);
+    done(w, CRN_POST, "/collections/aliases", "{\"actions\":[{\"delete_alias\":{\"alias_name\":\"up\"}}]}");
     assert_non_null(strstr(upload(w, type, body, whole), "\"result\":true"));
     expect_a(w, "up");
     assert_non_null(strstr(upload(w, "application/json", body, whole), "multipart/form-data"));
@@ -216,6 +224,132 @@ static void test_uploads(void **state)
     expect_a(w, "up"); /* as it was: what is damaged replaces nothing */
     free(bytes);
     free(body);
+}
+
+/* A snapshot of a, which then is changed; the snapshot's name is returned. */
+static char *make_older_snapshot(struct world *w)
+{
+    char *name = strdup(name_in(ask(w, CRN_POST, "/collections/a/snapshots", NULL)));
+
+    assert_int_equal(w->answer.status, 200);
+    done(w, CRN_PUT, POINTS, "{\"points\":[{\"id\":77,\"vector\":{}},{\"id\":78,\"vector\":{}}]}");
+    return name;
+}
+
+static atomic_int patience; /* how often a client is still there when it is looked */
+
+static bool has_left(void *ctx)
+{
+    (void)ctx;
+    return atomic_fetch_sub(&patience, 1) <= 0;
+}
+
+/* Nobody sees what is half recovered, and what is there stays until all of the other is. */
+static void test_recover_is_all_or_nothing(void **state)
+{
+    struct world *w = *state;
+    const struct crn_request leaving = {.principal = {.role = CRN_ROLE_ADMIN, .name = ""},
+                                        .cancelled = has_left};
+    char body[300], **names;
+    size_t count;
+    int left = 0;
+
+    fill(w);
+    char *name = make_older_snapshot(w);
+    snprintf(body, sizeof body, "{\"location\":\"%s\"}", name);
+    for (;; left++) {
+        atomic_store(&patience, left);
+        ask_like(w, &leaving, CRN_PUT, "/collections/a/snapshots/recover", body);
+        if (w->answer.status == 200) break;
+        assert_int_equal(w->answer.status, 408);
+        assert_true(left < 20);
+        result_holds(w, CRN_POST, POINTS "/count", "{}", "\"count\":5");
+        ok(cairn_collection_list(w->database.db, &names, &count, err));
+        assert_int_equal(count, 2);
+        cairn_free(names);
+    }
+    assert_true(left > 0);
+    expect_a(w, "a");
+    free(name);
+}
+
+/* What a crash leaves: a collection aside and half a snapshot. The next start removes both, the next recover the first. */
+static void test_what_a_crash_left(void **state)
+{
+    struct world *w = *state;
+    char aside[200], path[500], hash[CRN_SHA256_TEXT], **names;
+    size_t count;
+
+    fill(w);
+    char *name = make_older_snapshot(w);
+    assert_true(crn_sha256_text("a", 1, hash));
+    snprintf(aside, sizeof aside, ".cairn-aside-%s", hash);
+    for (int restart = 0; restart < 2; restart++) {
+        ok(cairn_collection_create(w->database.db, aside, CAIRN_OPTIONS(cairn_collection_options, .dim = 7),
+                                   err));
+        result_is(w, CRN_GET, "/collections", NULL,
+                  "{\"collections\":[{\"name\":\"a\"},{\"name\":\"secret\"}]}");
+        snprintf(path, sizeof path, "/collections/%s", aside);
+        ask(w, CRN_GET, path, NULL);
+        assert_int_equal(w->answer.status, 403);
+        ask(w, CRN_PUT, path, "{}");
+        assert_int_equal(w->answer.status, 403);
+        if (restart == 1) {
+            assert_true(crn_sha256_text("a", 1, hash));
+            snprintf(path, sizeof path, "%s/c-%s/.part-0123456789ab", folder, hash);
+            FILE *part = fopen(path, "w");
+            assert_non_null(part);
+            fclose(part);
+            crn_qdrant_close(w->qdrant);
+            ok(crn_qdrant_open(w->database.db, &(struct crn_qdrant_options){.snapshots = folder}, &w->qdrant,
+                               err));
+            assert_int_not_equal(access(path, F_OK), 0);
+        } else {
+            snprintf(path, sizeof path, "{\"location\":\"%s\"}", name);
+            result_is(w, CRN_PUT, "/collections/a/snapshots/recover", path, "true");
+        }
+        ok(cairn_collection_list(w->database.db, &names, &count, err));
+        assert_int_equal(count, 2);
+        cairn_free(names);
+        expect_a(w, "a");
+    }
+    free(name);
+}
+
+/* A reader finds one or the other, always. */
+static void *count_on(void *ctx)
+{
+    struct world own = *(struct world *)ctx;
+
+    crn_buf_init(&own.answer.body, SIZE_MAX / 2);
+    while (!atomic_load(&stop)) {
+        const char *answer = ask(&own, CRN_POST, POINTS "/count", "{}");
+        if (own.answer.status != 200) fail_msg("%s", answer);
+        if (strstr(answer, "\"count\":3") == NULL && strstr(answer, "\"count\":5") == NULL)
+            fail_msg("%s", answer);
+    }
+    crn_buf_release(&own.answer.body);
+    return NULL;
+}
+
+static void test_recover_under_readers(void **state)
+{
+    struct world *w = *state;
+    char older[300], newer[300];
+    pthread_t threads[2];
+
+    fill(w);
+    char *name = make_older_snapshot(w);
+    snprintf(older, sizeof older, "{\"location\":\"%s\"}", name);
+    free(name);
+    snprintf(newer, sizeof newer, "{\"location\":\"%s\"}",
+             name_in(ask(w, CRN_POST, "/collections/a/snapshots", NULL)));
+    atomic_store(&stop, false);
+    for (int i = 0; i < 2; i++) assert_int_equal(pthread_create(&threads[i], NULL, count_on, w), 0);
+    for (int i = 0; i < 30; i++)
+        result_is(w, CRN_PUT, "/collections/a/snapshots/recover", i % 2 == 0 ? older : newer, "true");
+    atomic_store(&stop, true);
+    for (int i = 0; i < 2; i++) pthread_join(threads[i], NULL);
 }
 
 static void test_names_lead_nowhere(void **state)
@@ -269,8 +403,9 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, snapshots_open, world_close)
     const struct CMUnitTest tests[] = {
-        TEST(test_of_a_collection),    TEST(test_of_everything),    TEST(test_uploads),
-        TEST(test_names_lead_nowhere), TEST(test_without_a_folder),
+        TEST(test_of_a_collection),    TEST(test_of_everything),         TEST(test_uploads),
+        TEST(test_names_lead_nowhere), TEST(test_without_a_folder),      TEST(test_recover_is_all_or_nothing),
+        TEST(test_what_a_crash_left),  TEST(test_recover_under_readers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
