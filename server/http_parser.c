@@ -186,8 +186,7 @@ static void note_header(struct framing *framing, struct crn_http_message *messag
 
     if (crn_http_text_is(name, "host")) {
         framing->hosts++;
-        if (memchr(value.data, ' ', value.length) != NULL || memchr(value.data, ',', value.length) != NULL)
-            framing->bad_host = true;
+        if (!crn_http_is_host(value)) framing->bad_host = true;
     } else if (crn_http_text_is(name, "content-length")) {
         framing->lengths++;
         if (!read_length(value, &framing->length)) framing->bad_length = true;
@@ -214,7 +213,8 @@ static unsigned check_framing(const struct framing *framing, bool http_1_1,
         unsigned status;
         const char *reason;
     } rules[] = {
-        {framing->hosts > 1 || framing->bad_host, 400, "more than one Host"},
+        {framing->hosts > 1, 400, "more than one Host"},
+        {framing->bad_host, 400, "Host is no name or address, with a port or without"},
         {framing->hosts == 0 && http_1_1, 400, "no Host"},
         {framing->lengths > 0 && framing->codings > 0, 400, "Content-Length beside Transfer-Encoding"},
         {framing->lengths > 1, 400, "more than one Content-Length"},

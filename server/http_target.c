@@ -19,6 +19,27 @@ static int hex_value(char c)
     return -1;
 }
 
+bool crn_http_is_host(struct crn_text text)
+{
+    static const char others[] = "-._~!$&'()*+;=";
+    const bool bracket = text.length > 0 && text.data[0] == '[';
+    size_t i = bracket;
+
+    for (; i < text.length; i++) {
+        const char c = text.data[i];
+        if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9')) continue;
+        if (bracket ? c == ':' || c == '.' : c != '\0' && strchr(others, c) != NULL) continue;
+        if (bracket || c != '%' || i + 2 >= text.length || hex_value(text.data[i + 1]) < 0 ||
+            hex_value(text.data[i + 2]) < 0)
+            break;
+        i += 2;
+    }
+    if (bracket && (i == text.length || text.data[i++] != ']')) return false;
+    if (i < text.length && text.data[i++] != ':') return false;
+    while (i < text.length && text.data[i] >= '0' && text.data[i] <= '9') i++;
+    return i == text.length;
+}
+
 static bool decode(struct decoder *decoder, const char *text, size_t len, bool plus_is_blank,
                    struct crn_text *out)
 {
@@ -106,8 +127,8 @@ static unsigned read_parameters(struct crn_http_message *message, struct decoder
     return 0;
 }
 
-/* What is left of "http://host:80/path" without its scheme and authority. */
-static struct crn_text without_authority(struct crn_text target)
+/* What is left of "http://host:80/path" without its scheme and authority; that goes to *out_authority. */
+static struct crn_text without_authority(struct crn_text target, struct crn_text *out_authority)
 {
     static const char *const schemes[] = {"http://", "https://"};
 
@@ -116,6 +137,7 @@ static struct crn_text without_authority(struct crn_text target)
         if (target.length < len || strncasecmp(target.data, schemes[i], len) != 0) continue;
         size_t at = len;
         while (at < target.length && target.data[at] != '/' && target.data[at] != '?') at++;
+        *out_authority = (struct crn_text){target.data + len, at - len};
         return (struct crn_text){target.data + at, target.length - at};
     }
     return target;
@@ -135,8 +157,14 @@ unsigned crn_http_target_read(struct crn_http_message *message, char *room, cons
     }
     const bool asterisk =
         message->request.method == CRN_OPTIONS && target.length == 1 && target.data[0] == '*';
-    const struct crn_text left = asterisk ? (struct crn_text){target.data, 0} : without_authority(target);
+    struct crn_text authority = {0};
+    const struct crn_text left =
+        asterisk ? (struct crn_text){target.data, 0} : without_authority(target, &authority);
     const bool absolute = left.data != target.data;
+    if (absolute && (authority.length == 0 || !crn_http_is_host(authority))) {
+        *out_reason = "the target's host is no name or address";
+        return 400;
+    }
     if (!asterisk && !absolute && (left.length == 0 || left.data[0] != '/')) {
         *out_reason = "the target does not begin with /";
         return 400;

@@ -12,4 +12,8 @@
  */
 unsigned crn_http_target_read(struct crn_http_message *message, char *room, const char **out_reason);
 
+/* Is it a name or an address, perhaps with a port, as Host and an absolute target have it (RFC 9110 7.2, RFC 3986 3.2.2)? Nothing at all
+ * is one; user names and commas are refused. */
+bool crn_http_is_host(struct crn_text text);
+
 #endif
