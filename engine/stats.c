@@ -199,6 +199,18 @@ cairn_status cairn_collection_stats(cairn_collection *collection, char **out_jso
     return take_text(&text, out_json, err);
 }
 
+cairn_status cairn_totals(cairn_db *db, uint64_t *out_collections, uint64_t *out_patterns, cairn_error *err)
+{
+    struct crn_reader *reader;
+
+    if (db == NULL || out_collections == NULL || out_patterns == NULL)
+        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "an argument is NULL");
+    CRN_TRY(crn_store_read_begin(db->store, &reader, err));
+    const cairn_status status = crn_read_totals(reader, out_collections, out_patterns, err);
+    crn_store_read_end(reader);
+    return status;
+}
+
 /* Which GPU this process searches with, or why none. */
 static void add_gpu(struct crn_buf *text)
 {

@@ -42,6 +42,11 @@ struct crn_auth {
 static const char *const role_names[] = {
     [CRN_ROLE_NONE] = "", [CRN_ROLE_READ] = "read", [CRN_ROLE_WRITE] = "write", [CRN_ROLE_ADMIN] = "admin"};
 
+const char *crn_role_name(enum crn_role role)
+{
+    return role_names[role];
+}
+
 static enum crn_role role_of(const char *word)
 {
     for (int role = CRN_ROLE_READ; role <= CRN_ROLE_ADMIN; role++) {

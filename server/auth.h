@@ -30,6 +30,8 @@ bool crn_auth_find(const struct crn_auth *auth, const struct crn_request *reques
 #define CRN_AUTH_LINE_MAX 512u
 
 /* Makes a key and the file's line for it. `collections` is as in the file, or NULL. */
+const char *crn_role_name(enum crn_role role); /* "read", "write", "admin"; "" for none */
+
 cairn_status crn_auth_new_key(const char *name, const char *role, const char *collections,
                               char key[CRN_AUTH_KEY_MAX], char line[CRN_AUTH_LINE_MAX], cairn_error *err);
 

@@ -73,36 +73,14 @@ static void ready(void *ctx, const struct crn_request *request, struct crn_answe
     pthread_mutex_unlock(&serve->ready_lock);
 }
 
-static void count_data(struct crn_serve *serve, struct crn_metrics_data *out)
-{
-    struct crn_json_parser *parser = crn_json_parser_create();
-    struct crn_json root, collections, collection, patterns;
-    struct crn_json_iter it;
-    const char *key;
-    size_t key_len;
-    char *text = NULL;
-
-    *out = (struct crn_metrics_data){0};
-    if (parser != NULL && cairn_stats(serve->db, &text, NULL) == CAIRN_OK &&
-        crn_json_parse(parser, text, strlen(text), &root, NULL) == CAIRN_OK &&
-        crn_json_get(root, "collections", &collections)) {
-        for (crn_json_iter_init(&it, collections); crn_json_iter_next(&it, &collection, &key, &key_len);) {
-            out->collections++;
-            if (crn_json_get(collection, "totalPatterns", &patterns)) out->rows += crn_json_u64(patterns);
-        }
-    }
-    cairn_free(text);
-    crn_json_parser_free(parser);
-}
-
 static void tell_metrics(void *ctx, const struct crn_request *request, struct crn_answer *answer)
 {
     struct crn_serve *serve = ctx;
     const struct crn_http_gauges gauges = crn_http_server_gauges(serve->http);
-    struct crn_metrics_data data;
+    struct crn_metrics_data data = {0};
 
     (void)request;
-    count_data(serve, &data);
+    (void)!cairn_totals(serve->db, &data.collections, &data.rows, NULL);
     answer->content_type = "text/plain; version=0.0.4";
     crn_metrics_write(&serve->metrics, &gauges, &data, &answer->body);
 }

@@ -1,5 +1,6 @@
 /* The root, collections and statistics. */
 #include "server/access.h"
+#include "server/auth.h"
 #include "server/v1_internal.h"
 
 #include <string.h>
@@ -13,13 +14,24 @@ static const char *const quantizations[] = {"default", "none",    "scalar",  "f1
                                             "binary",  "product", "scalar4", NULL};
 static const char *const kinds[] = {"dense", "sparse", "multi", NULL};
 
+/* Without keys everybody has one without a name that may do everything. */
 bool crn_v1_root(struct crn_v1_call *call)
 {
+    const struct crn_principal *key = &call->request->principal;
+
     crn_buf_printf(
         call->out,
         "{\"title\":\"Cairn\",\"version\":\"%s\",\"links\":{\"collections\":\"/cairn/v1/collections\","
-        "\"stats\":\"/cairn/v1/stats\",\"slow\":\"/cairn/v1/slow\",\"openapi\":\"/cairn/v1/openapi.json\"}}",
+        "\"stats\":\"/cairn/v1/stats\",\"slow\":\"/cairn/v1/slow\",\"openapi\":\"/cairn/v1/openapi.json\"},\"key\":{\"name\":",
         cairn_version());
+    crn_v1_put_text(call->out, key->name);
+    crn_buf_printf(call->out, ",\"role\":\"%s\",\"collections\":", crn_role_name(key->role));
+    crn_buf_puts(call->out, key->collections == NULL ? "null" : "[");
+    for (size_t i = 0; key->collections != NULL && i < key->collection_count; i++) {
+        if (i > 0) crn_buf_putc(call->out, ',');
+        crn_v1_put_text(call->out, key->collections[i]);
+    }
+    crn_buf_puts(call->out, key->collections == NULL ? "}}" : "]}}");
     return true;
 }
 

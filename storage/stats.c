@@ -63,6 +63,33 @@ cairn_status crn_store_get_stats(struct crn_store *store, struct crn_store_stats
     return status;
 }
 
+struct totals {
+    uint64_t collections, rows;
+};
+
+static cairn_status add_rows(void *ctx, sqlite3_stmt *stmt, cairn_error *err)
+{
+    struct totals *totals = ctx;
+
+    (void)err;
+    totals->collections++;
+    totals->rows += (uint64_t)sqlite3_column_int64(stmt, 0);
+    return CAIRN_OK;
+}
+
+cairn_status crn_read_totals(struct crn_reader *reader, uint64_t *out_collections, uint64_t *out_rows,
+                             cairn_error *err)
+{
+    struct totals totals = {0};
+    sqlite3_stmt *stmt;
+
+    CRN_TRY(crn_conn_statement(&reader->conn, "SELECT rows FROM collections", &stmt, err));
+    CRN_TRY(crn_conn_each(&reader->conn, stmt, add_rows, &totals, err));
+    *out_collections = totals.collections;
+    *out_rows = totals.rows;
+    return CAIRN_OK;
+}
+
 /* ---- a collection ---- */
 
 struct sums {

@@ -339,6 +339,10 @@ cairn_status crn_read_segments(struct crn_reader *reader, uint32_t space,
                                struct crn_segment_entry **out_entries, uint32_t *out_count,
                                cairn_error *err); /* crn_mem_free */
 
+/* The number of collections, and of their rows, expired included: without reading any. */
+cairn_status crn_read_totals(struct crn_reader *reader, uint64_t *out_collections, uint64_t *out_rows,
+                             cairn_error *err);
+
 struct crn_store_stats {
     uint64_t file_bytes, wal_bytes, folder_bytes;
     uint64_t log_entries, log_first, log_last;

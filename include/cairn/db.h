@@ -229,6 +229,11 @@ CAIRN_API CAIRN_MUST_USE cairn_status cairn_stats(cairn_db *db, char **out_json,
 CAIRN_API CAIRN_MUST_USE cairn_status cairn_collection_stats(cairn_collection *collection, char **out_json,
                                                              cairn_error *err);
 
+/* The two figures of it that cost nothing, however many rows there are: the number of collections, and of their patterns, those that have
+ * expired but are not removed yet included. */
+CAIRN_API CAIRN_MUST_USE cairn_status cairn_totals(cairn_db *db, uint64_t *out_collections,
+                                                   uint64_t *out_patterns, cairn_error *err);
+
 /* Tells how a long call goes on; returning false cancels it (CANCELLED, with nothing half done).
  * `total` is 0 while unknown. Called from the calling thread. */
 typedef bool (*cairn_progress_fn)(void *ctx, const char *phase, uint64_t done, uint64_t total);

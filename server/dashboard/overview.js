@@ -11,15 +11,12 @@ const CLASSES = [
   { id: "admin", name: "Administration", color: "c3" },
 ];
 
-// A key of some collections may not see figures of all: then theirs are asked for one by one.
+// A key of some collections may not see figures of all: theirs are asked for one by one.
 async function statistics(signal) {
-  try {
-    return await get("stats", signal);
-  } catch (failure) {
-    if (failure.code !== "FORBIDDEN") throw failure;
-    const { collections } = await get("collections", signal);
-    return { collections: await Promise.all(collections.map((name) => get(inCollection(name, "/stats"), signal))) };
-  }
+  const { key } = await get("", signal);
+  if (key.collections === null) return get("stats", signal);
+  const { collections } = await get("collections", signal);
+  return { collections: await Promise.all(collections.map((name) => get(inCollection(name, "/stats"), signal))) };
 }
 
 export const sum = (list, member) => list.reduce((total, entry) => total + (entry[member] ?? 0), 0);

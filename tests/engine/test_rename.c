@@ -86,6 +86,11 @@ static void test_of_a_name(void **state)
 
     ok(cairn_collection_rename(d.db, "c", "b", true, err)); /* b as it was is dropped */
     expect_names(&d, "b ");
+    uint64_t collections, patterns;
+    ok(cairn_totals(d.db, &collections, &patterns, err));
+    assert_int_equal(collections, 1);
+    assert_int_equal(patterns, 3);
+    refused(CAIRN_INVALID_ARGUMENT, "NULL", cairn_totals(d.db, NULL, &patterns, err));
     assert_int_equal(rows_of(&d, "b"), 3);
     ok(cairn_count(open, NULL, &count, err));
     assert_int_equal(count, 3);

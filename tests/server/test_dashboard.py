@@ -318,6 +318,7 @@ class DashboardTest(unittest.TestCase):
         page.press("Enter")
         page.wait("document.querySelectorAll('tbody a').length === 1")  # the one it covers
         self.assertNotIn("agent-notes", page.text())
+        self.assertEqual([it for it in page.complaints if "403" in it], [])  # it asks only for what it may see
         page.run("location.hash = '#/collections/agent-notes'")
         page.wait("document.body.innerText.includes('This key may not see that')")
         page.click("#key-button")

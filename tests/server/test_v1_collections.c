@@ -180,6 +180,10 @@ static void roles_and_collections_of_keys(void **state)
     holds(world, 403, ask_as(world, narrow, CRN_POST, "collections", "{\"name\":\"c\",\"dim\":2}"),
           "FORBIDDEN");
     holds(world, 403, ask_as(world, narrow, CRN_GET, "stats", NULL), "FORBIDDEN");
+    holds(world, 200, ask_as(world, narrow, CRN_GET, "", NULL),
+          "\"key\":{\"name\":\"n\",\"role\":\"admin\",\"collections\":[\"a\"]}}");
+    holds(world, 200, ask_as(world, reader, CRN_GET, "", NULL),
+          "\"key\":{\"name\":\"r\",\"role\":\"read\",\"collections\":null}}");
     holds(world, 200, ask_as(world, narrow, CRN_GET, "collections", NULL), "{\"collections\":[\"a\"]}");
     holds(world, 200, ask(world, CRN_POST, "collections/b/search", "{\"vector\":[1,2]}"), "[]");
     assert_null(strstr(ask_as(world, narrow, CRN_GET, "slow", NULL), "\"b\""));
