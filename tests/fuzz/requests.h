@@ -1,7 +1,9 @@
 /*
- * What the fuzzers of the interfaces share: a database that lives as long as the program, its collections as long as an
- * input; and requests read from any bytes, each a line "METHOD /path" with a body up to an empty line, asked without a
- * socket.
+ * What the fuzzers of the interfaces share: a database that lives as long as the program; and requests read from any bytes, each a line
+ * "METHOD /path" with a body up to an empty line, asked without a socket.
+ *
+ * Making and dropping a collection costs as much as a hundred other requests. So the collections "f" and "g" are there for all inputs,
+ * filled, and stay for KEPT_FOR of them, or until an input drops them; others are dropped behind the input that made them.
  */
 #ifndef CRN_TESTS_FUZZ_REQUESTS_H
 #define CRN_TESTS_FUZZ_REQUESTS_H
@@ -19,6 +21,8 @@
 
 #define REQUESTS_MAX 40u /* an input is not to take long */
 #define SEGMENTS_MAX 8u
+#define KEPT_FOR 200u
+#define KEPT_ROWS 100u /* an input may add some: then f and g are made anew */
 
 static inline void require(bool condition, const char *what)
 {
@@ -61,19 +65,6 @@ static inline void open_database(void)
         .size = sizeof options, .durability = CAIRN_LAZY, .no_background = true, .threads = 1};
     require(cairn_open(path, &options, &database, &err) == CAIRN_OK, err.message);
     atexit(remove_database);
-}
-
-static inline void drop_all(void)
-{
-    char **names;
-    size_t count;
-    cairn_error err = {0};
-
-    require(cairn_collection_list(database, &names, &count, &err) == CAIRN_OK, err.message);
-    for (size_t i = 0; i < count; i++)
-        require(cairn_collection_drop(database, names[i], &err) == CAIRN_OK, err.message);
-    cairn_free(names);
-    require(cairn_set_metadata(database, "{}", &err) == CAIRN_OK, err.message);
 }
 
 /* ---- requests ---- */
@@ -157,6 +148,60 @@ static inline void ask_all(crn_handler handler, void *ctx, const uint8_t *data, 
         const struct crn_text line = take_until(&left, "\n");
         ask(handler, ctx, line, take_until(&left, "\n\n"), check);
     }
+}
+
+/* ---- between inputs ---- */
+
+static inline uint64_t rows_of(const char *name)
+{
+    cairn_collection *collection;
+    uint64_t count = 0;
+    cairn_error err = {0};
+
+    require(cairn_collection_open(database, name, NULL, &collection, &err) == CAIRN_OK, err.message);
+    require(cairn_count(collection, NULL, &count, &err) == CAIRN_OK, err.message);
+    cairn_collection_close(collection);
+    return count;
+}
+
+static inline bool is_kept(const char *name)
+{
+    return (name[0] == 'f' || name[0] == 'g') && name[1] == '\0' && rows_of(name) <= KEPT_ROWS;
+}
+
+static inline void drop_others(bool all)
+{
+    char **names, *metadata = NULL;
+    size_t count;
+    cairn_error err = {0};
+
+    require(cairn_collection_list(database, &names, &count, &err) == CAIRN_OK, err.message);
+    for (size_t i = 0; i < count; i++) {
+        if (all || !is_kept(names[i]))
+            require(cairn_collection_drop(database, names[i], &err) == CAIRN_OK, err.message);
+    }
+    cairn_free(names);
+    require(cairn_get_metadata(database, &metadata, &err) == CAIRN_OK, err.message);
+    if (metadata != NULL) require(cairn_set_metadata(database, NULL, &err) == CAIRN_OK, err.message);
+    cairn_free(metadata);
+}
+
+/* Whether f and g have to be made and filled before the input. */
+static inline bool wants_filling(void)
+{
+    static unsigned inputs;
+    char **names;
+    size_t count;
+    cairn_error err = {0};
+
+    const bool anew = inputs++ % KEPT_FOR == 0;
+    drop_others(anew);
+    if (anew) return true;
+    require(cairn_collection_list(database, &names, &count, &err) == CAIRN_OK, err.message);
+    cairn_free(names);
+    if (count == 2) return false;
+    drop_others(true);
+    return true;
 }
 
 #endif
