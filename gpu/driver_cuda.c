@@ -19,7 +19,8 @@
 #define FUNCTIONS(X)                                                                                    \
     X(cuInit)                                                                                           \
     X(cuGetErrorString)                                                                                 \
-    X(cuDeviceGetCount) X(cuDeviceGet) X(cuDeviceGetName) X(cuDeviceGetAttribute) X(cuDeviceTotalMem)   \
+    X(cuDeviceGetCount)                                                                                 \
+    X(cuDeviceGet) X(cuDeviceGetName) X(cuDeviceGetAttribute) X(cuDeviceTotalMem)                       \
         X(cuDevicePrimaryCtxRetain) X(cuDevicePrimaryCtxRelease) X(cuCtxPushCurrent) X(cuCtxPopCurrent) \
             X(cuModuleLoadData) X(cuModuleUnload) X(cuModuleGetFunction) X(cuFuncSetAttribute)          \
                 X(cuLaunchKernel) X(cuMemGetInfo) X(cuMemAlloc) X(cuMemFree) X(cuMemHostAlloc)          \
@@ -386,20 +387,28 @@ static cairn_status launch(struct crn_gpu_queue *queue, enum crn_gpu_kernel kern
                                     1, (unsigned)shared_bytes, queue->stream, parameters, NULL));
 }
 
-static cairn_status map(struct crn_gpu_device *device, const void *matrix, size_t rows, uint32_t pitch,
-                        uint32_t box_rows, struct crn_gpu_map *out_map, cairn_error *err)
+static cairn_status encode_map(struct crn_gpu_device *device, const void *matrix, size_t rows, uint32_t pitch,
+                               uint32_t box_rows, CUtensorMap *out_tensor, cairn_error *err)
 {
     const cuuint64_t sizes[2] = {pitch, rows}, pitches[1] = {pitch};
     const cuuint32_t box[2] = {CRN_GPU_BLOCK_BYTES, box_rows}, steps[2] = {1, 1};
+
+    IN_CONTEXT(device, "cuTensorMapEncodeTiled",
+               CALL(cuTensorMapEncodeTiled)(
+                   out_tensor, CU_TENSOR_MAP_DATA_TYPE_UINT8, 2, (void *)(uintptr_t)matrix, sizes, pitches,
+                   box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+                   CU_TENSOR_MAP_L2_PROMOTION_L2_128B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE));
+}
+
+static cairn_status map(struct crn_gpu_device *device, const void *matrix, size_t rows, uint32_t pitch,
+                        uint32_t box_rows, struct crn_gpu_map *out_map, cairn_error *err)
+{
     CUtensorMap tensor;
 
     _Static_assert(sizeof(CUtensorMap) == sizeof(struct crn_gpu_map), "a tensor map has 128 bytes");
-    const CUresult result = CALL(cuTensorMapEncodeTiled)(
-        &tensor, CU_TENSOR_MAP_DATA_TYPE_UINT8, 2, (void *)(uintptr_t)matrix, sizes, pitches, box, steps,
-        CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_128B,
-        CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+    CRN_TRY(encode_map(device, matrix, rows, pitch, box_rows, &tensor, err));
     memcpy(out_map, &tensor, sizeof tensor);
-    return translate(result, device, "cuTensorMapEncodeTiled", err);
+    return CAIRN_OK;
 }
 
 const struct crn_gpu_driver *crn_gpu_driver_cuda(void)

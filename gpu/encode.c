@@ -51,13 +51,13 @@ static float half_value(uint16_t half)
     return (half & 0x8000) != 0 ? -size : size;
 }
 
-static bool encode_f16(const float *vector, uint32_t dim, float scale, uint16_t *row,
+static bool encode_f16(const float *vector, uint32_t dim, double scale, uint16_t *row,
                        struct crn_gpu_encoded *out)
 {
     double norm2 = 0;
 
     for (uint32_t i = 0; i < dim; i++) {
-        row[i] = half_of(vector[i] * scale);
+        row[i] = half_of((float)(vector[i] * scale));
         if ((row[i] & 0x7c00) == 0x7c00) return false;
         const double value = half_value(row[i]);
         norm2 += value * value;
@@ -66,16 +66,17 @@ static bool encode_f16(const float *vector, uint32_t dim, float scale, uint16_t 
     return true;
 }
 
-static void encode_i8(const float *vector, uint32_t dim, float scale, float step, int8_t *row,
+static void encode_i8(const float *vector, uint32_t dim, double scale, float step, int8_t *row,
                       struct crn_gpu_encoded *out)
 {
     float most = 0;
     int64_t norm2 = 0;
 
-    for (uint32_t i = 0; i < dim; i++) most = fmaxf(most, fabsf(vector[i] * scale));
-    if (!(step > 0)) step = most > 0 ? most / 127 : 1;
+    for (uint32_t i = 0; i < dim; i++) most = fmaxf(most, fabsf((float)(vector[i] * scale)));
+    if (!(step > 0))
+        step = most > 0 ? fmaxf(most / 127, FLT_MIN) : 1; /* never 0, nor too coarse to divide by */
     for (uint32_t i = 0; i < dim; i++) {
-        const float code = rintf(vector[i] * scale / step);
+        const float code = rintf((float)(vector[i] * scale) / step);
         row[i] = (int8_t)(code > 127 ? 127 : code < -127 ? -127 : code);
         norm2 += row[i] * row[i];
     }
@@ -83,7 +84,7 @@ static void encode_i8(const float *vector, uint32_t dim, float scale, float step
     out->norm2 = (float)((double)norm2 * step * step);
 }
 
-static void encode_b1(const float *vector, uint32_t dim, float scale, uint8_t *row,
+static void encode_b1(const float *vector, uint32_t dim, double scale, uint8_t *row,
                       struct crn_gpu_encoded *out)
 {
     double size = 0;
@@ -101,16 +102,16 @@ bool crn_gpu_encode(const struct crn_gpu_encoder *encoder, const float *vector, 
 {
     const uint32_t dim = encoder->dim;
     const double norm2 = norm2_of(vector, dim);
-    float scale = 1;
+    double scale = 1; /* of tiny vectors it is beyond float */
 
     /* Lengths whose square is beyond float have distances that are. */
     if (!(norm2 <= (double)FLT_MAX)) return false;
-    if (encoder->metric == CRN_GPU_COSINE) scale = norm2 > 0 ? (float)(1 / sqrt(norm2)) : 0;
+    if (encoder->metric == CRN_GPU_COSINE) scale = norm2 > 0 ? 1 / sqrt(norm2) : 0;
     memset(row, 0, crn_gpu_pitch(encoder->codec, dim));
     *out = (struct crn_gpu_encoded){.step = 1};
     switch (encoder->codec) {
     case CRN_GPU_F32:
-        for (uint32_t i = 0; i < dim; i++) ((float *)row)[i] = vector[i] * scale;
+        for (uint32_t i = 0; i < dim; i++) ((float *)row)[i] = (float)(vector[i] * scale);
         out->norm2 = (float)norm2_of(row, dim);
         return true;
     case CRN_GPU_F16:

@@ -1,6 +1,7 @@
 /*
  * Rows in slabs: on the card as long as the budget and its memory allow, then on the host. Appending fills the last slab, then
- * opens another; what was appended before never moves.
+ * opens another, at least a quarter as large as all before it, because each costs a search launches of its own; what was appended
+ * before never moves.
  */
 #include "gpu/internal.h"
 
@@ -76,20 +77,26 @@ static cairn_status alloc_slab(const struct crn_gpu_set *set, size_t rows, bool 
     return status;
 }
 
-/* On the card if `wanted` rows, or a part worth having, fit there; else on the host, a tile of them. */
-static cairn_status open_slab(struct crn_gpu_set *set, size_t wanted, struct crn_gpu_slab *out_slab,
-                              cairn_error *err)
+/* On the card if `wanted` rows, or a part worth having, fit there; else on the host, a tile of them. With `ample` more rows than
+ * wanted may be asked for, which are left out where they do not fit. */
+static cairn_status open_slab(struct crn_gpu_set *set, size_t wanted, size_t ample,
+                              struct crn_gpu_slab *out_slab, cairn_error *err)
 {
     const size_t row_bytes = bytes_per_row(set),
                  tile_rows = round_rows(set->options.tile_bytes / row_bytes + 1);
     const size_t left = set->budget_bytes > set->device_bytes ? set->budget_bytes - set->device_bytes : 0;
     const bool moved_out = set->slab_count > 0 && !set->slabs[set->slab_count - 1].on_card;
-    size_t rows = round_rows(wanted);
+    size_t rows = round_rows(ample);
 
+    if (rows * row_bytes > left) rows = round_rows(wanted);
     if (rows * row_bytes > left && !set->options.device_only)
         rows = left / row_bytes / CRN_GPU_TILE * CRN_GPU_TILE;
     if (rows > 0 && rows * row_bytes <= left && !moved_out) {
-        const cairn_status status = alloc_slab(set, rows, true, out_slab, err);
+        cairn_status status = alloc_slab(set, rows, true, out_slab, err);
+        if (status == CAIRN_NO_MEMORY && rows > round_rows(wanted)) {
+            rows = round_rows(wanted);
+            status = alloc_slab(set, rows, true, out_slab, err);
+        }
         if (status != CAIRN_NO_MEMORY || set->options.device_only) return status;
     }
     if (set->options.device_only) {
@@ -97,12 +104,14 @@ static cairn_status open_slab(struct crn_gpu_set *set, size_t wanted, struct crn
                              "%zu rows of %zu bytes do not fit into the %zu bytes left on %s", wanted,
                              row_bytes, left, set->gpu->info.name);
     }
-    rows = round_rows(wanted) < tile_rows ? round_rows(wanted) : tile_rows;
+    rows = round_rows(ample) < tile_rows ? round_rows(ample) : tile_rows;
     return alloc_slab(set, rows, false, out_slab, err);
 }
 
 static cairn_status add_slab(struct crn_gpu_set *set, size_t wanted, cairn_error *err)
 {
+    const size_t least = set->count / 4,
+                 ample = wanted < least && least < ROWS_MAX - set->count ? least : wanted;
     struct crn_gpu_slab slab;
 
     if (set->slab_count == SLABS_MAX)
@@ -114,7 +123,7 @@ static cairn_status add_slab(struct crn_gpu_set *set, size_t wanted, cairn_error
         set->slabs = slabs;
         set->slab_room = room;
     }
-    CRN_TRY(open_slab(set, wanted, &slab, err));
+    CRN_TRY(open_slab(set, wanted, ample, &slab, err));
     *(slab.on_card ? &set->device_bytes : &set->host_bytes) += slab.capacity * bytes_per_row(set);
     set->slabs[set->slab_count++] = slab;
     return CAIRN_OK;
@@ -356,14 +365,21 @@ static cairn_status mark_slab(struct crn_gpu_set *set, struct crn_gpu_slab *slab
     const size_t size = slab->capacity / 32 * sizeof(uint32_t),
                  used = round_rows(slab->count) / 32 * sizeof(uint32_t);
 
-    slab->any_dead = true;
-    if (!slab->on_card) return CAIRN_OK; /* brought over with its rows */
+    if (!slab->on_card) {
+        slab->any_dead = true; /* brought over with its rows */
+        return CAIRN_OK;
+    }
     if (slab->dead == NULL) {
         void *dead;
         CRN_TRY(driver_of(set)->alloc(set->gpu->device, size, &dead, err));
+        const cairn_status status = driver_of(set)->fill(set->queue, dead, 0, size, err);
+        if (status != CAIRN_OK) {
+            driver_of(set)->free(set->gpu->device, dead);
+            return status;
+        }
         slab->dead = dead;
-        CRN_TRY(driver_of(set)->fill(set->queue, dead, 0, size, err));
     }
+    slab->any_dead = true;
     CRN_TRY(driver_of(set)->upload(set->queue, slab->dead, set->dead + slab->first / 32, used, err));
     return driver_of(set)->queue_wait(set->queue, err);
 }

@@ -7,6 +7,7 @@
 
 #include "gpu/shards.h"
 
+#include <math.h>
 #include <time.h>
 
 struct results {
@@ -174,6 +175,90 @@ static void bad_arguments(struct crn_gpu *gpu, struct crn_gpu_stream *stream)
     crn_gpu_set_free(set);
 }
 
+/* The smallest numbers there are: lengths below 1 / FLT_MAX, and steps that would be 0. */
+static void tiny_vectors(struct crn_gpu *gpu, struct crn_gpu_stream *stream)
+{
+    const float tiny[2][2] = {{1e-45f, 0}, {0, 1e-45f}};
+    float distances[2];
+    uint32_t labels[2];
+
+    for (enum crn_gpu_codec codec = CRN_GPU_F32; codec <= CRN_GPU_I8; codec++) {
+        for (enum crn_gpu_metric metric = CRN_GPU_COSINE; metric <= CRN_GPU_DOT; metric++) {
+            const struct crn_gpu_set_options options = {.codec = codec, .metric = metric, .dim = 2};
+            const struct crn_gpu_query query = {.vectors = tiny[1], .batch = 1, .k = 2};
+            struct crn_gpu_set *set;
+            CHECK_OK(crn_gpu_set_create(gpu, &options, &set, err));
+            CHECK_OK(crn_gpu_set_append(set, tiny[0], 2, err));
+            CHECK_OK(crn_gpu_search(set, stream, &query, distances, labels, err));
+            CHECK(labels[0] + labels[1] == 1, "codec %d metric %d: %u %u", codec, metric, labels[0],
+                  labels[1]);
+            CHECK(metric != CRN_GPU_COSINE || (labels[0] == 1 && fabsf(distances[0] + 1) < 1e-2f),
+                  "codec %d: %u at %g", codec, labels[0], (double)distances[0]);
+            CHECK(distances[0] <= distances[1], "%g %g", (double)distances[0], (double)distances[1]);
+            crn_gpu_set_free(set);
+        }
+    }
+}
+
+/* Rows appended one by one: not as many parts as rows, each of which would cost a search its launches. */
+static void one_by_one(struct crn_gpu *gpu, struct crn_gpu_stream *stream)
+{
+    const struct crn_gpu_set_options options = {.codec = CRN_GPU_F32, .metric = CRN_GPU_L2, .dim = 4};
+    struct reference reference;
+    struct crn_gpu_set *set;
+
+    reference_fill(&reference, &options, 20000, 1);
+    CHECK_OK(crn_gpu_set_create(gpu, &options, &set, err));
+    for (uint32_t r = 0; r < reference.count; r += 50)
+        CHECK_OK(crn_gpu_set_append(set, reference.vectors + (size_t)r * 4, 50, err));
+    const struct crn_gpu_query query = query_of(&reference, 10);
+    struct results results = make_results(10);
+    const unsigned long before = crn_gpu_simulated()->calls;
+    CHECK_OK(crn_gpu_search(set, stream, &query, results.distances, results.labels, err));
+    CHECK(crn_gpu_simulated()->calls - before < 60, "%lu calls", crn_gpu_simulated()->calls - before);
+    CHECK(crn_gpu_set_device_bytes(set) < (size_t)20000 * 20 * 2, "%zu bytes", crn_gpu_set_device_bytes(set));
+    reference_check(&reference, 10, results.distances, results.labels, "rows one by one");
+    free_results(&results);
+    crn_gpu_set_free(set);
+    reference_release(&reference);
+}
+
+/* The bitmap of deleted rows that could not be cleared: rows appended later are found all the same. */
+static void a_bitmap_that_was_not_cleared(void)
+{
+    const struct crn_gpu_set_options options = {
+        .codec = CRN_GPU_F32, .metric = CRN_GPU_L2, .dim = 4, .reserve_rows = 2048};
+    const uint32_t first = 0;
+    struct reference reference;
+    cairn_error err;
+
+    reference_fill(&reference, &options, 2048, 2);
+    reference.dead[0] = 1;
+    for (unsigned long nth = 1; nth < 5; nth++) {
+        struct crn_gpu *gpu;
+        struct crn_gpu_set *set;
+        struct crn_gpu_stream *stream;
+        CHECK_OK(crn_gpu_open(crn_gpu_driver_simulated(), 0, &gpu, err));
+        CHECK_OK(crn_gpu_stream_create(gpu, &stream, err));
+        CHECK_OK(crn_gpu_set_create(gpu, &options, &set, err));
+        CHECK_OK(crn_gpu_set_append(set, reference.vectors, 256, err));
+        crn_gpu_simulated()->fail_at = nth;
+        (void)!crn_gpu_set_delete(set, &first, 1, &err);
+        crn_gpu_simulated()->fail_at = 0;
+        CHECK_OK(crn_gpu_set_delete(set, &first, 1, err));
+        CHECK_OK(crn_gpu_set_append(set, reference.vectors + (size_t)256 * 4, 2048 - 256, err));
+        const struct crn_gpu_query query = query_of(&reference, 10);
+        struct results results = make_results(20);
+        CHECK_OK(crn_gpu_search(set, stream, &query, results.distances, results.labels, err));
+        reference_check(&reference, 10, results.distances, results.labels, "after a bitmap was not cleared");
+        free_results(&results);
+        crn_gpu_stream_free(stream);
+        crn_gpu_set_free(set);
+        crn_gpu_close(gpu);
+    }
+    reference_release(&reference);
+}
+
 /* A call that may fail once, and is made again then. */
 #define TWICE(call)                               \
     do {                                          \
@@ -275,6 +360,8 @@ int main(int argc, char **argv)
     CHECK_OK(crn_gpu_open(driver, 0, &gpu, err));
     CHECK_OK(crn_gpu_stream_create(gpu, &stream, err));
     bad_arguments(gpu, stream);
+    tiny_vectors(gpu, stream);
+    one_by_one(gpu, stream);
     lists(gpu, stream);
     neighbours(gpu, stream);
     shards(driver, gpu);
@@ -282,6 +369,7 @@ int main(int argc, char **argv)
     crn_gpu_close(gpu);
     if (strcmp(driver->name, "simulated") == 0) {
         faults();
+        a_bitmap_that_was_not_cleared();
         little_memory();
     }
     printf("passed on %s\n", driver->name);
