@@ -178,7 +178,17 @@ CRN_DEVICE void load_matrices(uint32_t (&r)[4], const void *row)
 CRN_MMA(mma_f16, float, "f", "m16n8k16.row.col.f32.f16.f16.f32")
 CRN_MMA(mma_tf32, float, "f", "m16n8k8.row.col.f32.tf32.tf32.f32")
 CRN_MMA(mma_i8, int32_t, "r", "m16n8k32.row.col.s32.s8.s8.s32")
+#if __CUDA_ARCH__ >= 900 /* they count common ones only; for `xor` the compiler would call a function */
+CRN_MMA(mma_b1_and, int32_t, "r", "m16n8k256.row.col.s32.b1.b1.s32.and.popc")
+CRN_DEVICE void mma_b1(int32_t (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1)
+{
+    const uint32_t others[4] = {~a[0], ~a[1], ~a[2], ~a[3]};
+    mma_b1_and(c, a, ~b0, ~b1);
+    mma_b1_and(c, others, b0, b1);
+}
+#else
 CRN_MMA(mma_b1, int32_t, "r", "m16n8k256.row.col.s32.b1.b1.s32.xor.popc")
+#endif
 #undef CRN_MMA
 
 } // namespace crn_gpu
