@@ -12,11 +12,12 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 static const char *db_path, *text, *vector, *space, *model;
 static uint64_t k = 10;
 static uint64_t ef, nprobe, timeout_ms;
-static unsigned mode, fusion;
+static unsigned mode, fusion, device;
 static double lexical_weight, oversampling, recall;
 static double min_score = NAN; /* not given */
 static bool exact, json, info, with_vectors;
@@ -45,6 +46,8 @@ static const struct crn_cli_option effort_options[] = {
     CRN_CLI_OPTION_COUNT("nprobe", "N", 1, UINT32_MAX, nprobe, "lists an inverted-file index visits"),
     CRN_CLI_OPTION_NUMBER("oversampling", "X", oversampling,
                           "candidates rescored for each of k, with quantization"),
+    CRN_CLI_OPTION_CHOICE("device", "cpu|gpu", device,
+                          "what compares vectors (default: what the index says)"),
     CRN_CLI_OPTION_COUNT("timeout-ms", "N", 1, UINT32_MAX, timeout_ms, "give up after this time"),
     {0},
 };
@@ -93,6 +96,7 @@ static cairn_status make_query(struct crn_arena *arena, cairn_query *query, cair
         .timeout_ms = (uint32_t)timeout_ms,
         .with_pattern = true,
         .with_vectors = json && with_vectors,
+        .device = (cairn_device)device, /* 0: not given */
     };
     return CAIRN_OK;
 }
@@ -115,9 +119,10 @@ static cairn_status print_json(const cairn_results *results, cairn_error *err)
         cairn_search_info about = {.size = sizeof about};
         cairn_results_info(results, &about);
         printf("{\"info\":{\"plan\":\"%s\",\"rows\":%llu,\"rows_matched\":%llu,\"rows_scored\":%llu,"
-               "\"sequence\":%llu,\"elapsed_ms\":%.3f}}\n",
+               "\"sequence\":%llu,\"elapsed_ms\":%.3f,\"device\":\"%s\"}}\n",
                about.plan, (unsigned long long)about.rows, (unsigned long long)about.rows_matched,
-               (unsigned long long)about.rows_scored, (unsigned long long)about.sequence, about.elapsed_ms);
+               (unsigned long long)about.rows_scored, (unsigned long long)about.sequence, about.elapsed_ms,
+               about.device);
     }
     cairn_status failed = buf.failed;
     crn_buf_release(&buf);
@@ -133,7 +138,8 @@ static void print_footer(const cairn_results *results)
     printf("%s%zu hit%s", crn_cli_style(CRN_CLI_FAINT), cairn_results_count(results),
            cairn_results_count(results) == 1 ? "" : "s");
     printf(" in %s", crn_cli_duration(about.elapsed_ms / 1e3, &number));
-    printf(", plan %s, %s rows", about.plan, crn_cli_count(about.rows, &number));
+    printf(", plan %s%s, %s rows", about.plan, strcmp(about.device, "gpu") == 0 ? " on the GPU" : "",
+           crn_cli_count(about.rows, &number));
     if (about.rows_matched < about.rows)
         printf(", %s match the filter", crn_cli_count(about.rows_matched, &number));
     printf("%s\n", crn_cli_style(CRN_CLI_PLAIN));

@@ -37,11 +37,12 @@ void crn_faiss_ask(bool (*cancelled)(void *ctx), void *ctx);
 /* What FAISS says is wrong, without the place in its sources. Points into `message`. */
 const char *crn_faiss_words(const char *message);
 
-/* ---- inverted lists over whole vectors ("IVF<n>,Flat"; faiss_lists.cpp) ---- */
+/* ---- inverted lists ("IVF<n>,Flat", "IVF<n>,SQ8", "IVF<n>,PQ<m>"; faiss_lists.cpp) ---- */
 
 size_t crn_faiss_list_count(const FaissIndex *index); /* 0: the index is of another kind */
 size_t crn_faiss_list_size(const FaissIndex *index, size_t list);
-/* vectors: [size][dim]; positions: [size]. */
+bool crn_faiss_lists_exact(const FaissIndex *index); /* of whole vectors, not of codes */
+/* vectors: [size][dim], decoded where lists keep codes: FAISS compares with these. positions: [size]. */
 cairn_status crn_faiss_list_copy(const FaissIndex *index, size_t list, float *vectors, uint32_t *positions,
                                  cairn_error *err);
 /* The lists that crn_faiss_search would read for a vector when a share of all rows is allowed, nearest first. lists: [list count].

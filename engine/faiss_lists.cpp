@@ -1,4 +1,4 @@
-// The inverted lists of FAISS's indexes over whole vectors, to be searched elsewhere. See faiss_ext.h.
+// The inverted lists of FAISS's indexes over whole vectors and codes of them, to be searched elsewhere. See faiss_ext.h.
 extern "C" {
 #include "engine/faiss_ext.h"
 
@@ -6,25 +6,33 @@ extern "C" {
 }
 
 #include <faiss/IndexIVFFlat.h>
+#include <faiss/IndexIVFPQ.h>
+#include <faiss/IndexIVFPQR.h>
+#include <faiss/IndexScalarQuantizer.h>
 
 #include <cmath>
-#include <cstring>
 #include <exception>
 #include <vector>
 
 namespace
 {
 
-const faiss::IndexIVFFlat *lists_of(const FaissIndex *index)
+// Those whose rows are all that a list keeps, as they are or as codes.
+const faiss::IndexIVF *lists_of(const FaissIndex *index)
 {
-    return dynamic_cast<const faiss::IndexIVFFlat *>(reinterpret_cast<const faiss::Index *>(index));
+    const auto *base = reinterpret_cast<const faiss::Index *>(index);
+    const bool known = dynamic_cast<const faiss::IndexIVFFlat *>(base) != nullptr ||
+                       dynamic_cast<const faiss::IndexIVFScalarQuantizer *>(base) != nullptr ||
+                       (dynamic_cast<const faiss::IndexIVFPQ *>(base) != nullptr &&
+                        dynamic_cast<const faiss::IndexIVFPQR *>(base) == nullptr);
+    return known ? dynamic_cast<const faiss::IndexIVF *>(base) : nullptr;
 }
 
 } // namespace
 
 extern "C" size_t crn_faiss_list_count(const FaissIndex *index)
 {
-    const faiss::IndexIVFFlat *ivf = lists_of(index);
+    const faiss::IndexIVF *ivf = lists_of(index);
 
     return ivf == nullptr ? 0 : ivf->nlist;
 }
@@ -37,23 +45,35 @@ extern "C" size_t crn_faiss_list_size(const FaissIndex *index, size_t list)
 extern "C" cairn_status crn_faiss_list_copy(const FaissIndex *index, size_t list, float *vectors,
                                             uint32_t *positions, cairn_error *err)
 {
-    const faiss::IndexIVFFlat &ivf = *lists_of(index);
+    const faiss::IndexIVF &ivf = *lists_of(index);
     const size_t size = ivf.invlists->list_size(list);
 
     if (size == 0) return CAIRN_OK;
-    if (ivf.code_size != static_cast<size_t>(ivf.d) * sizeof(float))
-        return crn_error_set(err, CAIRN_CORRUPT, "lists of %zu bytes a row", ivf.code_size);
-    faiss::InvertedLists::ScopedCodes codes(ivf.invlists, list);
-    const faiss::InvertedLists::ScopedIds ids(ivf.invlists, list);
-    std::memcpy(vectors, codes.get(), size * ivf.code_size);
-    for (size_t i = 0; i < size; i++) positions[i] = static_cast<uint32_t>(ids[i]);
-    return CAIRN_OK;
+    try {
+        const faiss::InvertedLists::ScopedIds ids(ivf.invlists, list);
+        for (size_t i = 0; i < size; i++) {
+            ivf.reconstruct_from_offset(static_cast<int64_t>(list), static_cast<int64_t>(i),
+                                        vectors + i * static_cast<size_t>(ivf.d));
+            positions[i] = static_cast<uint32_t>(ids[i]);
+        }
+        return CAIRN_OK;
+    } catch (const std::bad_alloc &) {
+        return crn_error_set(err, CAIRN_NO_MEMORY, "FAISS could not allocate memory");
+    } catch (const std::exception &e) {
+        return crn_error_set(err, CAIRN_UNSUPPORTED, "FAISS: %s", crn_faiss_words(e.what()));
+    }
+}
+
+extern "C" bool crn_faiss_lists_exact(const FaissIndex *index)
+{
+    return dynamic_cast<const faiss::IndexIVFFlat *>(reinterpret_cast<const faiss::Index *>(index)) !=
+           nullptr;
 }
 
 extern "C" cairn_status crn_faiss_probe(const FaissIndex *index, const float *vector, uint32_t nprobe,
                                         double share, uint32_t *lists, uint32_t *out_count, cairn_error *err)
 {
-    const faiss::IndexIVFFlat &ivf = *lists_of(index);
+    const faiss::IndexIVF &ivf = *lists_of(index);
     // As many as crn_faiss_search reads.
     const double wanted =
         nprobe != 0 ? nprobe : std::ceil(static_cast<double>(ivf.nprobe) / std::sqrt(share));

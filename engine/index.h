@@ -38,6 +38,10 @@ struct crn_index_query {
     bool
         limited; /* k rows elsewhere are nearer than limit, a raw distance: fewer than k may be returned, and only nearer ones matter */
     float limit;
+    bool processor_only; /* no GPU is asked */
+    bool *on_card;       /* set to true where a GPU compared the rows; NULL: nobody asks */
+    bool *
+        declined; /* set to true where the index cannot answer, and the caller is to scan also when the query is limited */
 };
 
 #define CRN_INDEX_EFFORTS_MAX 16u
@@ -66,7 +70,7 @@ struct crn_index_ops {
     cairn_status (*open)(const char *spec, const struct crn_index_rows *rows, struct crn_derived *file,
                          struct crn_index **out_index, cairn_error *err);
     /* CORRUPT: what it read does not match its checksum. Pushes up to k allowed positions into `top` (labels = positions). May return fewer than k where allowed >= k: the caller
-     * then scans, unless the query is limited. Shared: any threads at once. */
+     * then scans, unless the query is limited and the index did not decline. Shared: any threads at once. */
     cairn_status (*search)(const struct crn_index *index, const struct crn_index_query *query,
                            struct crn_topk *top, cairn_error *err);
     /* NULL where there is nothing to be made. Its result (NULL: no memory) lives as long as it is wanted, the index closed or not. */

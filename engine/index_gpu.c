@@ -1,31 +1,29 @@
 /*
  * The gpu backend: a segment's rows on the card (gpu/gpu.h), all of them compared for each search. "gpu" and "gpu:f16" keep halves,
- * "gpu:f32", "gpu:int8" and "gpu:bit" other codes, and "gpu:IVF<n>" FAISS's inverted lists (index_gpu_faiss.h). The card chooses candidates and Cairn's kernels compare them with the
+ * "gpu:f32", "gpu:int8" and "gpu:bit" other codes, and "gpu:IVF<n>..." FAISS's inverted lists (index_gpu_faiss.h). The card chooses candidates and Cairn's kernels compare them with the
  * rows at full precision, so the distances are those of an exact scan.
  *
  * A segment is uploaded when its index is opened and never changes; rows that were deleted or do not match a filter are
  * left out by the bitmap of each search, and newer rows are in other segments or the tail. The file holds only what the
  * segment was listed with, which any machine can make; with IVF<n> also what FAISS writes.
  *
- * Where there is no GPU, or too little memory on it, or it fails, the index finds nothing, and the caller scans; with IVF<n> FAISS
- * searches instead. The reason is logged
- * once for each segment, and counted. A device that failed once is not used again by this process.
+ * Where there is no GPU, or too little memory on it, or it fails, or the query wants the processor, the index finds nothing, and the
+ * caller scans; with IVF<n> FAISS searches instead. The reason is logged once for each segment, and counted.
  */
 #include "engine/index_gpu.h"
 
 #include "base/error.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "engine/card.h"
 #include "engine/index_gpu_faiss.h"
 #include "quant/flat_scan.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define SECTION "GPUX"
-#define STREAMS_MOST 8u    /* kept for the next searches */
 #define UPLOAD_ROWS 65536u /* at a time */
 #define FAISS_LISTS 100    /* in the file, instead of a codec */
 
@@ -37,126 +35,6 @@ struct crn_index {
     struct crn_gpu_faiss *lists; /* NULL: FAISS searches them */
     atomic_bool failed;          /* while it was searched */
 };
-
-/* ---- the device: one for the process ---- */
-
-static struct {
-    pthread_mutex_t mutex;               /* guards all of it */
-    const struct crn_gpu_driver *driver; /* NULL: the machine's */
-    struct crn_gpu *gpu;
-    bool tried, broken;
-    char why[200];
-    struct crn_gpu_stream *streams[STREAMS_MOST];
-    uint32_t stream_count, indexes;
-    uint64_t device_bytes;
-} device = {.mutex = PTHREAD_MUTEX_INITIALIZER};
-static atomic_uint_fast64_t searches, fallbacks;
-
-static const struct crn_gpu_driver *driver_in_use(void)
-{
-    return device.driver != NULL ? device.driver : crn_gpu_driver_cuda();
-}
-
-/* mutex held. */
-static void close_device(void)
-{
-    for (uint32_t i = 0; i < device.stream_count; i++) crn_gpu_stream_free(device.streams[i]);
-    device.stream_count = 0;
-    crn_gpu_close(device.gpu);
-    device.gpu = NULL;
-    device.tried = device.broken = false;
-    device.why[0] = '\0';
-}
-
-void crn_index_gpu_use(const struct crn_gpu_driver *driver)
-{
-    pthread_mutex_lock(&device.mutex);
-    close_device();
-    device.driver = driver;
-    pthread_mutex_unlock(&device.mutex);
-    atomic_store_explicit(&searches, 0, memory_order_relaxed);
-    atomic_store_explicit(&fallbacks, 0, memory_order_relaxed);
-}
-
-void crn_index_gpu_get_state(struct crn_index_gpu_state *out_state)
-{
-    pthread_mutex_lock(&device.mutex);
-    *out_state = (struct crn_index_gpu_state){.driver = driver_in_use()->name,
-                                              .why_none = "",
-                                              .indexes = device.indexes,
-                                              .device_bytes = device.device_bytes};
-    out_state->devices = driver_in_use()->device_count(&out_state->why_none);
-    if (device.gpu != NULL) out_state->info = *crn_gpu_info(device.gpu);
-    if (device.gpu == NULL && device.tried) out_state->why_none = device.why;
-    if (device.broken) out_state->why_none = device.why;
-    pthread_mutex_unlock(&device.mutex);
-    /* Relaxed: counters alone. */
-    out_state->searches = atomic_load_explicit(&searches, memory_order_relaxed);
-    out_state->fallbacks = atomic_load_explicit(&fallbacks, memory_order_relaxed);
-}
-
-/* The device, opened by the first that asks. UNSUPPORTED, or why it could not be opened, also later. */
-static cairn_status take_device(struct crn_gpu **out_gpu, cairn_error *err)
-{
-    cairn_error cause;
-    cairn_status status = CAIRN_OK;
-
-    pthread_mutex_lock(&device.mutex);
-    if (!device.tried) {
-        device.tried = true;
-        if (crn_gpu_open(driver_in_use(), 0, &device.gpu, &cause) != CAIRN_OK) {
-            device.gpu = NULL;
-            crn_error_set(&cause, cause.status, "%.180s", cause.message);
-            memcpy(device.why, cause.message, strlen(cause.message) + 1);
-        }
-    }
-    if (device.gpu == NULL || device.broken) status = crn_error_set(err, CAIRN_UNSUPPORTED, "%s", device.why);
-    *out_gpu = device.gpu;
-    pthread_mutex_unlock(&device.mutex);
-    return status;
-}
-
-/* After an error of the device nothing on it can be relied on. */
-static void give_up_device(const char *why)
-{
-    pthread_mutex_lock(&device.mutex);
-    if (!device.broken) {
-        cairn_error cause;
-        crn_error_set(&cause, CAIRN_IO, "%.180s", why);
-        memcpy(device.why, cause.message, strlen(cause.message) + 1);
-    }
-    device.broken = true;
-    pthread_mutex_unlock(&device.mutex);
-}
-
-static bool device_broken(void)
-{
-    pthread_mutex_lock(&device.mutex);
-    const bool broken = device.broken;
-    pthread_mutex_unlock(&device.mutex);
-    return broken;
-}
-
-static cairn_status take_stream(struct crn_gpu_stream **out_stream, cairn_error *err)
-{
-    *out_stream = NULL;
-    pthread_mutex_lock(&device.mutex);
-    struct crn_gpu *const gpu = device.gpu; /* open as long as an index is */
-    if (device.stream_count > 0) *out_stream = device.streams[--device.stream_count];
-    pthread_mutex_unlock(&device.mutex);
-    return *out_stream != NULL ? CAIRN_OK : crn_gpu_stream_create(gpu, out_stream, err);
-}
-
-static void give_stream(struct crn_gpu_stream *stream)
-{
-    pthread_mutex_lock(&device.mutex);
-    if (device.stream_count < STREAMS_MOST) {
-        device.streams[device.stream_count++] = stream;
-        stream = NULL;
-    }
-    pthread_mutex_unlock(&device.mutex);
-    crn_gpu_stream_free(stream);
-}
 
 /* ---- specs ---- */
 
@@ -174,7 +52,9 @@ static cairn_status parse(const char *spec, enum crn_gpu_codec *out_codec, cairn
     }
     return crn_error_set(
         err, CAIRN_INVALID_OPTION,
-        "index gpu:%.80s: rows on the card are f16, f32, int8, bit or IVF<lists>, as in gpu:f16", spec);
+        "index gpu:%.80s: rows on the card are f16, f32, int8, bit, or IVF<lists> (also with ,SQ8 or ,PQ<m>), "
+        "as in gpu:f16",
+        spec);
 }
 
 static cairn_status check(const char *spec, uint32_t dim, enum crn_op op, cairn_error *err)
@@ -250,19 +130,18 @@ static cairn_status upload(struct crn_index *index, cairn_error *err)
 {
     struct crn_gpu *gpu;
 
-    CRN_TRY(take_device(&gpu, err));
+    CRN_TRY(crn_card_take(&gpu, err));
+    if (index->rows.op == CRN_OP_L1)
+        return crn_error_set(err, CAIRN_UNSUPPORTED, "the manhattan metric is not searched on a GPU");
     CRN_TRY(index->faiss != NULL ? crn_gpu_faiss_open(gpu, index->faiss, &index->rows, &index->lists, err)
                                  : upload_rows(index, gpu, err));
-    pthread_mutex_lock(&device.mutex);
-    device.indexes++;
-    device.device_bytes += device_bytes_of(index);
-    pthread_mutex_unlock(&device.mutex);
+    crn_card_add_rows(device_bytes_of(index));
     return CAIRN_OK;
 }
 
 static void fall_back(const struct crn_index *index, const char *why)
 {
-    atomic_fetch_add_explicit(&fallbacks, 1, memory_order_relaxed);
+    crn_card_count_fallback();
     crn_log(index->rows.log, CAIRN_LOG_WARN, "index gpu: %zu rows are searched by the processor: %s",
             index->rows.count, why);
 }
@@ -270,16 +149,33 @@ static void fall_back(const struct crn_index *index, const char *why)
 static void close_index(struct crn_index *index)
 {
     if (index == NULL) return;
-    if (index->set != NULL || index->lists != NULL) {
-        pthread_mutex_lock(&device.mutex);
-        device.indexes--;
-        device.device_bytes -= device_bytes_of(index);
-        pthread_mutex_unlock(&device.mutex);
-    }
+    if (index->set != NULL || index->lists != NULL) crn_card_remove_rows(device_bytes_of(index));
     crn_gpu_set_free(index->set);
     crn_gpu_faiss_free(index->lists);
     if (index->faiss != NULL) crn_index_faiss.close(index->faiss);
     crn_mem_free(index);
+}
+
+/* Whatever becomes of it: where the card cannot have the rows, searches find nothing. */
+static void put_on_card(struct crn_index *index)
+{
+    cairn_error cause;
+    const cairn_status status = upload(index, &cause);
+
+    if (status == CAIRN_OK) return;
+    if (status == CAIRN_IO) crn_card_give_up(cause.message);
+    fall_back(index, cause.message);
+}
+
+struct crn_index *crn_index_gpu_of_rows(const struct crn_index_rows *rows)
+{
+    struct crn_index *index = crn_mem_calloc(1, sizeof *index);
+
+    if (index == NULL) return NULL;
+    index->rows = *rows;
+    index->codec = CRN_GPU_F32;
+    put_on_card(index);
+    return index;
 }
 
 /* The spec is not needed: the file says what it holds. */
@@ -288,7 +184,6 @@ static cairn_status open_index(const char *spec, const struct crn_index_rows *ro
 {
     size_t size;
     const unsigned char *code = crn_derived_get(file, SECTION, &size);
-    cairn_error cause;
 
     (void)spec;
     if (size != 1) return crn_error_set(err, CAIRN_CORRUPT, "an index file without an index");
@@ -307,11 +202,7 @@ static cairn_status open_index(const char *spec, const struct crn_index_rows *ro
             return opened;
         }
     }
-    const cairn_status status = upload(index, &cause);
-    if (status != CAIRN_OK) {
-        if (status == CAIRN_IO) give_up_device(cause.message);
-        fall_back(index, cause.message);
-    }
+    put_on_card(index);
     *out_index = index;
     return CAIRN_OK;
 }
@@ -323,7 +214,7 @@ static size_t candidates_of(const struct crn_index *index, size_t k)
 {
     switch (index->codec) {
     case CRN_GPU_F32:
-        return k;
+        return k + 16; /* sums are rounded in another order there */
     case CRN_GPU_F16:
         return k + k / 4 + 16;
     case CRN_GPU_I8:
@@ -349,15 +240,15 @@ static cairn_status ask_card(const struct crn_index *index, const struct crn_ind
         .vectors = query->vector, .batch = 1, .k = candidates, .allow = query->allow};
     struct crn_gpu_stream *stream;
 
-    if (device_broken()) return crn_error_set(err, CAIRN_UNSUPPORTED, "the device failed before");
+    if (!crn_card_ready()) return crn_error_set(err, CAIRN_UNSUPPORTED, "the device failed before");
     float *distances = crn_mem_array(candidates, sizeof *distances);
     if (distances == NULL) return crn_error_no_memory(err, candidates * sizeof *distances);
-    cairn_status status = take_stream(&stream, err);
+    cairn_status status = crn_card_take_stream(&stream, err);
     if (status == CAIRN_OK) {
-        status = index->lists != NULL
-                     ? crn_gpu_faiss_search(index->lists, stream, query, positions, out_count, err)
-                     : crn_gpu_search(index->set, stream, &asked, distances, positions, err);
-        give_stream(stream);
+        status = index->lists != NULL ? crn_gpu_faiss_search(index->lists, stream, query, candidates,
+                                                             positions, out_count, err)
+                                      : crn_gpu_search(index->set, stream, &asked, distances, positions, err);
+        crn_card_give_stream(stream);
     }
     if (status == CAIRN_OK && index->lists == NULL) {
         *out_count = 0;
@@ -375,7 +266,7 @@ static bool search_card(struct crn_index *index, const struct crn_index_query *q
     const cairn_status status = ask_card(index, query, candidates, positions, out_count, &cause);
 
     if (status == CAIRN_OK) return true;
-    if (status == CAIRN_IO) give_up_device(cause.message);
+    if (status == CAIRN_IO) crn_card_give_up(cause.message);
     /* Memory may be there again for the next search, and a query may be beyond halves; all else stays as it is. */
     const bool once = status == CAIRN_NO_MEMORY || status == CAIRN_INVALID_VECTOR;
     if (once || !atomic_exchange_explicit(&index->failed, true, memory_order_relaxed))
@@ -388,10 +279,14 @@ static cairn_status search(const struct crn_index *constant, const struct crn_in
 {
     struct crn_index *index = (struct crn_index *)(uintptr_t)constant; /* for its flag, which is atomic */
     const struct crn_index_rows *rows = &index->rows;
-    const size_t wanted = index->faiss != NULL ? query->k : candidates_of(index, query->k);
+    const size_t wanted = index->faiss != NULL ? crn_gpu_faiss_candidates(index->faiss, query->k)
+                                               : candidates_of(index, query->k);
     const size_t candidates = wanted > CRN_GPU_K_MAX ? CRN_GPU_K_MAX : wanted;
+    /* With fewer candidates than FAISS compares the card might find less. */
+    const size_t least_candidates = index->faiss != NULL ? wanted : query->k;
     const size_t least = query->k < query->allowed ? query->k : query->allowed;
-    const bool on_card = (index->set != NULL || index->lists != NULL) && query->k <= CRN_GPU_K_MAX &&
+    const bool on_card = !query->processor_only && (index->set != NULL || index->lists != NULL) &&
+                         least_candidates <= CRN_GPU_K_MAX &&
                          !atomic_load_explicit(&index->failed, memory_order_relaxed);
     size_t count = 0;
 
@@ -401,9 +296,11 @@ static cairn_status search(const struct crn_index *constant, const struct crn_in
     if (found) {
         qsort(positions, count, sizeof *positions, ascending); /* rows are read fastest so */
         crn_flat_scan_f32_at(rows->op, query->vector, rows->vectors, rows->dim, positions, count, 0, top);
-        atomic_fetch_add_explicit(&searches, 1, memory_order_relaxed);
+        crn_card_count_search();
+        if (query->on_card != NULL) *query->on_card = true;
     }
     crn_mem_free(positions);
+    if (!found && index->faiss == NULL && query->declined != NULL) *query->declined = true;
     /* FAISS reads more lists where few of their rows match. */
     return found || index->faiss == NULL ? CAIRN_OK : crn_index_faiss.search(index->faiss, query, top, err);
 }

@@ -1,24 +1,14 @@
-/* The gpu backend's view of the machine: which device it uses, and what became of it. */
+/* What the gpu backend does beside what every index does. */
 #ifndef CRN_ENGINE_INDEX_GPU_H
 #define CRN_ENGINE_INDEX_GPU_H
 
-#include "gpu/gpu.h"
+#include "engine/index.h"
 
-struct crn_index_gpu_state {
-    const char *driver; /* "cuda", "none" */
-    unsigned devices;
-    const char *why_none;            /* "" while a device is in use, or none was asked for yet */
-    struct crn_gpu_device_info info; /* of the device in use; name "" when none is */
-    uint32_t indexes;                /* segments that are on the card now */
-    uint64_t device_bytes;           /* of them */
-    uint64_t searches;               /* that the card answered */
-    uint64_t fallbacks; /* segments or searches left to the processor, for lack of memory or an error */
-};
-
-/* Of this process. Opens no device. */
-void crn_index_gpu_get_state(struct crn_index_gpu_state *out_state);
-
-/* Tests: uses another driver from now on; NULL: the machine's. No index may be open. */
-void crn_index_gpu_use(const struct crn_gpu_driver *driver);
+/*
+ * A segment's rows on the card as they are, without an index file: for searches that are to run there whatever index the segment
+ * has. Searched and closed by crn_index_gpu's functions. Where the card cannot have the rows the reason is logged, and searches find nothing.
+ * NULL: no memory.
+ */
+struct crn_index *crn_index_gpu_of_rows(const struct crn_index_rows *rows);
 
 #endif

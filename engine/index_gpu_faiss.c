@@ -16,12 +16,33 @@ struct crn_gpu_faiss {
     uint32_t *positions; /* [count] of the segment, of each row of the set */
 };
 
+/* "PQ16", "PQ16x4" */
+static bool is_product(const char *codes)
+{
+    static const char digits[] = "0123456789";
+    size_t used = strncmp(codes, "PQ", 2) == 0 ? 2 + strspn(codes + 2, digits) : 0;
+
+    if (used <= 2) return false;
+    if (codes[used] == 'x' && codes[used + 1] != '\0') used += 1 + strspn(codes + used + 1, digits);
+    return codes[used] == '\0';
+}
+
 bool crn_gpu_faiss_spec(const char *spec, char out[32])
 {
-    if (strncmp(spec, "IVF", 3) != 0 || spec[3] == '\0' || strlen(spec) > 12) return false;
-    if (strspn(spec + 3, "0123456789") != strlen(spec + 3)) return false;
-    snprintf(out, 32, "%s,Flat", spec);
+    const size_t digits = strncmp(spec, "IVF", 3) == 0 ? strspn(spec + 3, "0123456789") : 0;
+    const char *codes = spec + 3 + digits;
+
+    if (digits == 0 || strlen(spec) > 24) return false;
+    if (*codes != '\0' && strcmp(codes, ",Flat") != 0 && strcmp(codes, ",SQ8") != 0 &&
+        !(*codes == ',' && is_product(codes + 1)))
+        return false;
+    snprintf(out, 32, "%s%s", spec, *codes == '\0' ? ",Flat" : "");
     return true;
+}
+
+size_t crn_gpu_faiss_candidates(const struct crn_index *faiss, size_t k)
+{
+    return crn_faiss_lists_exact(crn_index_faiss_of(faiss)) ? k : k * 4 + 32;
 }
 
 static size_t longest_list(const struct crn_gpu_faiss *lists)
@@ -134,10 +155,11 @@ static uint64_t *order_filter(const struct crn_gpu_faiss *lists, const uint64_t 
 
 /* probes: [list_count]; distances: [k]. */
 static cairn_status search_probes(const struct crn_gpu_faiss *lists, struct crn_gpu_stream *stream,
-                                  const struct crn_index_query *query, uint32_t *probes, float *distances,
-                                  const uint64_t *allow, uint32_t *positions, cairn_error *err)
+                                  const struct crn_index_query *query, size_t k, uint32_t *probes,
+                                  float *distances, const uint64_t *allow, uint32_t *positions,
+                                  cairn_error *err)
 {
-    const struct crn_gpu_query asked = {.vectors = query->vector, .batch = 1, .k = query->k, .allow = allow};
+    const struct crn_gpu_query asked = {.vectors = query->vector, .batch = 1, .k = k, .allow = allow};
     struct crn_gpu_lists which = {.offsets = lists->offsets, .count = lists->list_count, .probes = probes};
     const double share = (double)query->allowed / (double)lists->count;
 
@@ -147,21 +169,21 @@ static cairn_status search_probes(const struct crn_gpu_faiss *lists, struct crn_
 }
 
 cairn_status crn_gpu_faiss_search(const struct crn_gpu_faiss *lists, struct crn_gpu_stream *stream,
-                                  const struct crn_index_query *query, uint32_t *positions, size_t *out_count,
-                                  cairn_error *err)
+                                  const struct crn_index_query *query, size_t k, uint32_t *positions,
+                                  size_t *out_count, cairn_error *err)
 {
     uint32_t *probes = crn_mem_array(lists->list_count, sizeof *probes);
-    float *distances = crn_mem_array(query->k, sizeof *distances);
+    float *distances = crn_mem_array(k, sizeof *distances);
     uint64_t *allow = query->allow == NULL ? NULL : order_filter(lists, query->allow);
     cairn_status status;
     size_t count = 0;
 
     if (probes == NULL || distances == NULL || (query->allow != NULL && allow == NULL)) {
-        status = crn_error_no_memory(err, (lists->list_count + query->k) * sizeof *probes);
+        status = crn_error_no_memory(err, (lists->list_count + k) * sizeof *probes);
     } else {
-        status = search_probes(lists, stream, query, probes, distances, allow, positions, err);
+        status = search_probes(lists, stream, query, k, probes, distances, allow, positions, err);
     }
-    while (status == CAIRN_OK && count < query->k && positions[count] != CRN_GPU_NONE) {
+    while (status == CAIRN_OK && count < k && positions[count] != CRN_GPU_NONE) {
         positions[count] = lists->positions[positions[count]];
         count++;
     }

@@ -22,6 +22,8 @@ static cairn_status check_ranges(const cairn_query *query, cairn_error *err)
         return crn_error_set(err, CAIRN_INVALID_OPTION, "%d is not a search mode", (int)query->mode);
     if ((unsigned)query->fusion > CAIRN_FUSION_WEIGHTED)
         return crn_error_set(err, CAIRN_INVALID_OPTION, "%d is not a fusion", (int)query->fusion);
+    if ((unsigned)query->device > CAIRN_DEVICE_GPU)
+        return crn_error_set(err, CAIRN_INVALID_OPTION, "%d is not a device", (int)query->device);
     if (!(query->lexical_weight >= 0 && query->lexical_weight <= 1)) {
         return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "lexical_weight %g is not between 0 and 1",
                              query->lexical_weight);
@@ -63,6 +65,7 @@ static cairn_status search_init(struct crn_search *search, cairn_collection *col
     CRN_TRY(crn_scope_check(&search->scope, err));
     search->limited = crn_scope_is_limiting(&search->scope);
     search->info.plan = "flat";
+    search->info.device = "cpu";
     if (query->timeout_ms != 0) search->deadline_ns = crn_clock_ns() + (uint64_t)query->timeout_ms * 1000000;
     return CAIRN_OK;
 }

@@ -73,6 +73,7 @@ static cairn_status search_once(struct crn_search *search, struct crn_live_space
                                    .nprobe = search->query->nprobe,
                                    .recall = search->query->recall,
                                    .oversampling = search->query->oversampling,
+                                   .device = search->query->device,
                                    .deadline_ns = search->deadline_ns};
     struct crn_view_answer answer = {0};
     struct crn_view *view = NULL;
@@ -97,6 +98,7 @@ static cairn_status search_once(struct crn_search *search, struct crn_live_space
     if (status == CAIRN_OK) status = collect(space, view, &answer, out, err);
     search->info.rows_matched = answer.rows_matched;
     search->info.rows_scored = answer.rows_scored;
+    search->info.device = answer.used_card ? "gpu" : "cpu";
     search->info.plan = answer.used_index ? "index" : rows != NULL ? "filter-scan" : "flat";
     crn_mem_free(answer.found);
     crn_rows_release(rows);

@@ -236,6 +236,7 @@ void crn_segment_release(struct crn_segment *segment)
     if (atomic_fetch_sub_explicit(&segment->references, 1, memory_order_acq_rel) != 1) return;
     struct crn_index *index = atomic_load_explicit(&segment->index, memory_order_relaxed);
     if (index != NULL) segment->index_ops->close(index);
+    crn_segment_card_release(segment);
     crn_derived_close(segment->index_file);
     if (segment->lender == NULL) {
         crn_derived_close(segment->file);

@@ -15,6 +15,7 @@
 
 #include "engine/codec.h"
 #include "engine/index.h"
+#include "engine/segment_card.h"
 #include "storage/store.h"
 
 #include <pthread.h>
@@ -52,7 +53,8 @@ struct crn_segment {
     _Atomic uint64_t scanned_bytes;
     _Atomic bool index_failed;
     bool copy;                   /* the index is copied into memory of its own */
-    pthread_mutex_t index_mutex; /* guards opening */
+    pthread_mutex_t index_mutex; /* guards opening, and uploading */
+    struct crn_segment_card card;
 };
 
 struct crn_segment_context { /* what a segment file must agree with */

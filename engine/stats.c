@@ -1,7 +1,7 @@
 /* Statistics as JSON: docs/STATS.md lists the members. */
 #include "engine/codec.h"
 #include "engine/collection.h"
-#include "engine/index_gpu.h"
+#include "engine/card.h"
 
 #include "base/buf.h"
 #include "base/cpu.h"
@@ -214,9 +214,9 @@ cairn_status cairn_totals(cairn_db *db, uint64_t *out_collections, uint64_t *out
 /* Which GPU this process searches with, or why none. */
 static void add_gpu(struct crn_buf *text)
 {
-    struct crn_index_gpu_state state;
+    struct crn_card_state state;
 
-    crn_index_gpu_get_state(&state);
+    crn_card_get_state(&state);
     crn_buf_puts(text, "\"gpu\":{");
     add_key(text, "driver", state.driver);
     crn_buf_printf(text, ",\"devices\":%u,", state.devices);

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "engine/bits.h"
+#include "engine/card.h"
 #include "engine/filter_bits.h"
 #include "engine/quantized_scan.h"
 #include "quant/flat_scan.h"
@@ -114,19 +115,26 @@ static cairn_status scan_vectors(struct search *search, const struct crn_segment
 
 /* ---- parts ---- */
 
+/* Asks the segment's index, or its rows on the card, which have the gpu backend's functions. */
 static cairn_status search_index(struct search *search, struct crn_segment *segment,
-                                 const struct crn_index *index, const struct allowed *allowed, uint64_t base,
-                                 bool *out_enough)
+                                 const struct crn_index_ops *ops, const struct crn_index *index,
+                                 const struct allowed *allowed, uint64_t base, bool *out_enough)
 {
-    struct crn_index_query query = {
-        .vector = search->query->vector,
-        .k = search->query->k,
-        .allow = allowed->words,
-        .allowed = allowed->count,
-        .filter = allowed->kept == NULL ? NULL : crn_filter_part_of_index(allowed->kept, segment, index),
-        .ef = search->query->ef,
-        .nprobe = search->query->nprobe,
-        .recall = search->query->recall};
+    const bool own = ops == segment->index_ops;
+    bool on_card = false, declined = false;
+    struct crn_index_query query = {.vector = search->query->vector,
+                                    .k = search->query->k,
+                                    .allow = allowed->words,
+                                    .allowed = allowed->count,
+                                    .filter = allowed->kept == NULL || !own
+                                                  ? NULL
+                                                  : crn_filter_part_of_index(allowed->kept, segment, index),
+                                    .ef = search->query->ef,
+                                    .nprobe = search->query->nprobe,
+                                    .recall = search->query->recall,
+                                    .processor_only = search->query->device == CAIRN_DEVICE_CPU,
+                                    .on_card = &on_card,
+                                    .declined = &declined};
     struct crn_hit *hits = crn_mem_array(query.k, sizeof *hits);
     struct crn_topk top;
 
@@ -137,7 +145,7 @@ static cairn_status search_index(struct search *search, struct crn_segment *segm
     if (hits == NULL) return crn_error_no_memory(search->err, query.k * sizeof *hits);
     crn_topk_init(&top, hits, query.k);
     cairn_error cause;
-    cairn_status status = segment->index_ops->search(index, &query, &top, &cause);
+    cairn_status status = ops->search(index, &query, &top, &cause);
     if (status == CAIRN_CORRUPT) {
         /* Scanning answers meanwhile, and finds out whether it is the rows that are damaged. */
         crn_segment_distrust_index(segment, cause.message);
@@ -146,8 +154,10 @@ static cairn_status search_index(struct search *search, struct crn_segment *segm
         return CAIRN_OK;
     }
     if (status != CAIRN_OK) crn_error_set(search->err, status, "%s", cause.message);
-    *out_enough = query.limited || top.count >= (allowed->count < query.k ? allowed->count : query.k);
+    *out_enough =
+        (query.limited && !declined) || top.count >= (allowed->count < query.k ? allowed->count : query.k);
     if (status == CAIRN_OK && *out_enough) {
+        search->answer->used_card |= on_card;
         for (size_t i = 0; i < top.count; i++)
             crn_topk_push(&search->top, hits[i].distance, base + hits[i].label);
     }
@@ -162,6 +172,42 @@ static bool asks_index(const struct search *search, const struct crn_segment *se
     return allowed >= SCAN_ROWS && allowed * SCAN_SHARE >= segment->count;
 }
 
+/* Compares all allowed rows on the card. *out_enough: it did. */
+static cairn_status search_card(struct search *search, struct crn_segment *segment,
+                                const struct allowed *allowed, uint64_t base, bool *out_enough)
+{
+    struct crn_index *rows = crn_segment_card(segment, search->query->device, allowed->count);
+
+    *out_enough = false;
+    if (rows == NULL) return CAIRN_OK;
+    const uint64_t begin_ns = crn_clock_ns();
+    CRN_TRY(search_index(search, segment, &crn_index_gpu, rows, allowed, base, out_enough));
+    if (!*out_enough) return CAIRN_OK;
+    crn_segment_card_note_search(segment, crn_clock_ns() - begin_ns);
+    search->answer->rows_scored += allowed->count;
+    return CAIRN_OK;
+}
+
+static cairn_status scan_part(struct search *search, struct crn_segment *segment,
+                              const struct allowed *allowed, uint64_t base)
+{
+    const struct crn_quantized_query query = {.op = search->space->op,
+                                              .vector = search->query->vector,
+                                              .k = search->query->k,
+                                              .oversampling = search->query->oversampling,
+                                              .allow = allowed->words,
+                                              .deadline_ns = search->query->deadline_ns,
+                                              .base = base};
+    const uint64_t begin_ns = crn_card_ready() ? crn_clock_ns() : 0;
+
+    search->answer->rows_scored += allowed->count;
+    CRN_TRY(segment->codec != NULL && !search->query->exact
+                ? crn_quantized_scan(segment, &query, &search->top, search->err)
+                : scan_vectors(search, segment, allowed->words, base));
+    if (begin_ns != 0) crn_segment_card_note_scan(segment, allowed->count, crn_clock_ns() - begin_ns);
+    return CAIRN_OK;
+}
+
 static cairn_status search_part(struct search *search, uint32_t number)
 {
     const struct crn_view_part *part = &search->view->parts[number];
@@ -170,28 +216,33 @@ static cairn_status search_part(struct search *search, uint32_t number)
     const bool codes = segment->codec != NULL && !search->query->exact;
     const size_t row_bytes =
         codes ? crn_codec_row_bytes(segment->codec, segment->dim) : segment->dim * sizeof(float);
+    const bool on_card = segment->index_ops == &crn_index_gpu && !search->query->exact;
     struct allowed allowed;
+    bool enough = false;
 
     CRN_TRY(allowed_of_part(search, part, &allowed));
     search->answer->rows_matched += allowed.count;
     if (allowed.count == 0) return CAIRN_OK;
+    if (search->query->device == CAIRN_DEVICE_GPU) {
+        if (on_card) {
+            crn_segment_open_index(segment);
+        } else {
+            CRN_TRY(search_card(search, segment, &allowed, base, &enough));
+            if (enough) return CAIRN_OK;
+        }
+    }
     if (!search->query->exact && asks_index(search, segment, allowed.count)) {
         const struct crn_index *index = crn_segment_index(segment, allowed.count * row_bytes);
-        bool enough = false;
-        if (index != NULL) CRN_TRY(search_index(search, segment, index, &allowed, base, &enough));
+        if (index != NULL)
+            CRN_TRY(search_index(search, segment, segment->index_ops, index, &allowed, base, &enough));
         search->answer->used_index |= enough;
         if (enough) return CAIRN_OK;
     }
-    search->answer->rows_scored += allowed.count;
-    if (!codes) return scan_vectors(search, segment, allowed.words, base);
-    const struct crn_quantized_query query = {.op = search->space->op,
-                                              .vector = search->query->vector,
-                                              .k = search->query->k,
-                                              .oversampling = search->query->oversampling,
-                                              .allow = allowed.words,
-                                              .deadline_ns = search->query->deadline_ns,
-                                              .base = base};
-    return crn_quantized_scan(segment, &query, &search->top, search->err);
+    if (search->query->device == CAIRN_DEVICE_DEFAULT) {
+        CRN_TRY(search_card(search, segment, &allowed, base, &enough));
+        if (enough) return CAIRN_OK;
+    }
+    return scan_part(search, segment, &allowed, base);
 }
 
 /* The bits of the tail's rows begin..end-1 that may be returned, counted from the start of their chunk. */
@@ -372,7 +423,7 @@ cairn_status crn_view_search(const struct crn_live_space *space, const struct cr
 
     answer->count = 0;
     answer->rows_matched = answer->rows_scored = 0;
-    answer->used_index = false;
+    answer->used_index = answer->used_card = false;
     if (words != 0) search.allow = crn_mem_array(words, sizeof *search.allow);
     if (hits == NULL || (words != 0 && search.allow == NULL)) {
         status = crn_error_no_memory(err, query->k * sizeof *hits + words * sizeof *search.allow);

@@ -14,8 +14,9 @@ struct crn_view_query {
     struct crn_filter_parts *parts; /* where what is made of them is kept, or NULL */
     bool exact;
     uint32_t ef, nprobe;
-    double recall;        /* 0: the index's default */
-    double oversampling;  /* 0: the codec's default */
+    double recall;       /* 0: the index's default */
+    double oversampling; /* 0: the codec's default */
+    cairn_device device;
     uint64_t deadline_ns; /* monotonic; 0: none */
 };
 
@@ -32,6 +33,7 @@ struct crn_view_answer {
     uint64_t rows_matched;
     uint64_t rows_scored; /* compared exactly by scanning */
     bool used_index;
+    bool used_card; /* a GPU compared rows of a segment */
 };
 
 /* TIMEOUT; CORRUPT: a segment is damaged, and nothing of the answer counts; NO_MEMORY. */

@@ -6,9 +6,9 @@
 #define K_DEFAULT 10u
 
 static const char *const fields[] = {
-    "vector", "vector_b64",     "text",         "space",        "model",        "k",       "mode",
-    "fusion", "lexical_weight", V1_SCOPE_NAMES, "min_score",    "exact",        "ef",      "nprobe",
-    "recall", "oversampling",   "timeout_ms",   "with_pattern", "with_vectors", "explain", NULL};
+    "vector",         "vector_b64",   "text",         "space",   "model",  "k",      "mode",   "fusion",
+    "lexical_weight", V1_SCOPE_NAMES, "min_score",    "exact",   "ef",     "nprobe", "recall", "oversampling",
+    "timeout_ms",     "with_pattern", "with_vectors", "explain", "device", NULL};
 
 /* ---- reading ---- */
 
@@ -47,13 +47,16 @@ static bool read_how(struct crn_v1_call *call, cairn_query *out)
                                         NULL}; /* in the order of the enums */
     static const char *const fusions[] = {"rrf", "weighted", NULL};
     const struct crn_json body = call->body;
-    unsigned mode = 0, fusion = 0;
+    static const char *const devices[] = {"default", "cpu", "gpu", NULL};
+    unsigned mode = 0, fusion = 0, device = 0;
 
     if (!crn_v1_get_choice(call, body, "mode", modes, &mode) ||
-        !crn_v1_get_choice(call, body, "fusion", fusions, &fusion))
+        !crn_v1_get_choice(call, body, "fusion", fusions, &fusion) ||
+        !crn_v1_get_choice(call, body, "device", devices, &device))
         return false;
     out->mode = (cairn_search_mode)mode;
     out->fusion = (cairn_fusion)fusion;
+    out->device = (cairn_device)device;
     return crn_v1_get_u32(call, body, "k", 1, CAIRN_K_MAX, &out->k) &&
            crn_v1_get_double(call, body, "lexical_weight", &out->lexical_weight, NULL) &&
            crn_v1_get_bool(call, body, "exact", &out->exact) &&
@@ -117,7 +120,7 @@ static void put_info(struct crn_buf *out, const cairn_search_info *info)
                    ",\"rows_scored\":%" PRIu64 ",\"sequence\":%" PRIu64 ",\"ms\":",
                    info->plan, info->rows, info->rows_matched, info->rows_scored, info->sequence);
     crn_buf_json_double(out, info->elapsed_ms);
-    crn_buf_putc(out, '}');
+    crn_buf_printf(out, ",\"device\":\"%s\"}", info->device);
 }
 
 bool crn_v1_search(struct crn_v1_call *call)

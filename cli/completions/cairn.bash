@@ -44,10 +44,11 @@ _cairn() {
             esac
             ;;
         "search")
-            options="--help --text --vector --k --mode --fusion --lexical-weight --min-score --space --model --domain --agent --type --filter --min-confidence --exact --ef --recall --nprobe --oversampling --timeout-ms --json --info --vectors --collection --embed"
+            options="--help --text --vector --k --mode --fusion --lexical-weight --min-score --space --model --domain --agent --type --filter --min-confidence --exact --ef --recall --nprobe --oversampling --device --timeout-ms --json --info --vectors --collection --embed"
             case "$before" in
                 --mode) words="auto vector lexical hybrid" ;;
                 --fusion) words="rrf weighted" ;;
+                --device) words="cpu gpu" ;;
             esac
             ;;
         "retrieve")

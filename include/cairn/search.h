@@ -27,6 +27,15 @@ typedef enum cairn_fusion {
     CAIRN_FUSION_WEIGHTED = 1, /* weighted sum of the two scores, each scaled to 0..1 over its candidates */
 } cairn_fusion;
 
+/* What compares vectors (docs/GPU.md). What is asked for and cannot be had, the other one does: cairn_search_info says which it was. */
+typedef enum cairn_device {
+    CAIRN_DEVICE_DEFAULT =
+        0, /* what the collection's index says; rows that would be scanned, whichever was measured quicker */
+    CAIRN_DEVICE_CPU = 1, /* the processor, also in a collection whose index is on a GPU */
+    CAIRN_DEVICE_GPU =
+        2, /* a GPU: all matching rows of the segments, whatever the index; they are uploaded when it is first asked for */
+} cairn_device;
+
 typedef struct cairn_query {
     size_t size;
     const float *vector;     /* [dim] */
@@ -56,6 +65,7 @@ typedef struct cairn_query {
     uint32_t timeout_ms; /* 0 = none; TIMEOUT, never a part of the answer */
     bool with_pattern;   /* fill cairn_hit.pattern */
     bool with_vectors;   /* and its vectors */
+    cairn_device device; /* for dense vectors */
 } cairn_query;
 
 typedef struct cairn_hit {
@@ -76,6 +86,7 @@ typedef struct cairn_search_info {
     uint64_t rows_scored;  /* distances computed exactly by scanning */
     uint64_t sequence;     /* the last write the search saw */
     double elapsed_ms;
+    const char *device; /* "gpu" when one compared rows of the segments; else "cpu": static text */
 } cairn_search_info;
 
 /*

@@ -150,6 +150,8 @@ class Import(ProgramTest):
         hits = self.json_of("search", self.db, "--vector", "[0.9,0.1]", "--k", "2", "--json", "--info")
         self.assertEqual([h.get("id") for h in hits[:2]][0], "a")
         self.assertEqual(hits[2]["info"]["rows"], 3)
+        hits = self.json_of("search", self.db, "--vector", "[0.9,0.1]", "--k", "2", "--json", "--info", "--device", "cpu")
+        self.assertEqual((hits[0].get("id"), hits[2]["info"]["device"]), ("a", "cpu"))
         self.run_cairn("verify", self.db)
 
     def test_texts_get_vectors_of_the_built_in_embedder(self):

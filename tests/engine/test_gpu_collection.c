@@ -1,5 +1,5 @@
 /* A collection with the gpu index, on a simulated device (gpu/simulate/), through the public API; and with no device. */
-#include "engine/index_gpu.h"
+#include "engine/card.h"
 #include "gpu/simulate/driver_simulated.h"
 #include "tests/engine/database.h"
 
@@ -21,7 +21,7 @@ static void collections_use_it(void **state)
 
     (void)state;
     crn_gpu_simulated_reset();
-    crn_index_gpu_use(crn_gpu_driver_simulated());
+    crn_card_use(crn_gpu_driver_simulated());
     for (size_t i = 0; i < (size_t)COUNT * DIM; i++) vectors[i] = (float)crn_rng_normal(&rng);
     for (uint64_t i = 0; i < COUNT; i++) {
         patterns[i] = (cairn_pattern){
@@ -50,7 +50,7 @@ static void collections_use_it(void **state)
     database_remove(&database);
     free(patterns);
     free(vectors);
-    crn_index_gpu_use(NULL); /* closes the device, which checks that all of its memory was freed */
+    crn_card_use(NULL); /* closes the device, which checks that all of its memory was freed */
 }
 
 /* The index is listed and of no use: a scan answers, and the log and the statistics say why. */
@@ -70,7 +70,7 @@ static void without_a_device_a_scan_answers(void **state)
     (void)state;
     crn_gpu_simulated_reset();
     crn_gpu_simulated()->devices = 0;
-    crn_index_gpu_use(crn_gpu_driver_simulated());
+    crn_card_use(crn_gpu_driver_simulated());
     for (uint64_t i = 0; i < 300; i++) {
         vectors[i][0] = (float)i;
         vectors[i][1] = 1;
@@ -96,7 +96,7 @@ static void without_a_device_a_scan_answers(void **state)
     cairn_collection_close(collection);
     database_remove(&database);
     crn_gpu_simulated_reset();
-    crn_index_gpu_use(NULL);
+    crn_card_use(NULL);
 }
 
 int main(void)

@@ -48,6 +48,12 @@ static void by_vector(void **state)
     holds(world, 200, ask(world, CRN_POST, S, "{\"vector\":[2,0],\"k\":1,\"explain\":true,\"exact\":true}"),
           "\"info\":{\"plan\":\"");
     holds(world, 200, world->answer.body.data, "\"rows\":3,\"rows_matched\":3,\"rows_scored\":3,");
+    /* What of it there is: a machine without a GPU answers with its processor. */
+    holds(world, 200,
+          ask(world, CRN_POST, S, "{\"vector\":[2,0],\"k\":1,\"explain\":true,\"device\":\"cpu\"}"),
+          "\"device\":\"cpu\"");
+    holds(world, 200, ask(world, CRN_POST, S, "{\"vector\":[2,0],\"k\":1,\"device\":\"gpu\"}"), "\"id\":2");
+    holds(world, 400, ask(world, CRN_POST, S, "{\"vector\":[2,0],\"device\":\"tpu\"}"), "device");
     holds(world, 200, ask(world, CRN_POST, S, "{\"vector\":[2,0],\"k\":1,\"ef\":64}"), "\"id\":2");
     holds(world, 200, ask(world, CRN_POST, S, "{\"vector\":[2,0],\"k\":1,\"recall\":0.9}"), "\"id\":2");
 }
