@@ -2,6 +2,7 @@
 #include "engine/graph_build.h"
 #include "engine/graph_cells.h"
 #include "engine/graph_refine.h"
+#include "engine/graph_seed.h"
 #include "engine/graph_twins.h"
 
 #include "base/error.h"
@@ -26,6 +27,7 @@ struct job {
     struct crn_graph_worker *workers;   /* [threads] */
     struct crn_graph_chooser *choosers; /* [threads] */
     struct crn_graph_refine refine;
+    struct crn_graph_seed *seed; /* NULL: none */
     unsigned threads;
     uint32_t *first; /* [count] the first node equal to it */
     uint32_t *order; /* [unique] the first ones, in random order */
@@ -50,7 +52,7 @@ static void work(void *ctx, size_t begin, size_t end, unsigned worker)
             break;
         case CHOOSE:
             crn_graph_refine_choose(&job->refine, (uint32_t)i, &job->workers[worker], &job->choosers[worker],
-                                    vector);
+                                    vector, crn_graph_seed_of(job->seed, i));
             break;
         case LINK:
             crn_graph_refine_link(&job->refine, (uint32_t)i, &job->choosers[worker]);
@@ -70,8 +72,11 @@ static cairn_status run(struct job *job, enum step step, size_t begin, size_t en
         if (job->cancelled != NULL && job->cancelled(job->ctx)) {
             return crn_error_set(err, CAIRN_CANCELLED, "the graph was not finished");
         }
+        const size_t count = end - begin < SLICE ? end - begin : SLICE;
         job->begin = begin;
-        crn_parallel_for(job->threads, end - begin < SLICE ? end - begin : SLICE, GRAIN, work, job);
+        if (step == CHOOSE) crn_graph_seed_begin(job->seed, begin, begin + count);
+        crn_parallel_for(job->threads, count, GRAIN, work, job);
+        if (step == CHOOSE) crn_graph_seed_end(job->seed);
     }
     return CAIRN_OK;
 }
@@ -153,9 +158,12 @@ static cairn_status refine_steps(struct job *job, size_t count, cairn_error *err
 
     CRN_TRY(make_choosers(job, err));
     CRN_TRY(crn_graph_refine_init(&job->refine, &job->build->growing, job->order, (uint32_t)count, err));
+    job->seed = crn_graph_seed_open(job->rows, &job->build->growing, job->order, count);
     graph->live = false;
     const cairn_status status = run(job, CHOOSE, 0, count, err);
     graph->live = true;
+    crn_graph_seed_close(job->seed);
+    job->seed = NULL;
     CRN_TRY(status);
     CRN_TRY(crn_graph_refine_gather(&job->refine, err));
     CRN_TRY(run(job, LINK, 0, count, err));

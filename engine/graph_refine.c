@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "base/mem.h"
+#include "engine/graph_seed.h"
 
 #include <stdlib.h>
 
@@ -192,16 +193,22 @@ static void choose(const struct crn_graph_growing *growing, struct crn_graph_cho
 /* ---- the steps ---- */
 
 void crn_graph_refine_choose(struct crn_graph_refine *refine, uint32_t i, struct crn_graph_worker *worker,
-                             struct crn_graph_chooser *chooser, const float *vector)
+                             struct crn_graph_chooser *chooser, const float *vector, const uint32_t *seeds)
 {
     const struct crn_graph_growing *growing = refine->growing;
     const struct crn_graph *graph = &growing->graph;
     const uint32_t node = refine->nodes[i];
     uint32_t count = 0;
 
-    crn_graph_worker_search(refine->growing, worker, vector);
-    for (uint32_t n = 0; n < worker->scratch.near_count; n++) {
-        chooser->nodes[count++] = (uint32_t)worker->scratch.near[n] & CRN_GRAPH_KEY_NODE;
+    if (seeds != NULL) {
+        while (count < CRN_GRAPH_SEEDS && seeds[count] != CRN_GPU_NONE) {
+            chooser->nodes[count] = seeds[count];
+            count++;
+        }
+    } else {
+        crn_graph_worker_search(refine->growing, worker, vector);
+        for (uint32_t n = 0; n < worker->scratch.near_count; n++)
+            chooser->nodes[count++] = (uint32_t)worker->scratch.near[n] & CRN_GRAPH_KEY_NODE;
     }
     for (uint32_t v = 0; v < CRN_GRAPH_DEGREE; v++) {
         const uint32_t id = crn_graph_id(&graph->layout, crn_graph_row(graph, node), v);

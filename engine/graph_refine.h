@@ -47,9 +47,10 @@ cairn_status crn_graph_chooser_init(struct crn_graph_chooser *chooser,
                                     const struct crn_graph_growing *growing, cairn_error *err);
 void crn_graph_chooser_release(struct crn_graph_chooser *chooser);
 
-/* The steps, in this order; each over all i in [0, count), several threads at once, but for `gather`. */
+/* The steps, in this order; each over all i in [0, count), several threads at once, but for `gather`. seeds: to choose from instead of
+ * searching (graph_seed.h), or NULL. */
 void crn_graph_refine_choose(struct crn_graph_refine *refine, uint32_t i, struct crn_graph_worker *worker,
-                             struct crn_graph_chooser *chooser, const float *vector);
+                             struct crn_graph_chooser *chooser, const float *vector, const uint32_t *seeds);
 cairn_status crn_graph_refine_gather(struct crn_graph_refine *refine, cairn_error *err);
 void crn_graph_refine_link(struct crn_graph_refine *refine, uint32_t i, struct crn_graph_chooser *chooser);
 

@@ -116,11 +116,11 @@ cairn_status crn_gpu_search_lists(const struct crn_gpu_set *set, struct crn_gpu_
                                   const struct crn_gpu_query *query, const struct crn_gpu_lists *lists,
                                   float *out_distances, uint32_t *out_labels, cairn_error *err);
 
-/* The k nearest other rows of rows first..first + count - 1, whose vectors are given: a k-nearest-neighbour graph, part by
- * part. k up to CRN_GPU_K_MAX - 1; the outputs are [count][k]. */
+/* The k nearest other rows of some rows, whose labels and vectors are given: a k-nearest-neighbour graph, part by part.
+ * query: k up to CRN_GPU_K_MAX - 1, one bitmap for all; rows: [batch] labels; the outputs are [batch][k]. */
 cairn_status crn_gpu_neighbours(const struct crn_gpu_set *set, struct crn_gpu_stream *stream,
-                                const float *vectors, uint32_t first, size_t count, size_t k,
-                                float *out_distances, uint32_t *out_labels, cairn_error *err);
+                                const struct crn_gpu_query *query, const uint32_t *rows, float *out_distances,
+                                uint32_t *out_labels, cairn_error *err);
 
 /* Benchmarks: runs the last search of the stream's kernels again, `repeats` times, and gives each one's milliseconds. */
 struct crn_gpu_timing {

@@ -318,26 +318,27 @@ static void drop_self(uint32_t self, size_t k, const float *distances, const uin
 }
 
 cairn_status crn_gpu_neighbours(const struct crn_gpu_set *set, struct crn_gpu_stream *stream,
-                                const float *vectors, uint32_t first, size_t count, size_t k,
-                                float *out_distances, uint32_t *out_labels, cairn_error *err)
+                                const struct crn_gpu_query *query, const uint32_t *rows, float *out_distances,
+                                uint32_t *out_labels, cairn_error *err)
 {
-    const size_t batch = count < NEIGHBOURS_BATCH ? count : NEIGHBOURS_BATCH;
+    const size_t batch = query->batch < NEIGHBOURS_BATCH ? query->batch : NEIGHBOURS_BATCH, k = query->k;
 
-    if (k == 0 || k >= CRN_GPU_K_MAX || count == 0 || first > set->count || count > set->count - first)
-        return crn_error_set(err, CAIRN_INVALID_ARGUMENT, "%zu neighbours of rows %u and %zu more, of %u", k,
-                             first, count, set->count);
+    CRN_TRY(crn_gpu_query_check(set, query, CRN_GPU_K_MAX - 1, err));
+    if (query->allow_each)
+        return crn_error_set(err, CAIRN_UNSUPPORTED, "neighbours have one filter for all rows");
     float *distances = crn_mem_array(batch * (k + 1), sizeof *distances);
     uint32_t *labels = crn_mem_array(batch * (k + 1), sizeof *labels);
     cairn_status status = CAIRN_OK;
     if (distances == NULL || labels == NULL)
         status = crn_error_no_memory(err, batch * (k + 1) * sizeof *distances);
-    for (size_t begin = 0; status == CAIRN_OK && begin < count; begin += batch) {
-        const struct crn_gpu_query query = {.vectors = vectors + begin * set->encoder.dim,
-                                            .batch = count - begin < batch ? count - begin : batch,
-                                            .k = k + 1};
-        status = crn_gpu_search(set, stream, &query, distances, labels, err);
-        for (size_t i = 0; status == CAIRN_OK && i < query.batch; i++) {
-            drop_self(first + (uint32_t)(begin + i), k, distances + i * (k + 1), labels + i * (k + 1),
+    for (size_t begin = 0; status == CAIRN_OK && begin < query->batch; begin += batch) {
+        struct crn_gpu_query part = *query;
+        part.vectors += begin * set->encoder.dim;
+        part.batch = query->batch - begin < batch ? query->batch - begin : batch;
+        part.k = k + 1;
+        status = crn_gpu_search(set, stream, &part, distances, labels, err);
+        for (size_t i = 0; status == CAIRN_OK && i < part.batch; i++) {
+            drop_self(rows[begin + i], k, distances + i * (k + 1), labels + i * (k + 1),
                       out_distances + (begin + i) * k, out_labels + (begin + i) * k);
         }
     }

@@ -171,7 +171,7 @@ static inline void world_choose_some(void *ctx, size_t begin, size_t end, unsign
 
     for (uint32_t i = (uint32_t)begin; i < end; i++) {
         crn_graph_refine_choose(&job->refine, i, &job->world->workers[worker], &job->choosers[worker],
-                                world_row(job->world, i));
+                                world_row(job->world, i), NULL);
     }
 }
 

@@ -129,8 +129,11 @@ static void neighbours(struct crn_gpu *gpu, struct crn_gpu_stream *stream)
     reference_fill(&reference, &options, 600, 1);
     struct crn_gpu_set *set = set_of(gpu, &reference);
     struct results results = make_results((size_t)50 * 10);
-    CHECK_OK(crn_gpu_neighbours(set, stream, reference.vectors + (size_t)100 * 20, 100, 50, 10,
-                                results.distances, results.labels, err));
+    uint32_t rows[50];
+    for (uint32_t r = 0; r < 50; r++) rows[r] = 100 + r;
+    const struct crn_gpu_query query = {
+        .vectors = reference.vectors + (size_t)100 * 20, .batch = 50, .k = 10};
+    CHECK_OK(crn_gpu_neighbours(set, stream, &query, rows, results.distances, results.labels, err));
     for (uint32_t r = 0; r < 50; r++) {
         struct reference one = reference;
         one.queries = reference.vectors + (size_t)(100 + r) * 20;
