@@ -91,6 +91,20 @@ if(CAIRN_FAISS_C_FOUND)
     set(faiss_c faiss_c)
 endif()
 
+# FAISS's own GPU indexes, which are part of libfaiss_c where FAISS was built with them (Debian's was not).
+set(CAIRN_FAISS_GPU_FOUND OFF)
+if(CRN_LIBRARY_faiss_c AND CAIRN_FAISS_C_FOUND)
+    set(CMAKE_REQUIRED_LIBRARIES ${CRN_LIBRARY_faiss_c} ${faiss} openblas gomp stdc++ m)
+    check_c_source_compiles("
+        #include <faiss/c_api/gpu/DeviceUtils_c.h>
+        #include <faiss/c_api/gpu/GpuAutoTune_c.h>
+        #include <faiss/c_api/gpu/StandardGpuResources_c.h>
+        int main(void) { int count; return faiss_get_num_gpus(&count); }"
+        CAIRN_FAISS_GPU_LINKS)
+    unset(CMAKE_REQUIRED_LIBRARIES)
+    set(CAIRN_FAISS_GPU_FOUND ${CAIRN_FAISS_GPU_LINKS})
+endif()
+
 # FAISS: the static library, with OpenBLAS and the OpenMP runtime that it was compiled for (GCC's) named
 # directly, because the CMake target that Debian ships asks for packages that are not there.
 crn_dep(faiss HEADER faiss/Index.h LIBRARIES ${faiss_c} ${faiss} openblas PACKAGE libfaiss-dev)

@@ -285,8 +285,9 @@ static cairn_status search(const struct crn_index *constant, const struct crn_in
     /* With fewer candidates than FAISS compares the card might find less. */
     const size_t least_candidates = index->faiss != NULL ? wanted : query->k;
     const size_t least = query->k < query->allowed ? query->k : query->allowed;
-    const bool on_card = !query->processor_only && (index->set != NULL || index->lists != NULL) &&
-                         least_candidates <= CRN_GPU_K_MAX &&
+    const bool on_card = !query->processor_only &&
+                         (index->lists == NULL || crn_gpu_faiss_answers(index->lists, query)) &&
+                         (index->set != NULL || index->lists != NULL) && least_candidates <= CRN_GPU_K_MAX &&
                          !atomic_load_explicit(&index->failed, memory_order_relaxed);
     size_t count = 0;
 

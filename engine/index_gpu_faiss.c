@@ -4,12 +4,15 @@
 #include "base/mem.h"
 #include "engine/bits.h"
 #include "engine/faiss_ext.h"
+#include "engine/faiss_gpu.h"
 
 #include <stdio.h>
 #include <string.h>
 
 struct crn_gpu_faiss {
     const FaissIndex *faiss;
+    struct crn_faiss_gpu
+        *own; /* FAISS's GPU index, where there is such a thing: instead of all that follows */
     struct crn_gpu_set *set;
     uint32_t list_count, count;
     uint32_t *offsets;   /* [list_count + 1] rows of the set, list by list */
@@ -92,6 +95,11 @@ static cairn_status open_parts(struct crn_gpu *gpu, const struct crn_index_rows 
                                                 .reserve_rows = rows->count,
                                                 .device_only = true};
 
+    cairn_error ignored;
+
+    /* What FAISS cannot put there Cairn's kernels may. */
+    if (crn_faiss_gpu_built() && crn_faiss_gpu_open(lists->faiss, &lists->own, &ignored) == CAIRN_OK)
+        return CAIRN_OK;
     lists->list_count = (uint32_t)crn_faiss_list_count(lists->faiss);
     lists->count = (uint32_t)rows->count;
     if (lists->list_count == 0)
@@ -126,6 +134,7 @@ cairn_status crn_gpu_faiss_open(struct crn_gpu *gpu, const struct crn_index *fai
 void crn_gpu_faiss_free(struct crn_gpu_faiss *lists)
 {
     if (lists == NULL) return;
+    crn_faiss_gpu_close(lists->own);
     crn_gpu_set_free(lists->set);
     crn_mem_free(lists->offsets);
     crn_mem_free(lists->positions);
@@ -134,7 +143,13 @@ void crn_gpu_faiss_free(struct crn_gpu_faiss *lists)
 
 size_t crn_gpu_faiss_device_bytes(const struct crn_gpu_faiss *lists)
 {
-    return crn_gpu_set_device_bytes(lists->set);
+    return lists->set == NULL ? 0
+                              : crn_gpu_set_device_bytes(lists->set); /* what FAISS takes it does not tell */
+}
+
+bool crn_gpu_faiss_answers(const struct crn_gpu_faiss *lists, const struct crn_index_query *query)
+{
+    return lists->own == NULL || (query->allow == NULL && query->nprobe == 0);
 }
 
 size_t crn_gpu_faiss_heap_bytes(const struct crn_gpu_faiss *lists)
@@ -172,6 +187,8 @@ cairn_status crn_gpu_faiss_search(const struct crn_gpu_faiss *lists, struct crn_
                                   const struct crn_index_query *query, size_t k, uint32_t *positions,
                                   size_t *out_count, cairn_error *err)
 {
+    if (lists->own != NULL)
+        return crn_faiss_gpu_search(lists->own, query->vector, k, positions, out_count, err);
     uint32_t *probes = crn_mem_array(lists->list_count, sizeof *probes);
     float *distances = crn_mem_array(k, sizeof *distances);
     uint64_t *allow = query->allow == NULL ? NULL : order_filter(lists, query->allow);

@@ -1,7 +1,8 @@
 /* Statistics as JSON: docs/STATS.md lists the members. */
+#include "engine/card.h"
 #include "engine/codec.h"
 #include "engine/collection.h"
-#include "engine/card.h"
+#include "engine/faiss_gpu.h"
 
 #include "base/buf.h"
 #include "base/cpu.h"
@@ -225,8 +226,9 @@ static void add_gpu(struct crn_buf *text)
     add_key(text, "why", state.why_none[0] != '\0' ? state.why_none : NULL);
     crn_buf_printf(text,
                    ",\"indexes\":%" PRIu32 ",\"deviceBytes\":%" PRIu64 ",\"searches\":%" PRIu64
-                   ",\"fallbacks\":%" PRIu64 "},",
-                   state.indexes, state.device_bytes, state.searches, state.fallbacks);
+                   ",\"fallbacks\":%" PRIu64 ",\"faissGpu\":%s},",
+                   state.indexes, state.device_bytes, state.searches, state.fallbacks,
+                   crn_faiss_gpu_built() ? "true" : "false");
 }
 
 static cairn_status add_collections(struct crn_buf *text, cairn_db *db, cairn_error *err)

@@ -1,13 +1,15 @@
 /*
  * How fast exact search is on this machine's GPU, as fractions of what the card can move and multiply:
  *
- *   gpu_bench [--rows N] [--dim N] [--k N] [--seconds N] [--csv FILE] [--only f16,int8,...] [--batches 1,32,...]
+ *   gpu_bench [--rows N] [--dim N] [--k N] [--seconds N] [--csv FILE] [--only f16,int8,...] [--batches 1,32,...] [--device simulated]
  *
  * Rows are made up on the card (kernels/fill.cuh; bench/baseline.py makes the same). Each point is the median of repeats, the whole
  * search on the card (all rounds and the choice of k), uploads of queries and downloads of results left out. Each result is checked:
- * the distances of what was found are those of the kernels that use no tensor cores.
+ * the distances of what was found are those of the kernels that use no tensor cores. --device simulated rehearses all of it on the host with
+ * few rows; its times tell nothing.
  */
 #include "gpu/gpu.h"
+#include "gpu/simulate/driver_simulated.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -26,6 +28,7 @@ struct options {
     uint32_t dim;
     double seconds; /* of repeats a point */
     const char *csv, *only, *batches;
+    bool simulated;
 };
 
 #define MUST(call)                                                                      \
@@ -71,9 +74,8 @@ static float *make_queries(enum crn_gpu_codec codec, size_t batch, uint32_t dim)
 /* ---- ceilings ---- */
 
 /* GB/s of a copy on the card, reads and writes counted. */
-static double copy_bandwidth(const struct crn_gpu_driver *driver)
+static double copy_bandwidth(const struct crn_gpu_driver *driver, size_t size)
 {
-    const size_t size = (size_t)2 << 30;
     struct crn_gpu_device *device;
     struct crn_gpu_device_info info;
     struct crn_gpu_queue *queue;
@@ -238,20 +240,23 @@ int main(int argc, char **argv)
             options.only = argv[i + 1];
         else if (strcmp(argv[i], "--batches") == 0)
             options.batches = argv[i + 1];
+        else if (strcmp(argv[i], "--device") == 0)
+            options.simulated = strcmp(argv[i + 1], "simulated") == 0;
         else {
             fprintf(stderr, "gpu_bench: %s is no option\n", argv[i]);
             return 2;
         }
     }
+    if (options.simulated) driver = crn_gpu_driver_simulated();
     if (driver->device_count(&why) == 0) {
         printf("skipped: no CUDA (%s)\n", why);
         return 77;
     }
-    const double bandwidth = copy_bandwidth(driver);
+    const double bandwidth = copy_bandwidth(driver, options.simulated ? (size_t)1 << 20 : (size_t)2 << 30);
     MUST(crn_gpu_open(driver, 0, &gpu, err));
-    printf("%s, %u multiprocessors, copies at %.0f GB/s; %zu rows of dim %u, k %zu\n",
-           crn_gpu_info(gpu)->name, crn_gpu_info(gpu)->multiprocessors, bandwidth, options.rows, options.dim,
-           options.k);
+    printf("%s%s, %u multiprocessors, copies at %.0f GB/s; %zu rows of dim %u, k %zu\n",
+           options.simulated ? "A REHEARSAL, whose times tell nothing: " : "", crn_gpu_info(gpu)->name,
+           crn_gpu_info(gpu)->multiprocessors, bandwidth, options.rows, options.dim, options.k);
     FILE *csv = options.csv == NULL ? NULL : fopen(options.csv, "w");
     for (enum crn_gpu_codec codec = CRN_GPU_F32; codec <= CRN_GPU_B1; codec++) {
         if (strstr(options.only, codec_names[codec]) != NULL)
