@@ -261,7 +261,7 @@ cairn_status crn_graph_build(const struct crn_index_rows *rows, unsigned threads
     if (status == CAIRN_OK) status = insert_all(&job, err);
     if (status == CAIRN_OK)
         status = crn_graph_twins_place(&out->growing, job.first, (uint32_t)rows->count, err);
-    if (status == CAIRN_OK) status = crn_graph_cells_make(out, rows, job.threads, cancelled, ctx, err);
+    if (status == CAIRN_OK) status = crn_graph_cells_make(out, rows, false, job.threads, cancelled, ctx, err);
     for (unsigned t = 0; job.workers != NULL && t < job.threads; t++)
         crn_graph_worker_release(&job.workers[t]);
     crn_mem_free(job.workers);

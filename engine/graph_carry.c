@@ -390,7 +390,7 @@ static cairn_status carry_and_insert(struct job *job, cairn_error *err)
         CRN_TRY(run(job, insert_some, measured, job->other_count, err));
     }
     CRN_TRY(crn_graph_twins_place(&job->build->growing, job->first, (uint32_t)job->rows->count, err));
-    return crn_graph_cells_make(job->build, job->rows, job->threads, job->cancelled, job->ctx, err);
+    return crn_graph_cells_make(job->build, job->rows, true, job->threads, job->cancelled, job->ctx, err);
 }
 
 cairn_status crn_graph_carry_over(const struct crn_graph_carry *carry, const struct crn_index_rows *rows,

@@ -76,7 +76,8 @@ static cairn_status take_lists(struct crn_graph_build *build, const struct crn_i
 }
 
 cairn_status crn_graph_cells_make(struct crn_graph_build *build, const struct crn_index_rows *rows,
-                                  unsigned threads, bool (*cancelled)(void *ctx), void *ctx, cairn_error *err)
+                                  bool rough, unsigned threads, bool (*cancelled)(void *ctx), void *ctx,
+                                  cairn_error *err)
 {
     const uint32_t count = (uint32_t)rows->count, cells = cells_for(count);
     cairn_status status;
@@ -84,7 +85,8 @@ cairn_status crn_graph_cells_make(struct crn_graph_build *build, const struct cr
     if (cells == 1) {
         status = one_cell(build, count, err);
     } else {
-        struct crn_ivf_build lists = {.rows = rows, .threads = threads, .cancelled = cancelled, .ctx = ctx};
+        struct crn_ivf_build lists = {
+            .rows = rows, .threads = threads, .rough = rough, .cancelled = cancelled, .ctx = ctx};
         status = crn_ivf_divide(&lists, cells, err);
         if (status == CAIRN_OK) {
             status = take_lists(build, &lists, err);

@@ -8,9 +8,10 @@
 
 #include "engine/graph_build.h"
 
-/* Fills the build's positions, numbers and cells. Rows that cannot be clustered are one cell. CANCELLED, NO_MEMORY. */
+/* Fills the build's positions, numbers and cells; rough: sooner, for graphs that are soon replaced. Rows that cannot be
+ * clustered are one cell. CANCELLED, NO_MEMORY. */
 cairn_status crn_graph_cells_make(struct crn_graph_build *build, const struct crn_index_rows *rows,
-                                  unsigned threads, bool (*cancelled)(void *ctx), void *ctx,
+                                  bool rough, unsigned threads, bool (*cancelled)(void *ctx), void *ctx,
                                   cairn_error *err);
 
 #endif

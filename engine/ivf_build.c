@@ -40,7 +40,7 @@ static uint32_t lists_for(size_t count)
 static size_t sample_count(const struct crn_ivf_build *build)
 {
     const size_t row_bytes = build->rows->dim * sizeof(float);
-    size_t count = (size_t)build->lists * SAMPLE_OF_LIST;
+    size_t count = (size_t)build->lists * (build->rough ? SAMPLE_OF_LIST_LEAST : SAMPLE_OF_LIST);
 
     if (count * row_bytes > SAMPLE_BYTES) count = SAMPLE_BYTES / row_bytes;
     if (count < (size_t)build->lists * SAMPLE_OF_LIST_LEAST)

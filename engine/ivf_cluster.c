@@ -18,7 +18,8 @@
 #include <math.h>
 #include <string.h>
 
-#define ITERATIONS 8
+#define ITERATIONS 8u
+#define ITERATIONS_ROUGH 3u
 #define SEED 1234
 #define ASSIGN_ROWS 16384u /* between two questions whether to stop */
 #define GRAIN 256u         /* rows that a thread takes at a time */
@@ -156,7 +157,8 @@ static cairn_status iterate(struct crn_ivf_clusters *clusters, const float *samp
 
     crn_rng_init(&rng, SEED);
     choose_first(build, sample, count, &rng);
-    for (unsigned i = 0; i < ITERATIONS; i++) {
+    const unsigned iterations = build->rough ? ITERATIONS_ROUGH : ITERATIONS;
+    for (unsigned i = 0; i < iterations; i++) {
         take_centroids(clusters);
         CRN_TRY(crn_ivf_assign(clusters, sample, count, nearest, err));
         move_centroids(build, sample, count, nearest, sizes, sums, &rng);
