@@ -38,7 +38,7 @@ namespace
 
 using namespace crn_gpu;
 
-constexpr crn_gpu_simulation as_new = {2, 90, size_t(256) << 20, 227 * 1024, 3, 0, 0, 0};
+constexpr crn_gpu_simulation as_new = {2, 90, size_t(256) << 20, 227 * 1024, 3, 0, false, 0, 0};
 constexpr size_t shared_most = 228 * 1024, header_bytes = 256;
 
 crn_gpu_simulation simulation = as_new;
@@ -64,8 +64,10 @@ const kernel kernels[] = {CRN_GPU_KERNELS(CRN_GPU_ENTRY)};
 cairn_status may_fail(const char *what, cairn_error *err)
 {
     simulation.calls++;
+    if (simulation.fail_no_memory && strstr(what, "alloc") == nullptr) return CAIRN_OK;
     if (simulation.fail_at == 0 || --simulation.fail_at > 0) return CAIRN_OK;
-    return crn_error_set(err, CAIRN_IO, "simulated GPU: %s failed, as it was told to", what);
+    return crn_error_set(err, simulation.fail_no_memory ? CAIRN_NO_MEMORY : CAIRN_IO,
+                         "simulated GPU: %s failed, as it was told to", what);
 }
 
 unsigned device_count(const char **out_why_none)

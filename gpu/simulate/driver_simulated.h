@@ -18,6 +18,7 @@ struct crn_gpu_simulation {
     size_t shared_bytes;      /* of a block: 227 KiB */
     unsigned multiprocessors; /* 3: blocks take several tiles each */
     unsigned long fail_at;    /* the nth call from now that can fail does, once; 0: none */
+    bool fail_no_memory;      /* by NO_MEMORY instead of IO; only what allocates counts then */
     unsigned long calls;      /* that could have failed */
     size_t used_bytes;        /* of all devices */
 };

@@ -11,8 +11,8 @@
 #include "engine/graph_seed.h"
 #include "gpu/simulate/driver_simulated.h"
 
-#define COUNT 1000
-#define FEW 150
+#define COUNT 700
+#define FEW 100
 #define DIM 24
 
 struct setting {

@@ -333,10 +333,10 @@ static void the_processor_can_be_asked_for(void **state)
     assert_string_equal(setting->lines.text, "");
 }
 
-/* Each call to the device fails in turn, while it opens or searches: never an error, never a wrong row. */
-static void whatever_fails_rows_are_found_or_scanned(void **state)
+/* Each call to the device fails in turn, while it opens or searches, or each allocation: never an error, never a wrong row. A lack of
+ * memory leaves the device in use. */
+static unsigned fail_each(struct setting *setting, bool no_memory)
 {
-    struct setting *setting = *state;
     const struct crn_index_query query = {.vector = setting->vectors + COUNT * DIM, .k = K, .allowed = COUNT};
     unsigned failures = 0;
 
@@ -345,19 +345,29 @@ static void whatever_fails_rows_are_found_or_scanned(void **state)
         crn_card_use(crn_gpu_driver_simulated());
         setting->lines.text[0] = '\0';
         crn_gpu_simulated()->fail_at = nth;
+        crn_gpu_simulated()->fail_no_memory = no_memory;
         struct opened opened = open_built(setting, "f16");
         const size_t count = index_search(opened.index, &setting->rows, &query, hits).count;
         assert_true(count == 0 || count == K);
         if (count == 0) {
             failures++;
             assert_non_null(strstr(setting->lines.text, "as it was told to"));
+            assert_int_equal(crn_card_ready(), no_memory);
         }
         index_close(&opened);
         const bool all = crn_gpu_simulated()->fail_at != 0;
         crn_gpu_simulated()->fail_at = 0;
         if (all) break;
     }
+    return failures;
+}
+
+static void whatever_fails_rows_are_found_or_scanned(void **state)
+{
+    const unsigned failures = fail_each(*state, false), lacks = fail_each(*state, true);
+
     assert_true(failures > 15 && failures < 150);
+    assert_true(lacks > 2 && lacks < 15);
 }
 
 static void a_device_that_failed_is_not_used_again(void **state)

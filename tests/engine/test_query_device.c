@@ -7,6 +7,8 @@
 #include "gpu/simulate/driver_simulated.h"
 #include "tests/engine/database.h"
 
+#include <pthread.h>
+
 #define COUNT 700
 #define DIM 16
 #define K 5
@@ -213,6 +215,54 @@ static void the_planner_takes_the_quicker_one(void **state)
     close_collection(&fixture);
 }
 
+/* Several threads at once, each with queries for every device; the first ones find the rows not uploaded yet. */
+struct asker {
+    const struct fixture *fixture;
+    unsigned number;
+    size_t wrong;
+};
+
+static void *ask(void *ctx)
+{
+    struct asker *asker = ctx;
+
+    for (unsigned i = 0; i < 24; i++) {
+        const uint64_t row = (asker->number * 100 + i) % COUNT;
+        const cairn_query query = query_of(asker->fixture, row, (cairn_device)(i % 3));
+        cairn_results *results;
+        if (cairn_search(asker->fixture->collection, &query, &results, NULL) != CAIRN_OK) {
+            asker->wrong++;
+            continue;
+        }
+        asker->wrong += cairn_results_count(results) != K || cairn_results_at(results, 0)->id.u64 != row;
+        cairn_results_free(results);
+    }
+    return NULL;
+}
+
+static void threads_ask_at_once(void **state)
+{
+    struct fixture fixture;
+    struct asker askers[4];
+    pthread_t threads[4];
+
+    (void)state;
+    open_collection(&fixture, "flat", CAIRN_METRIC_COSINE);
+    for (unsigned i = 0; i < 4; i++) {
+        askers[i] = (struct asker){.fixture = &fixture, .number = i};
+        assert_int_equal(pthread_create(&threads[i], NULL, ask, &askers[i]), 0);
+    }
+    for (unsigned i = 0; i < 4; i++) {
+        pthread_join(threads[i], NULL);
+        assert_int_equal(askers[i].wrong, 0);
+    }
+    struct crn_card_state is;
+    crn_card_get_state(&is);
+    assert_int_equal(is.indexes, 1);
+    assert_int_equal(is.fallbacks, 0);
+    close_collection(&fixture);
+}
+
 static void the_quicker_one_is_told_by_what_was_measured(void **state)
 {
     struct crn_segment_card card = {.tries = CRN_CARD_TRIES, .row_ps = 50000, .search_ns = 100000};
@@ -232,6 +282,7 @@ int main(void)
         cmocka_unit_test(what_cannot_be_had_is_told_once),
         cmocka_unit_test(k_beyond_the_card_is_searched_by_the_processor),
         cmocka_unit_test(the_planner_takes_the_quicker_one),
+        cmocka_unit_test(threads_ask_at_once),
         cmocka_unit_test(the_quicker_one_is_told_by_what_was_measured),
     };
 

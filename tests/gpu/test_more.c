@@ -273,8 +273,8 @@ static void a_bitmap_that_was_not_cleared(void)
         }                                         \
     } while (0)
 
-/* Every call that can fail fails in turn: a status comes back, nothing is lost, and the next attempt succeeds. */
-static void faults(void)
+/* Every call that can fail fails in turn, or every allocation: a status comes back, nothing is lost, and the next attempt succeeds. */
+static void faults(bool no_memory)
 {
     const struct crn_gpu_driver *driver = crn_gpu_driver_simulated();
     const struct crn_gpu_set_options options = {
@@ -293,6 +293,7 @@ static void faults(void)
         cairn_error twice_err = {CAIRN_OK, ""};
         const struct crn_gpu_query query = query_of(&reference, 10);
         crn_gpu_simulated()->fail_at = nth;
+        crn_gpu_simulated()->fail_no_memory = no_memory;
         cairn_status status = crn_gpu_open(driver, 0, &gpu, &twice_err);
         if (status == CAIRN_OK) status = crn_gpu_set_create(gpu, &options, &set, &twice_err);
         if (status == CAIRN_OK) status = crn_gpu_stream_create(gpu, &stream, &twice_err);
@@ -304,8 +305,9 @@ static void faults(void)
             TWICE(crn_gpu_search(set, stream, &query, results.distances, results.labels, err));
             reference_check(&reference, 10, results.distances, results.labels, "after a fault");
         }
-        CHECK(status == CAIRN_OK || (status == CAIRN_IO && twice_err.message[0] != '\0'), "%s",
-              twice_err.message);
+        CHECK(status == CAIRN_OK ||
+                  (status == (no_memory ? CAIRN_NO_MEMORY : CAIRN_IO) && twice_err.message[0] != '\0'),
+              "%s", twice_err.message);
         crn_gpu_stream_free(stream);
         crn_gpu_set_free(set);
         crn_gpu_close(gpu);
@@ -316,8 +318,8 @@ static void faults(void)
         failures += status != CAIRN_OK;
     }
     crn_gpu_simulated_reset();
-    CHECK(failures > 30, "only %lu calls failed", failures);
-    printf("%lu faults\n", failures);
+    CHECK(failures > (no_memory ? 4u : 30u), "only %lu calls failed", failures);
+    printf("%lu %s\n", failures, no_memory ? "lacks of memory" : "faults");
     free_results(&results);
     reference_release(&reference);
 }
@@ -371,7 +373,8 @@ int main(int argc, char **argv)
     crn_gpu_stream_free(stream);
     crn_gpu_close(gpu);
     if (strcmp(driver->name, "simulated") == 0) {
-        faults();
+        faults(false);
+        faults(true);
         a_bitmap_that_was_not_cleared();
         little_memory();
     }
