@@ -225,7 +225,8 @@ static cairn_status search_part(struct search *search, uint32_t number)
     if (allowed.count == 0) return CAIRN_OK;
     if (search->query->device == CAIRN_DEVICE_GPU) {
         if (on_card) {
-            crn_segment_open_index(segment);
+            if (atomic_load_explicit(&segment->index, memory_order_acquire) == NULL)
+                crn_segment_open_index(segment);
         } else {
             CRN_TRY(search_card(search, segment, &allowed, base, &enough));
             if (enough) return CAIRN_OK;
