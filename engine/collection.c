@@ -99,6 +99,7 @@ cairn_status cairn_collection_create(cairn_db *db, const char *name, const cairn
 
 static cairn_status run_drop(struct crn_txn *txn, void *ctx, cairn_error *err)
 {
+    CRN_TRY(crn_collection_still_named(txn, ctx, err));
     return crn_txn_collection_drop(txn, ctx, err);
 }
 

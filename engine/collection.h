@@ -97,6 +97,9 @@ cairn_status crn_collection_check_name(const cairn_db *db, const char *name, cai
 /* A collection's settings, and the log entry that left them, as they are now. NO_COLLECTION. */
 cairn_status crn_collection_read_settings(cairn_db *db, const char *name, struct crn_catalog *out_catalog,
                                           uint64_t *out_sequence, cairn_error *err);
+/* Inside a transaction: what was read of a name a moment ago may have another by now. NO_COLLECTION then, and when it is gone. */
+cairn_status crn_collection_still_named(struct crn_txn *txn, const struct crn_catalog *catalog,
+                                        cairn_error *err);
 /* Notes the name that the collection has by now; without memory it keeps the older one. collection->mutex held, or nobody else knows
  * the collection. */
 cairn_status crn_collection_note_name(cairn_collection *collection, const char *name, cairn_error *err);

@@ -30,6 +30,19 @@ cairn_status crn_collection_read_settings(cairn_db *db, const char *name, struct
     return status;
 }
 
+cairn_status crn_collection_still_named(struct crn_txn *txn, const struct crn_catalog *catalog,
+                                        cairn_error *err)
+{
+    struct crn_catalog now;
+
+    CRN_TRY(crn_txn_collection(txn, catalog->id, &now, err));
+    const bool same = strcmp(now.name, catalog->name) == 0;
+    crn_catalog_release(&now);
+    if (same) return CAIRN_OK;
+    return crn_error_set(err, CAIRN_NO_COLLECTION, "there is no collection \"%s\" any more: it was renamed",
+                         catalog->name);
+}
+
 /* ---- of an open collection ---- */
 
 cairn_status crn_collection_note_name(cairn_collection *collection, const char *name, cairn_error *err)
@@ -76,8 +89,10 @@ static cairn_status run_rename(struct crn_txn *txn, void *ctx, cairn_error *err)
 {
     const struct rename_job *job = ctx;
 
+    CRN_TRY(crn_collection_still_named(txn, &job->from, err));
     if (job->to.id != 0) {
-        const cairn_status status = crn_txn_collection_drop(txn, &job->to, err);
+        cairn_status status = crn_collection_still_named(txn, &job->to, err);
+        if (status == CAIRN_OK) status = crn_txn_collection_drop(txn, &job->to, err);
         if (status != CAIRN_OK && status != CAIRN_NO_COLLECTION) return status;
     }
     return crn_txn_collection_rename(txn, &job->from, job->name, err);

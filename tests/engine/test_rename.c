@@ -174,12 +174,48 @@ static void test_under_readers(void **state)
     database_remove(&d);
 }
 
+static cairn_status saved; /* NO_COLLECTION: it was replaced first */
+
+static void *save(void *ctx)
+{
+    saved = cairn_collection_rename(((const struct database *)ctx)->db, "k", "saved", false, NULL);
+    return NULL;
+}
+
+/* Who takes a name while what had it gets another: that is not dropped for it. */
+static void test_renamed_while_replaced(void **state)
+{
+    struct database d;
+    pthread_t thread;
+
+    (void)state;
+    database_create(&d, NULL);
+    for (unsigned i = 0; i < 50; i++) {
+        make(&d, "k", 1, "x");
+        make(&d, "fresh", 2, "x");
+        assert_int_equal(pthread_create(&thread, NULL, save, &d), 0);
+        ok(cairn_collection_rename(d.db, "fresh", "k", true, err));
+        pthread_join(thread, NULL);
+        assert_true(saved == CAIRN_OK || saved == CAIRN_NO_COLLECTION);
+        if (saved == CAIRN_OK) {
+            assert_true(rows_of(&d, "saved") > 0);
+            ok(cairn_collection_drop(d.db, "saved", err));
+        }
+        const cairn_status status = cairn_collection_drop(d.db, "k", NULL);
+        assert_true(status == CAIRN_OK || status == CAIRN_NO_COLLECTION);
+    }
+    expect_names(&d, "");
+    expect_clean(&d);
+    database_remove(&d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_of_a_name),
         cmocka_unit_test(test_bad_names),
         cmocka_unit_test(test_under_readers),
+        cmocka_unit_test(test_renamed_while_replaced),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
