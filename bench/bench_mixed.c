@@ -347,18 +347,21 @@ static void *write_on(void *arg)
 }
 
 /* A number of the space, as the statistics tell it. */
-static long stats_number(struct stage *stage, const char *key)
+/* Rows in tails, and segments. */
+static void read_stats(struct stage *stage, long *tail, long *segments)
 {
-    char pattern[40], *json;
+    const char *const keys[] = {"\"tail_rows\":", "\"segments\":"};
+    long *const numbers[] = {tail, segments};
     cairn_error err;
+    char *json;
 
     must(cairn_collection_stats(stage->collection, &json, &err), &err);
-    snprintf(pattern, sizeof pattern, "\"%s\":", key);
     const char *spaces = strstr(json, "\"spaces\"");
-    const char *at = spaces == NULL ? NULL : strstr(spaces, pattern);
-    const long number = at == NULL ? -1 : strtol(at + strlen(pattern), NULL, 10);
+    for (int i = 0; i < 2; i++) {
+        const char *at = spaces == NULL ? NULL : strstr(spaces, keys[i]);
+        *numbers[i] = at == NULL ? -1 : strtol(at + strlen(keys[i]), NULL, 10);
+    }
     cairn_free(json);
-    return number;
 }
 
 /* The writer writes and stops in turns. What it leaves is searched as it is: maintenance may still be at it. */
@@ -399,14 +402,15 @@ static void measure(struct stage *stage)
     search_for(stage, stage->s.seconds, &beside);
     const double seconds = (double)(crn_clock_ns() - began_ns) / 1e9;
     const uint64_t written = atomic_load(&stage->written);
+    long tail, segments;
+    read_stats(stage, &tail, &segments);
     sort_latencies(&beside);
     print_latencies("with a writer", &beside);
     printf(
         "writer %.0f rows/s; p50 %.2f times, p99 %.2f times, p999 %.2f times; tail %ld rows, %ld segments\n",
         (double)written / seconds, percentile(&beside, 0.5) / percentile(&alone, 0.5),
         percentile(&beside, 0.99) / percentile(&alone, 0.99),
-        percentile(&beside, 0.999) / percentile(&alone, 0.999), stats_number(stage, "tail_rows"),
-        stats_number(stage, "segments"));
+        percentile(&beside, 0.999) / percentile(&alone, 0.999), tail, segments);
     if (stage->s.turns != 0) take_turns(stage, &alone, &beside);
     atomic_store(&stage->stop, true);
     pthread_join(writer, NULL);
@@ -420,23 +424,26 @@ static void sustain(struct stage *stage)
     const uint64_t began_ns = crn_clock_ns();
     long tail_most = 0, segments_most = 0;
     uint32_t slowest_us = 0;
-    uint64_t before = 0;
+    uint64_t before = 0, before_ns = began_ns;
     pthread_t writer;
 
     if (pthread_create(&writer, NULL, write_on, stage) != 0) exit(1);
-    for (uint32_t i = 0; i < stage->s.sustain; i++) {
+    while (before_ns - began_ns < (uint64_t)stage->s.sustain * 1000000000u) {
+        long tail, segments;
         search_for(stage, 1, &second);
         sort_latencies(&second);
-        const uint64_t written = atomic_load(&stage->written);
-        const long tail = stats_number(stage, "tail_rows"), segments = stats_number(stage, "segments");
+        read_stats(stage, &tail, &segments); /* counts rows: of millions it takes as long as searching did */
+        const uint64_t written = atomic_load(&stage->written), now_ns = crn_clock_ns();
         const uint32_t batch_us = atomic_exchange(&stage->slowest_us, 0);
         printf(
             "%4u s %8.0f rows/s, slowest batch %6.1f ms   p50 %7.3f   p99 %7.3f   max %7.3f ms   tail %6ld rows, %3ld segments\n",
-            i + 1, (double)(written - before) / second.seconds, batch_us / 1e3, percentile(&second, 0.5),
-            percentile(&second, 0.99), percentile(&second, 1), tail, segments);
+            (unsigned)((now_ns - began_ns) / 1000000000u),
+            (double)(written - before) * 1e9 / (double)(now_ns - before_ns), batch_us / 1e3,
+            percentile(&second, 0.5), percentile(&second, 0.99), percentile(&second, 1), tail, segments);
         if (batch_us > slowest_us) slowest_us = batch_us;
         fflush(stdout);
         before = written;
+        before_ns = now_ns;
         if (tail > tail_most) tail_most = tail;
         if (segments > segments_most) segments_most = segments;
     }

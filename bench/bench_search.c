@@ -12,7 +12,7 @@
  * recall of .90, .95 and .99, log-linear between the points of the curve's upper edge.
  *
  * --copied: cairn_open_options.index_memory = CAIRN_INDEX_COPIED. --json MEMBERS: points as JSON lines alone, for bench/peers/curve.py,
- * each with these members ("cfg": "graph").
+ * each with these members ("cfg": "graph"); then the sweep ends at a recall of .995, as theirs do.
  */
 #include "base/clock.h"
 #include "cli/matrix.h"
@@ -27,6 +27,7 @@
 #define EFFORTS_MAX 64
 #define PASSES_MIN 3
 #define PASSES_MS 400.0
+#define ENOUGH 0.995
 
 struct setup {
     const char *db, *collection, *queries, *truth, *members; /* members: of JSON lines, or NULL */
@@ -256,6 +257,7 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < s.effort_count; i++) {
         points[i] = measure(&s, s.efforts[i], i == 0);
         tell(&s, points + i);
+        if (s.members != NULL && points[i].recall >= ENOUGH) break;
     }
     if (s.members == NULL) {
         tell_speed_at(0.90, points, s.effort_count);

@@ -154,7 +154,7 @@ build_cairn() { # index
 
 search_cairn() { # index
     local cairn=${CAIRN_BUILD:-$here/../../build/release} database=$cache/$name.$1.cairn
-    local efforts=(--ef 10,16,24,32,40,48,64,80,96,128,192,256,384,512)
+    local efforts=(--ef 10,16,24,32,40,48,64,80,96,128,192,256,384,512,768,1024,1536,2048,3072,4096)
     [[ $1 != ivf* ]] || efforts=(--nprobe 1,2,4,6,8,12,16,24,32,48,64,96,128,192,256)
     if wanted build; then build_cairn "$1"; fi
     wanted search || return 0
