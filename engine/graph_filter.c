@@ -14,7 +14,7 @@
     0.3 /* filters of a larger share are walked with, unless the nearest nodes, sampled and soon seen, lie elsewhere: */
 #define ENTRY_SHARE 0.65 /* fewer than this part of the share of them is allowed */
 #define DENSE_ROWS \
-    0.65 /* of the rows worth comparing, of such filters: fewer of the nearest cells hold them */
+    0.7 /* of the rows worth comparing, of such filters: fewer of the nearest cells hold them */
 #define NEAR_NODES \
     1000u /* with others, so many nodes of the nearest cells tell whether the allowed ones lie near: */
 #define NEAR_SHARE 0.5 /* at least this part of the share of them is allowed */

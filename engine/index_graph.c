@@ -34,6 +34,10 @@
 #define CELL_ROWS 2500.0
 #define CELL_ROWS_EACH 50.0 /* and for each neighbour that is asked for */
 #define CELL_ROWS_EF 16.0   /* at least, for each of `ef` */
+/* In graphs of more nodes, more of whose nodes are allowed, by this power of how many times more both are: */
+#define CELL_ROWS_OF 200000.0
+#define CELL_ROWS_ALLOWED 20000.0
+#define CELL_ROWS_POWER 0.75
 
 struct crn_index {
     struct crn_graph_opened opened;
@@ -216,16 +220,19 @@ static struct crn_index_filter *prepare_filter(const struct crn_index *constant,
     return nodes == NULL ? NULL : crn_graph_filter_create(&index->opened, nodes, allow);
 }
 
-/* How many allowed rows are worth comparing: for k = 10 and the usual recall 3,000; for more neighbours, or a higher recall, more. */
-static uint32_t rows_worth(const struct crn_index_query *query)
+/* How many allowed rows are worth comparing: for k = 10 and the usual recall 3,000; for more neighbours, a higher recall, or in a larger
+ * graph, more. */
+static uint32_t rows_worth(const struct crn_index_query *query, size_t count)
 {
+    const double times = fmin((double)count / CELL_ROWS_OF, (double)query->allowed / CELL_ROWS_ALLOWED);
+    const double larger = times > 1 ? pow(times, CELL_ROWS_POWER) : 1;
     const double recall = query->recall > 0 ? query->recall : RECALL_DEFAULT;
     const double missed = recall < RECALL_DEFAULT ? 1 - RECALL_DEFAULT : 1 - recall;
     const double rows = (CELL_ROWS + CELL_ROWS_EACH * (double)query->k) *
                         (missed > 0.0025 ? (1 - RECALL_DEFAULT) / missed : 8);
     const double least = CELL_ROWS_EF * (double)query->ef;
 
-    return (uint32_t)(rows > least ? rows : least);
+    return (uint32_t)(larger * (rows > least ? rows : least));
 }
 
 static cairn_status search_filtered(struct crn_index *index, struct crn_graph_scratch *scratch,
@@ -237,7 +244,7 @@ static cairn_status search_filtered(struct crn_index *index, struct crn_graph_sc
                                              .nodes = query->filter == NULL ? nodes_of(index) : NULL,
                                              .k = (uint32_t)query->k,
                                              .base = effort_of(index, query),
-                                             .rows = rows_worth(query),
+                                             .rows = rows_worth(query, index->rows.count),
                                              .query_length = length};
 
     if (asked.filter == NULL && asked.nodes == NULL)
