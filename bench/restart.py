@@ -35,8 +35,11 @@ def search(port, collection, vector):
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     connection.request("POST", f"/cairn/v1/collections/{collection}/search?k=10", vector, {"content-type": "application/octet-stream"})
     answer = connection.getresponse()
-    hits = json.loads(answer.read())["hits"]
+    body = answer.read()
     connection.close()
+    if answer.status != 200:
+        sys.exit(f"restart.py: collection {collection}: {answer.status} {body.decode()}")
+    hits = json.loads(body)["hits"]
     return [int(str(hit["id"])) for hit in hits]
 
 
@@ -51,11 +54,15 @@ def main():
         right = struct.unpack("<10i", row(truth, number)[:40])
         begin = time.monotonic()
         server = subprocess.Popen([cairn, "serve", "--data", folder, "--port", "0", "--no-access-log"], stderr=subprocess.PIPE, text=True)
-        port = json.loads(server.stderr.readline())["port"]
-        ready = time.monotonic()
-        hits = search(port, collection, vector)
-        answered = time.monotonic()
-        again = search(port, collection, vector)
+        try:
+            port = json.loads(server.stderr.readline())["port"]
+            ready = time.monotonic()
+            hits = search(port, collection, vector)
+            answered = time.monotonic()
+            again = search(port, collection, vector)
+        except BaseException:
+            server.kill()
+            raise
         print(f"ready after {ready - begin:.3f} s, the first search answered after {answered - begin:.3f} s, "
               f"{len(set(hits) & set(right))} of 10 right; the second took {time.monotonic() - answered:.4f} s")
         assert hits == again

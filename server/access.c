@@ -60,6 +60,8 @@ enum crn_role crn_access_needs(const struct crn_request *request)
     if (method == CRN_GET || method == CRN_HEAD || method == CRN_OPTIONS) return CRN_ROLE_READ;
     if (count < 3 || !is(rest[0], "collections")) return CRN_ROLE_ADMIN;
     if (own && count == 3 && is(rest[2], "optimize")) return CRN_ROLE_ADMIN;
+    if (!own && count == 4 && is(rest[2], "snapshots") && method != CRN_DELETE)
+        return CRN_ROLE_ADMIN; /* recover, upload */
     return (own ? asks_own(request, rest, count) : asks(request)) ? CRN_ROLE_READ : CRN_ROLE_WRITE;
 }
 
