@@ -173,11 +173,13 @@ cairn_status crn_txn_begin(struct crn_txn *txn, cairn_error *err)
 {
     sqlite3_stmt *stmt;
 
+    /* Rolling back takes memory, and there may have been none. */
+    if (!sqlite3_get_autocommit(txn->conn->db)) CRN_TRY(crn_conn_exec(txn->conn, "ROLLBACK", err));
     CRN_TRY(crn_conn_statement(txn->conn, "BEGIN IMMEDIATE", &stmt, err));
-    CRN_TRY(crn_conn_run(txn->conn, stmt, err));
+    cairn_status status = crn_conn_run(txn->conn, stmt, err);
     txn->bytes = 0;
-    cairn_status status = catch_up(txn, err);
-    if (status != CAIRN_OK) crn_txn_rollback(txn);
+    if (status == CAIRN_OK) status = catch_up(txn, err);
+    if (status != CAIRN_OK) crn_txn_rollback(txn); /* one that failed may have begun all the same */
     return status;
 }
 
