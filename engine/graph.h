@@ -4,7 +4,7 @@
  *
  *   graph_frame.c   how vectors become rotated codes, and distances squared ones
  *   graph_walk.h    the search loop, compiled once for each instruction set (graph_walk_*.c); graph_walk_filter.h where only
- *                   some nodes may be listed
+ *                   some nodes may be listed; graph_walk_cells.h where whole cells are compared instead
  *   graph_insert.c  adding nodes: search, prune, link
  *   graph_refine.c  choosing all lists of a graph anew; graph_twins.c  nodes that are equal
  *   graph_build.c   building a whole graph: insert all, refine, order
@@ -83,10 +83,27 @@ struct crn_graph {
         *entries; /* [CRN_GRAPH_ENTRY_BLOCKS] rows of a node at the origin, whose neighbours are the sample */
     uint32_t entry_blocks;
     uint32_t count;
-    bool live;            /* rows change while they are searched: each is locked for the time of a visit */
+    bool live; /* rows change while they are searched: each is locked for the time of a visit */
     /* Rows whose bytes are not proven yet are asked for before they are read; NULL: all are. False: damaged. */
     bool (*prove)(void *ctx, const uint8_t *row);
     void *prove_ctx;
+};
+
+/* The first node of a cell, and its first block. */
+struct crn_graph_cell {
+    uint32_t node, block;
+};
+
+/*
+ * Groups of near nodes, numbered one after the other (graph_cells.h). The nodes of a cell stand in blocks once more: each block is a row of
+ * the cell's centroid, whose neighbours are the next CRN_GRAPH_DEGREE nodes, so that whole cells are compared by the codes of what leads from the
+ * centroid to their nodes. The centroids stand in blocks of a row at the origin.
+ */
+struct crn_graph_cells {
+    uint32_t count;
+    const struct crn_graph_cell *cells; /* [count + 1], ascending */
+    const uint8_t *blocks;              /* [cells[count].block] rows */
+    const uint8_t *centroids;           /* rows, whose ids are numbers of cells */
 };
 
 static inline uint8_t *crn_graph_row(const struct crn_graph *graph, uint32_t node)
@@ -125,7 +142,8 @@ struct crn_graph_scratch {
     uint32_t *log;    /* [log_max] nodes whose bit is set */
     uint32_t *nodes;  /* [nodes_max] to compare, and */
     float *bounds;    /* [bounds_max] what their distances are not below, about: graph_scan.h */
-    uint32_t pool_max, near_max, listed_max, log_max, node_max, nodes_max, bounds_max;
+    uint32_t *order;  /* [order_max] cells to compare */
+    uint32_t pool_max, near_max, listed_max, log_max, node_max, nodes_max, bounds_max, order_max;
     uint32_t near_count, log_count, hops;
     bool sparse; /* a walk with a filter found that it would take more visits than it may make */
     bool damaged;
@@ -160,14 +178,20 @@ struct crn_graph_ask {
     uint32_t *nodes;
     float *bounds;
     uint32_t node_count, first;
+    /* Compare these cells, in this order, without a walk (NULL: walk): of their nodes those with their bit set in `allow` (NULL: all), unless
+     * they are farther than the `wanted` nearest by what estimates may be off. */
+    const struct crn_graph_cells *cells;
+    const uint32_t *order; /* [order_count] */
+    uint32_t order_count;
+    float query_length; /* |z| of the query */
 };
 
 /* Grows what is too small. NO_MEMORY leaves a scratch that can be released or tried again. */
 cairn_status crn_graph_scratch_reserve(struct crn_graph_scratch *scratch, uint32_t dims, uint32_t nodes,
                                        uint32_t effort, uint32_t keep, cairn_error *err);
-/* Memory for nodes to compare. */
+/* Memory for nodes to compare, and for the order of cells. */
 cairn_status crn_graph_scratch_reserve_nodes(struct crn_graph_scratch *scratch, uint32_t count,
-                                             cairn_error *err);
+                                             uint32_t cells, cairn_error *err);
 void crn_graph_scratch_release(struct crn_graph_scratch *scratch);
 
 /* How long a search for the k nearest waits for a better one. Easy queries settle soon: for the same recall fewer nodes are visited in all, a

@@ -277,6 +277,6 @@ void crn_graph_build_release(struct crn_graph_build *build)
     crn_mem_free(build->positions);
     crn_mem_free(build->numbers);
     crn_mem_free(build->cell_starts);
-    crn_mem_free(build->cell_records);
+    crn_mem_free(build->centroids);
     *build = (struct crn_graph_build){0};
 }

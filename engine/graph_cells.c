@@ -18,41 +18,25 @@ static uint32_t cells_for(size_t count)
 static cairn_status reserve(struct crn_graph_build *build, uint32_t cells, cairn_error *err)
 {
     build->cell_starts = crn_mem_array(cells + (size_t)1, sizeof *build->cell_starts);
-    build->cell_records = crn_mem_array(cells, crn_graph_signs_bytes(build->growing.graph.layout.dims));
-    if (build->cell_starts != NULL && build->cell_records != NULL) return CAIRN_OK;
-    return crn_error_no_memory(err, cells * sizeof *build->cell_starts);
+    build->centroids = crn_mem_aligned(cells * (size_t)build->growing.graph.layout.row_bytes);
+    if (build->cell_starts != NULL && build->centroids != NULL) return CAIRN_OK;
+    return crn_error_no_memory(err, cells * (size_t)build->growing.graph.layout.row_bytes);
 }
 
-/* What a centroid's record of signs is, made as a node's: by way of a row. */
-static void write_record(struct crn_graph_build *build, const float *centroid, float *z, uint8_t *row,
-                         uint8_t *record)
+static cairn_status write_centroids(struct crn_graph_build *build, const float *centroids, cairn_error *err)
 {
     const struct crn_graph *graph = &build->growing.graph;
+    float *z = crn_mem_aligned(graph->layout.dims * sizeof *z);
     struct crn_graph_point point;
 
-    crn_graph_frame_point(&graph->frame, centroid, z, &point);
-    build->growing.kernels->row_init(&graph->layout, z, point.weight, row);
-    crn_graph_signs_write(&graph->layout, row, record);
-}
-
-static cairn_status write_records(struct crn_graph_build *build, const float *centroids, cairn_error *err)
-{
-    const struct crn_graph_layout *layout = &build->growing.graph.layout;
-    float *z = crn_mem_aligned(layout->dims * sizeof *z);
-    uint8_t *row = crn_mem_aligned(layout->row_bytes);
-    cairn_status status = CAIRN_OK;
-
-    if (z == NULL || row == NULL) {
-        status = crn_error_no_memory(err, layout->row_bytes);
-    } else {
-        for (uint32_t c = 0; c < build->cells; c++) {
-            write_record(build, centroids + (size_t)c * build->growing.graph.frame.dim, z, row,
-                         build->cell_records + c * crn_graph_signs_bytes(layout->dims));
-        }
+    if (z == NULL) return crn_error_no_memory(err, graph->layout.dims * sizeof *z);
+    for (uint32_t c = 0; c < build->cells; c++) {
+        crn_graph_frame_point(&graph->frame, centroids + (size_t)c * graph->frame.dim, z, &point);
+        build->growing.kernels->row_init(&graph->layout, z, point.weight,
+                                         build->centroids + (size_t)c * graph->layout.row_bytes);
     }
     crn_mem_free(z);
-    crn_mem_free(row);
-    return status;
+    return CAIRN_OK;
 }
 
 static cairn_status one_cell(struct crn_graph_build *build, uint32_t count, cairn_error *err)
@@ -62,7 +46,7 @@ static cairn_status one_cell(struct crn_graph_build *build, uint32_t count, cair
     build->cells = 1;
     build->cell_starts[0] = 0;
     build->cell_starts[1] = count;
-    return write_records(build, build->growing.graph.frame.mean, err);
+    return write_centroids(build, build->growing.graph.frame.mean, err);
 }
 
 static cairn_status take_lists(struct crn_graph_build *build, const struct crn_ivf_build *lists,
@@ -72,7 +56,7 @@ static cairn_status take_lists(struct crn_graph_build *build, const struct crn_i
     build->cells = lists->lists;
     memcpy(build->cell_starts, lists->starts, (lists->lists + (size_t)1) * sizeof *build->cell_starts);
     memcpy(build->positions, lists->order, lists->rows->count * sizeof *build->positions);
-    return write_records(build, lists->centroids, err);
+    return write_centroids(build, lists->centroids, err);
 }
 
 cairn_status crn_graph_cells_make(struct crn_graph_build *build, const struct crn_index_rows *rows,

@@ -1,7 +1,7 @@
 /*
  * Cells of a graph's nodes: clusters by k-means (ivf_cluster.c), about twice as many as the root of the number of nodes. Nodes are
- * numbered cell by cell, so that near ones share pages, and a filter's rows in one cell lie beside each other. Searches with filters
- * look at whole cells where a walk would have to cross too many nodes (graph_filter.h).
+ * numbered cell by cell, so that near ones share pages, and a filter's rows in one cell lie beside each other. Searches compare
+ * whole cells where a walk would have to visit too many nodes (graph_scan.h).
  */
 #ifndef CRN_ENGINE_GRAPH_CELLS_H
 #define CRN_ENGINE_GRAPH_CELLS_H

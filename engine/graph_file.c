@@ -7,7 +7,7 @@
 #include <math.h>
 #include <sys/mman.h>
 
-#define FORMAT 2u
+#define FORMAT 3u
 #define LARGE_PAGE ((size_t)2 << 20)
 
 /* GHED, word by word; floats by their bits. */
@@ -108,6 +108,71 @@ static cairn_status write_signs(const struct crn_graph_build *build, struct crn_
     return CAIRN_OK;
 }
 
+/* ---- cells ---- */
+
+static uint32_t blocks_of(uint32_t nodes)
+{
+    return (nodes + CRN_GRAPH_DEGREE - 1) / CRN_GRAPH_DEGREE;
+}
+
+static cairn_status write_cells(const struct crn_graph_build *build, struct crn_derived_writer *writer,
+                                cairn_error *err)
+{
+    struct crn_graph_cell cell = {0};
+
+    CRN_TRY(crn_derived_section(writer, "GCEL", err));
+    for (uint32_t c = 0; c <= build->cells; c++) {
+        if (c > 0) cell.block += blocks_of(build->cell_starts[c] - build->cell_starts[c - 1]);
+        cell.node = build->cell_starts[c];
+        CRN_TRY(crn_derived_write(writer, &cell, sizeof cell, err));
+    }
+    return CAIRN_OK;
+}
+
+/* Blocks of rows that are numbered begin..end-1: row_of(build, i) is the i-th. */
+static cairn_status write_blocks(const struct crn_graph_build *build, const uint8_t *centroid,
+                                 const uint8_t *(*row_of)(const struct crn_graph_build *build, uint32_t i),
+                                 uint32_t begin, uint32_t end, uint8_t *block,
+                                 struct crn_derived_writer *writer, cairn_error *err)
+{
+    const struct crn_graph_layout *layout = &build->growing.graph.layout;
+
+    for (uint32_t from = begin; from < end; from += CRN_GRAPH_DEGREE) {
+        memcpy(block, centroid, layout->row_bytes);
+        for (uint32_t i = from; i < end && i < from + CRN_GRAPH_DEGREE; i++)
+            build->growing.kernels->row_set(layout, block, i - from, row_of(build, i), i);
+        CRN_TRY(crn_derived_write(writer, block, layout->row_bytes, err));
+    }
+    return CAIRN_OK;
+}
+
+static const uint8_t *node_row(const struct crn_graph_build *build, uint32_t i)
+{
+    return crn_graph_row(&build->growing.graph, build->positions[i]);
+}
+
+static const uint8_t *centroid_row(const struct crn_graph_build *build, uint32_t i)
+{
+    return build->centroids + (size_t)i * build->growing.graph.layout.row_bytes;
+}
+
+static cairn_status write_all_blocks(const struct crn_graph_build *build, struct crn_derived_writer *writer,
+                                     uint8_t *block, uint8_t *origin, cairn_error *err)
+{
+    const float zeros[CRN_GRAPH_DIMS_MAX] = {0};
+
+    build->growing.kernels->row_init(&build->growing.graph.layout, zeros, 0, origin);
+    CRN_TRY(crn_derived_section(writer, "GCEN", err));
+    CRN_TRY(write_blocks(build, origin, centroid_row, 0, build->cells, block, writer, err));
+    CRN_TRY(crn_derived_section(writer, "GBLK", err));
+    for (uint32_t c = 0; c < build->cells; c++)
+        CRN_TRY(write_blocks(build, centroid_row(build, c), node_row, build->cell_starts[c],
+                             build->cell_starts[c + 1], block, writer, err));
+    return CAIRN_OK;
+}
+
+/* ---- the whole ---- */
+
 static cairn_status write_small(const struct crn_graph_build *build, struct crn_derived_writer *writer,
                                 cairn_error *err)
 {
@@ -115,23 +180,22 @@ static cairn_status write_small(const struct crn_graph_build *build, struct crn_
 
     CRN_TRY(crn_derived_put(writer, "GMEA", graph->frame.mean, graph->frame.dim * sizeof(float), err));
     CRN_TRY(crn_derived_put(writer, "GPOS", build->positions, graph->count * sizeof *build->positions, err));
-    CRN_TRY(crn_derived_put(writer, "GCEL", build->cell_starts,
-                            (build->cells + (size_t)1) * sizeof *build->cell_starts, err));
-    return crn_derived_put(writer, "GCEN", build->cell_records,
-                           build->cells * crn_graph_signs_bytes(graph->layout.dims), err);
+    return write_cells(build, writer, err);
 }
 
 cairn_status crn_graph_write(const struct crn_graph_build *build, struct crn_derived_writer *writer,
                              cairn_error *err)
 {
     const struct crn_graph *graph = &build->growing.graph;
-    uint8_t *copy = crn_mem_aligned(graph->layout.row_bytes);
+    uint8_t *copy = crn_mem_aligned(2 * (size_t)graph->layout.row_bytes);
 
-    if (copy == NULL) return crn_error_no_memory(err, graph->layout.row_bytes);
+    if (copy == NULL) return crn_error_no_memory(err, 2 * (size_t)graph->layout.row_bytes);
     cairn_status status = write_head(build, writer, err);
     if (status == CAIRN_OK) status = write_small(build, writer, err);
     if (status == CAIRN_OK) status = write_rows(build, writer, copy, err);
     if (status == CAIRN_OK) status = write_signs(build, writer, err);
+    if (status == CAIRN_OK)
+        status = write_all_blocks(build, writer, copy, copy + graph->layout.row_bytes, err);
     crn_mem_free(copy);
     return status;
 }
@@ -170,7 +234,7 @@ static cairn_status read_head(const struct crn_index_rows *rows, const uint32_t 
     graph->layout = crn_graph_layout_of(graph->frame.dims);
     graph->count = head[HEAD_COUNT];
     graph->entry_blocks = head[HEAD_ENTRY_BLOCKS];
-    out->cells = head[HEAD_CELLS];
+    out->cells.count = head[HEAD_CELLS];
     calibration->queries = head[HEAD_QUERIES];
     calibration->error = crn_derived_float(head[HEAD_ERROR]);
     for (uint32_t e = 0; e < CRN_GRAPH_EFFORTS; e++) {
@@ -188,43 +252,68 @@ static bool prove_row(void *ctx, const uint8_t *row)
     return crn_derived_verify(opened->file, row, opened->graph.layout.row_bytes, &ignored) == CAIRN_OK;
 }
 
+struct part {
+    const uint8_t **data;
+    size_t bytes;
+};
+
 /* Large pages save a walk through the page tables for each row visited; files are mapped in small ones. */
 static cairn_status copy_rows(struct crn_graph_opened *out, cairn_error *err)
 {
     struct crn_graph *graph = &out->graph;
-    const size_t row_bytes = (size_t)graph->count * graph->layout.row_bytes;
-    const size_t bytes = row_bytes + graph->count * crn_graph_signs_bytes(graph->layout.dims);
+    const size_t row_bytes = graph->layout.row_bytes;
+    const uint8_t *graph_rows = graph->rows;
+    const struct part parts[] = {
+        {&graph_rows, graph->count * row_bytes},
+        {&out->cells.blocks, out->cells.cells[out->cells.count].block * row_bytes},
+        {&out->signs, graph->count * crn_graph_signs_bytes(graph->layout.dims)},
+    };
+    size_t bytes = 0;
 
-    CRN_TRY(crn_derived_verify(out->file, graph->rows, row_bytes, err));
-    CRN_TRY(crn_derived_verify(out->file, out->signs, bytes - row_bytes, err));
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        CRN_TRY(crn_derived_verify(out->file, *parts[i].data, parts[i].bytes, err));
+        bytes += parts[i].bytes;
+    }
     out->copy_bytes = (bytes + LARGE_PAGE - 1) / LARGE_PAGE * LARGE_PAGE + LARGE_PAGE;
     void *memory = mmap(NULL, out->copy_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) return crn_error_no_memory(err, out->copy_bytes);
     out->copy = memory;
-    uint8_t *rows = (uint8_t *)(((uintptr_t)memory + LARGE_PAGE - 1) / LARGE_PAGE * LARGE_PAGE);
-    (void)madvise(rows, bytes, MADV_HUGEPAGE); /* advice: without it only speed is lost */
-    memcpy(rows, graph->rows, row_bytes);
-    memcpy(rows + row_bytes, out->signs, bytes - row_bytes);
-    graph->rows = rows;
-    out->signs = rows + row_bytes;
+    uint8_t *at = (uint8_t *)(((uintptr_t)memory + LARGE_PAGE - 1) / LARGE_PAGE * LARGE_PAGE);
+    (void)madvise(at, bytes, MADV_HUGEPAGE); /* advice: without it only speed is lost */
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        memcpy(at, *parts[i].data, parts[i].bytes);
+        *parts[i].data = at;
+        at += parts[i].bytes;
+    }
+    graph->rows = (uint8_t *)(uintptr_t)graph_rows;
     return CAIRN_OK;
 }
 
 static cairn_status read_cells(struct crn_graph_opened *out, cairn_error *err)
 {
+    struct crn_graph_cells *cells = &out->cells;
+    const size_t row_bytes = out->graph.layout.row_bytes;
     const void *data;
 
-    CRN_TRY(crn_derived_need(out->file, "the graph", "GCEL", (out->cells + (size_t)1) * sizeof(uint32_t),
-                             true, &data, err));
-    out->cell_starts = data;
-    CRN_TRY(crn_derived_need(out->file, "the graph", "GCEN",
-                             out->cells * crn_graph_signs_bytes(out->graph.layout.dims), true, &data, err));
-    out->cell_records = data;
-    if (out->cell_starts[0] != 0 || out->cell_starts[out->cells] != out->graph.count)
+    CRN_TRY(crn_derived_need(out->file, "the graph", "GCEL",
+                             (cells->count + (size_t)1) * sizeof *cells->cells, true, &data, err));
+    cells->cells = data;
+    if (cells->cells[0].node != 0 || cells->cells[0].block != 0 ||
+        cells->cells[cells->count].node != out->graph.count)
         return damaged("cells of other nodes", err);
-    for (uint32_t c = 0; c < out->cells; c++) {
-        if (out->cell_starts[c] > out->cell_starts[c + 1]) return damaged("cells that are not in order", err);
+    for (uint32_t c = 0; c < cells->count; c++) {
+        const struct crn_graph_cell *this = cells->cells + c, *next = this + 1;
+        if (this->node > next->node || next->node > out->graph.count)
+            return damaged("cells that are not in order", err);
+        if (next->block != this->block + blocks_of(next->node - this->node))
+            return damaged("a cell of other blocks", err);
     }
+    CRN_TRY(crn_derived_need(out->file, "the graph", "GCEN", blocks_of(cells->count) * row_bytes, true, &data,
+                             err));
+    cells->centroids = data;
+    CRN_TRY(crn_derived_need(out->file, "the graph", "GBLK", cells->cells[cells->count].block * row_bytes,
+                             false, &data, err));
+    cells->blocks = data;
     return CAIRN_OK;
 }
 

@@ -1,8 +1,8 @@
 /*
  * The graph's derived file. Sections: GHED (below), GMEA f32 [dim] mean, GENT entry rows, GROW rows cell by cell, GSGN
- * their records of signs, GPOS u32 [count] the position of each row in the segment, GCEL u32 [cells + 1] the first node of
- * each cell, GCEN the signs of their centroids. The small ones are verified when the file is opened,
- * rows when they are visited, the signs when they are first read.
+ * their records of signs, GPOS u32 [count] the position of each row in the segment, GCEL u32 [cells + 1][2] the first node and
+ * the first block of each cell, GCEN blocks of their centroids, GBLK blocks of their nodes. The small ones are verified when the
+ * file is opened, rows and blocks when they are visited, the signs when they are first read.
  */
 #ifndef CRN_ENGINE_GRAPH_FILE_H
 #define CRN_ENGINE_GRAPH_FILE_H
@@ -14,12 +14,10 @@ struct crn_graph_opened {
     struct crn_graph_calibration calibration;
     const uint32_t *positions; /* [graph.count] */
     const uint8_t *signs;      /* [graph.count] records, verified by crn_graph_verify_signs */
-    uint32_t cells;
-    const uint32_t *cell_starts; /* [cells + 1], ascending */
-    const uint8_t *cell_records; /* [cells] of signs */
-    uint64_t seed;               /* of its frame */
+    struct crn_graph_cells cells;
+    uint64_t seed; /* of its frame */
     void *frame_memory;
-    void *copy; /* of the rows, or NULL */
+    void *copy; /* of rows, signs and blocks, or NULL */
     size_t copy_bytes;
     struct crn_derived *file;
 };

@@ -4,12 +4,16 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "engine/bits.h"
+#include "engine/graph_rank.h"
 #include "engine/graph_scan.h"
 
-#define VISIT_SIGNS 50.0 /* records of signs compared in the time of one visit */
-#define VISITS_EACH 0.5  /* visits for each node met for each of the wanted ones: one visit sees many */
-#define POOL_VISITS 1.5  /* places of the pool for each visit expected: more may turn out to be needed */
-#define SPARE 32u        /* nodes kept beyond twice the wanted ones */
+#define VISIT_SIGNS 50.0  /* records of signs compared in the time of one visit */
+#define VISIT_NODES 100.0 /* nodes of blocks, likewise */
+#define DENSE_CELLS \
+    0.2 /* where this part of the nodes is allowed, blocks with all of them are sooner compared than records */
+#define VISITS_EACH 0.5 /* visits for each node met for each of the wanted ones: one visit sees many */
+#define POOL_VISITS 1.5 /* places of the pool for each visit expected: more may turn out to be needed */
+#define SPARE 32u       /* nodes kept beyond twice the wanted ones */
 #define WALK_SHARE \
     0.3 /* filters of a larger share are walked with, unless the nearest nodes, sampled and soon seen, lie elsewhere: */
 #define ENTRY_SHARE 0.65 /* fewer than this part of the share of them is allowed */
@@ -29,7 +33,7 @@ struct crn_index_filter *crn_graph_filter_create(const struct crn_graph_opened *
 
     if (filter == NULL) return NULL;
     filter->words = crn_mem_calloc(words, sizeof *filter->words);
-    filter->counts = crn_mem_calloc(opened->cells, sizeof *filter->counts);
+    filter->counts = crn_mem_calloc(opened->cells.count, sizeof *filter->counts);
     if (filter->words == NULL || filter->counts == NULL) {
         crn_graph_filter_free(filter);
         return NULL;
@@ -40,9 +44,9 @@ struct crn_index_filter *crn_graph_filter_create(const struct crn_graph_opened *
             if (node < opened->graph.count) crn_bits_set(filter->words, node);
         }
     }
-    for (uint32_t c = 0; c < opened->cells; c++) {
-        filter->counts[c] = (uint32_t)crn_bits_count_between(filter->words, opened->cell_starts[c],
-                                                             opened->cell_starts[c + 1]);
+    for (uint32_t c = 0; c < opened->cells.count; c++) {
+        const struct crn_graph_cell *cell = opened->cells.cells + c;
+        filter->counts[c] = (uint32_t)crn_bits_count_between(filter->words, cell[0].node, cell[1].node);
         filter->count += filter->counts[c];
     }
     return filter;
@@ -58,72 +62,27 @@ void crn_graph_filter_free(struct crn_index_filter *filter)
 
 /* ---- cells ---- */
 
-/* Cells that hold allowed nodes, the nearest on top of a heap. */
-struct ranked {
-    uint64_t *heap; /* keys, by crn_graph_key */
+/* Cells that are to be compared: scratch->order[count]. */
+struct chosen {
     uint32_t count;
+    uint32_t nodes, allowed; /* of them all */
 };
 
-static void sift(uint64_t *heap, uint32_t count, uint32_t at)
+static void choose(const struct crn_graph_opened *opened, struct crn_graph_scratch *scratch,
+                   const struct crn_index_filter *filter, uint32_t cell, struct chosen *chosen)
 {
-    const uint64_t key = heap[at];
-    uint32_t child;
-
-    for (; (child = 2 * at + 1) < count; at = child) {
-        child += child + 1 < count && heap[child + 1] < heap[child];
-        if (heap[child] >= key) break;
-        heap[at] = heap[child];
-    }
-    heap[at] = key;
-}
-
-static void order(struct ranked *ranked)
-{
-    for (uint32_t at = ranked->count / 2; at-- > 0;) sift(ranked->heap, ranked->count, at);
-}
-
-static struct ranked rank_cells(const struct crn_graph_opened *opened, struct crn_graph_scratch *scratch)
-{
-    struct ranked ranked = {scratch->pool, opened->cells};
-
-    for (uint32_t c = 0; c < opened->cells; c++) scratch->nodes[c] = c;
-    crn_graph_kernels_get()->signs_estimate(&scratch->query, 0, opened->cell_records, scratch->nodes,
-                                            opened->cells, scratch->bounds);
-    for (uint32_t c = 0; c < opened->cells; c++) ranked.heap[c] = crn_graph_key(scratch->bounds[c], c);
-    order(&ranked);
-    return ranked;
-}
-
-/* Leaves out the cells without allowed nodes. */
-static void keep_allowed(struct ranked *ranked, const struct crn_index_filter *filter)
-{
-    uint32_t kept = 0;
-
-    for (uint32_t i = 0; i < ranked->count; i++) {
-        ranked->heap[kept] = ranked->heap[i];
-        kept += filter->counts[(uint32_t)ranked->heap[i]] > 0;
-    }
-    if (kept == ranked->count) return;
-    ranked->count = kept;
-    order(ranked);
-}
-
-static uint32_t take_cell(struct ranked *ranked)
-{
-    const uint32_t cell = (uint32_t)ranked->heap[0];
-
-    ranked->heap[0] = ranked->heap[--ranked->count];
-    if (ranked->count > 0) sift(ranked->heap, ranked->count, 0);
-    return cell;
+    if (filter->counts[cell] == 0) return;
+    scratch->order[chosen->count++] = cell;
+    chosen->nodes += opened->cells.cells[cell + 1].node - opened->cells.cells[cell].node;
+    chosen->allowed += filter->counts[cell];
 }
 
 /* Puts the allowed nodes of a cell behind the `count` in the scratch. */
 static uint32_t take_nodes(const struct crn_graph_opened *opened, const struct crn_index_filter *filter,
                            uint32_t cell, uint32_t *nodes, uint32_t count)
 {
-    const uint32_t begin = opened->cell_starts[cell], end = opened->cell_starts[cell + 1];
+    const uint32_t begin = opened->cells.cells[cell].node, end = opened->cells.cells[cell + 1].node;
 
-    if (filter->counts[cell] == 0) return count;
     for (uint32_t w = begin / 64; w <= (end - 1) / 64; w++) {
         for (uint64_t bits = crn_bits_between(filter->words, w, begin, end); bits != 0; bits &= bits - 1) {
             nodes[count++] = w * 64 + (uint32_t)__builtin_ctzll(bits);
@@ -144,13 +103,15 @@ static double share_of(const struct crn_graph_opened *opened, const struct crn_g
     return (double)asked->allowed / opened->graph.count;
 }
 
-/* Where a share of the nodes near the query is allowed. */
-static struct cost cost_of(const struct crn_graph_filtered *asked, double share)
+/* Where a share of all nodes is allowed, and another of those near the query. */
+static struct cost cost_of(const struct crn_graph_filtered *asked, double share, double nearby)
 {
-    const double most = asked->base + asked->rows / VISIT_SIGNS;
+    const double cells = share < DENSE_CELLS ? asked->rows / VISIT_SIGNS : asked->rows / share / VISIT_NODES;
+    const double most = asked->base + cells;
 
-    return (struct cost){
-        .walk = share > 0 ? asked->base + VISITS_EACH * asked->k * (1 / share - 1) : 2 * most, .cells = most};
+    return (struct cost){.walk =
+                             nearby > 0 ? asked->base + VISITS_EACH * asked->k * (1 / nearby - 1) : 2 * most,
+                         .cells = most};
 }
 
 static cairn_status check_rows(const struct crn_graph_scratch *scratch, cairn_error *err)
@@ -160,58 +121,68 @@ static cairn_status check_rows(const struct crn_graph_scratch *scratch, cairn_er
     return CAIRN_OK;
 }
 
-/* Compares the first `count` of the scratch's nodes. */
+/* Compares the allowed nodes of the chosen cells. */
 static cairn_status compare(const struct crn_graph_opened *opened, struct crn_graph_scratch *scratch,
-                            const struct crn_graph_filtered *asked, uint32_t count, uint32_t keep,
-                            cairn_error *err)
+                            const struct crn_graph_filtered *asked, const struct chosen *chosen,
+                            uint32_t keep, cairn_error *err)
 {
-    const struct crn_graph_scan scan = {.records = opened->signs,
-                                        .count = count,
-                                        .wanted = asked->k,
-                                        .keep = keep,
-                                        .query_length = asked->query_length};
+    struct crn_graph_scan scan = {.wanted = asked->k,
+                                  .keep = keep,
+                                  .query_length = asked->query_length,
+                                  .records = opened->signs,
+                                  .cells = &opened->cells,
+                                  .allow = asked->filter->words};
 
+    if (chosen->allowed >= DENSE_CELLS * chosen->nodes) {
+        scan.count = chosen->count;
+        CRN_TRY(crn_graph_scratch_reserve_nodes(scratch, crn_graph_scan_held(asked->k), opened->cells.count,
+                                                err));
+        crn_graph_scan_cells(&opened->graph, scratch, &scan);
+        return check_rows(scratch, err);
+    }
     CRN_TRY(crn_graph_verify_signs(opened, err));
-    crn_graph_scan(&opened->graph, scratch, &scan);
+    CRN_TRY(crn_graph_scratch_reserve_nodes(scratch, chosen->allowed, opened->cells.count, err));
+    for (uint32_t i = 0; i < chosen->count; i++)
+        scan.count = take_nodes(opened, asked->filter, scratch->order[i], scratch->nodes, scan.count);
+    crn_graph_scan_nodes(&opened->graph, scratch, &scan);
     return check_rows(scratch, err);
 }
 
 static cairn_status compare_all(const struct crn_graph_opened *opened, struct crn_graph_scratch *scratch,
                                 const struct crn_graph_filtered *asked, uint32_t keep, cairn_error *err)
 {
-    uint32_t count = 0;
+    struct chosen chosen = {0};
 
-    for (uint32_t c = 0; c < opened->cells; c++)
-        count = take_nodes(opened, asked->filter, c, scratch->nodes, count);
-    return compare(opened, scratch, asked, count, keep, err);
+    for (uint32_t c = 0; c < opened->cells.count; c++) choose(opened, scratch, asked->filter, c, &chosen);
+    return compare(opened, scratch, asked, &chosen, keep, err);
 }
 
-/* Takes nodes of the nearest cells into the scratch until there are as many as are worth comparing, and compares them. */
+/* Takes cells, the nearest first, until they hold as many allowed nodes as are worth comparing, and compares those. */
 static cairn_status compare_cells(const struct crn_graph_opened *opened, struct crn_graph_scratch *scratch,
-                                  const struct crn_graph_filtered *asked, struct ranked *ranked,
-                                  uint32_t count, uint32_t keep, cairn_error *err)
+                                  const struct crn_graph_filtered *asked, struct crn_graph_ranked *ranked,
+                                  struct chosen *chosen, uint32_t keep, cairn_error *err)
 {
     const double part = share_of(opened, asked) < WALK_SHARE ? 1 : DENSE_ROWS;
 
-    keep_allowed(ranked, asked->filter);
-    while (ranked->count > 0 && count < part * asked->rows)
-        count = take_nodes(opened, asked->filter, take_cell(ranked), scratch->nodes, count);
-    return compare(opened, scratch, asked, count, keep, err);
+    crn_graph_rank_keep(ranked, asked->filter->counts);
+    while (ranked->count > 0 && chosen->allowed < part * asked->rows)
+        choose(opened, scratch, asked->filter, crn_graph_rank_take(ranked), chosen);
+    return compare(opened, scratch, asked, chosen, keep, err);
 }
 
-/* Takes the nodes of the cells nearest to the query into the scratch, and tells the share of them that is allowed. */
+/* Takes the cells nearest to the query, and tells the share of their nodes that is allowed. */
 static double take_nearby(const struct crn_graph_opened *opened, struct crn_graph_scratch *scratch,
-                          const struct crn_index_filter *filter, struct ranked *ranked, uint32_t *out_count)
+                          const struct crn_index_filter *filter, struct crn_graph_ranked *ranked,
+                          struct chosen *chosen)
 {
     uint32_t nodes = 0;
 
-    *out_count = 0;
     while (ranked->count > 0 && nodes < NEAR_NODES) {
-        const uint32_t cell = take_cell(ranked);
-        nodes += opened->cell_starts[cell + 1] - opened->cell_starts[cell];
-        *out_count = take_nodes(opened, filter, cell, scratch->nodes, *out_count);
+        const uint32_t cell = crn_graph_rank_take(ranked);
+        nodes += opened->cells.cells[cell + 1].node - opened->cells.cells[cell].node;
+        choose(opened, scratch, filter, cell, chosen);
     }
-    return nodes == 0 ? 0 : (double)*out_count / nodes;
+    return nodes == 0 ? 0 : (double)chosen->allowed / nodes;
 }
 
 /* Walks; *out_enough: that was not given up. */
@@ -243,34 +214,32 @@ static cairn_status walk(const struct crn_graph_opened *opened, struct crn_graph
 static cairn_status search(const struct crn_graph_opened *opened, struct crn_graph_scratch *scratch,
                            const struct crn_graph_filtered *asked, uint32_t keep, cairn_error *err)
 {
+    const uint32_t dims = opened->graph.layout.dims, count = opened->graph.count, cells = opened->cells.count;
     const struct crn_index_filter *filter = asked->filter;
-    const uint32_t most = filter->count > opened->cells ? filter->count : opened->cells;
+    struct crn_graph_ranked ranked = {0};
+    struct chosen chosen = {0};
     bool enough = false;
 
-    CRN_TRY(crn_graph_scratch_reserve(scratch, opened->graph.layout.dims, opened->graph.count, opened->cells,
-                                      keep, err));
-    CRN_TRY(crn_graph_scratch_reserve_nodes(scratch, most, err));
+    CRN_TRY(crn_graph_scratch_reserve(scratch, dims, count, cells, keep, err));
+    CRN_TRY(crn_graph_scratch_reserve_nodes(scratch, 1, cells, err));
     if (filter->count <= asked->rows) return compare_all(opened, scratch, asked, keep, err);
-    struct ranked ranked = {0};
     double nearby = share_of(opened, asked);
-    uint32_t count = 0;
     if (nearby < WALK_SHARE) {
-        ranked = rank_cells(opened, scratch);
-        nearby = take_nearby(opened, scratch, filter, &ranked, &count);
+        ranked = crn_graph_rank_cells(&opened->graph, &opened->cells, scratch);
+        nearby = take_nearby(opened, scratch, filter, &ranked, &chosen);
     }
-    const struct cost cost = cost_of(asked, nearby);
+    const struct cost cost = cost_of(asked, share_of(opened, asked), nearby);
     if (nearby >= NEAR_SHARE * share_of(opened, asked) && cost.walk <= cost.cells) {
         CRN_TRY(walk(opened, scratch, asked, &cost, keep, &enough, err));
         if (enough) return CAIRN_OK;
         ranked.heap = NULL; /* the walk has overwritten it */
     }
     if (ranked.heap == NULL) {
-        CRN_TRY(crn_graph_scratch_reserve(scratch, opened->graph.layout.dims, opened->graph.count,
-                                          opened->cells, keep, err));
-        ranked = rank_cells(opened, scratch);
-        count = 0;
+        CRN_TRY(crn_graph_scratch_reserve(scratch, dims, count, cells, keep, err));
+        ranked = crn_graph_rank_cells(&opened->graph, &opened->cells, scratch);
+        chosen = (struct chosen){0};
     }
-    return compare_cells(opened, scratch, asked, &ranked, count, keep, err);
+    return compare_cells(opened, scratch, asked, &ranked, &chosen, keep, err);
 }
 
 cairn_status crn_graph_search_filtered(const struct crn_graph_opened *opened,
@@ -282,7 +251,7 @@ cairn_status crn_graph_search_filtered(const struct crn_graph_opened *opened,
 
     if (asked->filter != NULL) return search(opened, scratch, asked, keep, err);
     if (share_of(opened, asked) >= WALK_SHARE) {
-        const struct cost cost = cost_of(asked, share_of(opened, asked));
+        const struct cost cost = cost_of(asked, share_of(opened, asked), share_of(opened, asked));
         bool enough;
         CRN_TRY(
             crn_graph_scratch_reserve(scratch, opened->graph.layout.dims, opened->graph.count, 1, keep, err));

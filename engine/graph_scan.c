@@ -1,12 +1,13 @@
 /* Comparing many nodes without a walk (graph_scan.h). */
 #include "engine/graph_scan.h"
 
+#include "base/error.h"
+#include "engine/graph_rank.h"
+
 #include <math.h>
 #include <stdlib.h>
 
-#define ERROR 1.2f  /* standard deviation of an estimate, in units of scale |z_q|: quant/graph_row.h */
-#define ERRORS 2.5f /* of them by which an estimate may be too large */
-#define SPARE 16u   /* nodes compared before the others, beyond those wanted */
+#define ERROR 1.2f /* standard deviation of an estimate, in units of scale |z_q|: quant/graph_row.h */
 
 /* A bound's key: ascending like the numbers, negative ones too. */
 static uint64_t key_of(float bound, uint32_t at)
@@ -36,8 +37,7 @@ static int by_place(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-/* Puts the nodes of the least bounds first. heap: [first]. */
-static void put_first(struct crn_graph_scratch *scratch, uint32_t count, uint64_t *heap, uint32_t first)
+void crn_graph_put_first(struct crn_graph_scratch *scratch, uint32_t count, uint64_t *heap, uint32_t first)
 {
     float *bounds = scratch->bounds;
     float limit = INFINITY;
@@ -60,11 +60,12 @@ static void put_first(struct crn_graph_scratch *scratch, uint32_t count, uint64_
     }
 }
 
-void crn_graph_scan(const struct crn_graph *graph, struct crn_graph_scratch *scratch,
-                    const struct crn_graph_scan *scan)
+void crn_graph_scan_nodes(const struct crn_graph *graph, struct crn_graph_scratch *scratch,
+                          const struct crn_graph_scan *scan)
 {
-    const float slack = ERRORS * ERROR * scan->query_length;
-    const uint32_t least = scan->wanted + SPARE < scan->keep ? scan->wanted + SPARE : scan->keep;
+    const float slack = CRN_GRAPH_SCAN_ERRORS * ERROR * scan->query_length;
+    const uint32_t least =
+        scan->wanted + CRN_GRAPH_SCAN_SPARE < scan->keep ? scan->wanted + CRN_GRAPH_SCAN_SPARE : scan->keep;
     const struct crn_graph_ask ask = {.keep = scan->keep,
                                       .wanted = scan->wanted,
                                       .nodes = scratch->nodes,
@@ -74,6 +75,43 @@ void crn_graph_scan(const struct crn_graph *graph, struct crn_graph_scratch *scr
 
     crn_graph_kernels_get()->signs_estimate(&scratch->query, slack, scan->records, scratch->nodes,
                                             scan->count, scratch->bounds);
-    put_first(scratch, scan->count, scratch->near, ask.first);
+    crn_graph_put_first(scratch, scan->count, scratch->near, ask.first);
     crn_graph_walk(graph, scratch, &ask);
+}
+
+void crn_graph_scan_cells(const struct crn_graph *graph, struct crn_graph_scratch *scratch,
+                          const struct crn_graph_scan *scan)
+{
+    const struct crn_graph_ask ask = {.keep = scan->keep,
+                                      .wanted = scan->wanted,
+                                      .cells = scan->cells,
+                                      .order = scratch->order,
+                                      .order_count = scan->count,
+                                      .allow = scan->allow,
+                                      .query_length = scan->query_length};
+
+    crn_graph_walk(graph, scratch, &ask);
+}
+
+cairn_status crn_graph_scan_all(const struct crn_graph *graph, struct crn_graph_scratch *scratch,
+                                const struct crn_graph_scan *scan, cairn_error *err)
+{
+    const struct crn_graph_cells *cells = scan->cells;
+    struct crn_graph_scan all = *scan;
+    uint32_t nodes = 0;
+
+    CRN_TRY(
+        crn_graph_scratch_reserve(scratch, graph->layout.dims, graph->count, cells->count, scan->keep, err));
+    CRN_TRY(crn_graph_scratch_reserve_nodes(scratch, crn_graph_scan_held(scan->wanted), cells->count, err));
+    struct crn_graph_ranked ranked = crn_graph_rank_cells(graph, cells, scratch);
+    all.count = 0;
+    /* Those of the first nodes, which tell how near the wanted ones are; the others in any order. */
+    while (ranked.count > 0 && nodes < crn_graph_scan_held(scan->wanted)) {
+        const uint32_t cell = crn_graph_rank_take(&ranked);
+        nodes += cells->cells[cell + 1].node - cells->cells[cell].node;
+        scratch->order[all.count++] = cell;
+    }
+    for (uint32_t i = 0; i < ranked.count; i++) scratch->order[all.count++] = (uint32_t)ranked.heap[i];
+    crn_graph_scan_cells(graph, scratch, &all);
+    return CAIRN_OK;
 }

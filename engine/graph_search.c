@@ -44,8 +44,10 @@ cairn_status crn_graph_scratch_reserve(struct crn_graph_scratch *scratch, uint32
 }
 
 cairn_status crn_graph_scratch_reserve_nodes(struct crn_graph_scratch *scratch, uint32_t count,
-                                             cairn_error *err)
+                                             uint32_t cells, cairn_error *err)
 {
+    CRN_TRY(
+        reserve((void **)&scratch->order, &scratch->order_max, cells, sizeof *scratch->order, false, err));
     CRN_TRY(
         reserve((void **)&scratch->nodes, &scratch->nodes_max, count, sizeof *scratch->nodes, false, err));
     return reserve((void **)&scratch->bounds, &scratch->bounds_max, count, sizeof *scratch->bounds, false,
@@ -62,6 +64,7 @@ void crn_graph_scratch_release(struct crn_graph_scratch *scratch)
     crn_mem_free(scratch->log);
     crn_mem_free(scratch->nodes);
     crn_mem_free(scratch->bounds);
+    crn_mem_free(scratch->order);
     *scratch = (struct crn_graph_scratch){0};
 }
 

@@ -6,7 +6,7 @@
  * for equal recall no visit is saved). The two nodes to visit after the present one are chosen and fetched before the present one is
  * worked on: a row takes longer to come than a visit lasts.
  */
-#include "engine/graph.h"
+#include "engine/graph_scan.h"
 
 #define HELD 3     /* nodes on the way to a visit */
 #define RECORDS 16 /* fetched during the last visits of a search: most of what is compared at the end */
@@ -219,6 +219,8 @@ static inline void walk_all(struct walk *walk)
 
 #include "engine/graph_walk_filter.h"
 
+#include "engine/graph_walk_cells.h"
+
 void CRN_GRAPH_WALK(const struct crn_graph *graph, struct crn_graph_scratch *scratch,
                     const struct crn_graph_ask *ask)
 {
@@ -229,6 +231,10 @@ void CRN_GRAPH_WALK(const struct crn_graph *graph, struct crn_graph_scratch *scr
     scratch->damaged = false;
     if (ask->nodes != NULL) {
         compare_nodes(&walk);
+        return;
+    }
+    if (ask->cells != NULL) {
+        compare_cells(&walk);
         return;
     }
     crn_pool_reset(&walk.pool, scratch->pool, ask->effort);

@@ -10,6 +10,7 @@
  * Searches with a filter: graph_filter.h.
  */
 #include "engine/graph_filter.h"
+#include "engine/graph_scan.h"
 
 #include "base/error.h"
 #include "base/mem.h"
@@ -38,6 +39,11 @@
 #define CELL_ROWS_OF 200000.0
 #define CELL_ROWS_ALLOWED 20000.0
 #define CELL_ROWS_POWER 0.75
+
+#define VISIT_NODES 50.0 /* nodes that a scan of all compares, first and last, in the time of a visit */
+#define KEEP_EACH \
+    4u /* nearest nodes kept for each of k, of which most are farther than those that are compared at full precision */
+#define KEEP 64u /* and beyond those */
 
 struct crn_index {
     struct crn_graph_opened opened;
@@ -252,13 +258,16 @@ static cairn_status search_filtered(struct crn_index *index, struct crn_graph_sc
     return crn_graph_search_filtered(&index->opened, scratch, &asked, err);
 }
 
-static cairn_status walk_whole(const struct crn_index *index, struct crn_graph_scratch *scratch,
-                               const struct crn_index_query *query, cairn_error *err)
+/* ---- without a filter ---- */
+
+static cairn_status walk(const struct crn_index *index, struct crn_graph_scratch *scratch,
+                         const struct crn_index_query *query, uint32_t effort, cairn_error *err)
 {
-    const uint32_t effort = effort_of(index, query), k = (uint32_t)query->k;
+    const uint32_t k = (uint32_t)query->k;
     const uint32_t settled = query->limited && k > SETTLED_LIMITED ? SETTLED_LIMITED : k;
+    const uint32_t keep = KEEP_EACH * k + KEEP < effort ? KEEP_EACH * k + KEEP : effort;
     const struct crn_graph_ask ask = {.effort = effort,
-                                      .keep = effort,
+                                      .keep = keep,
                                       .settled = settled < effort ? settled : effort,
                                       .patience = crn_graph_patience(effort),
                                       .positions = index->opened.positions,
@@ -266,8 +275,30 @@ static cairn_status walk_whole(const struct crn_index *index, struct crn_graph_s
                                       .record_bytes = index->rows.dim * sizeof(float)};
 
     CRN_TRY(crn_graph_scratch_reserve(scratch, index->opened.graph.layout.dims, index->opened.graph.count,
-                                      effort, effort, err));
+                                      effort, keep, err));
     crn_graph_walk(&index->opened.graph, scratch, &ask);
+    return CAIRN_OK;
+}
+
+static cairn_status scan_all(const struct crn_index *index, struct crn_graph_scratch *scratch,
+                             const struct crn_index_query *query, float length, cairn_error *err)
+{
+    const uint32_t k = (uint32_t)query->k;
+    const struct crn_graph_scan scan = {
+        .wanted = k, .keep = KEEP_EACH * k + KEEP, .query_length = length, .cells = &index->opened.cells};
+
+    return crn_graph_scan_all(&index->opened.graph, scratch, &scan, err);
+}
+
+/* A walk, unless it would take longer than comparing all nodes, which finds more. */
+static cairn_status search_whole(const struct crn_index *index, struct crn_graph_scratch *scratch,
+                                 const struct crn_index_query *query, float length, cairn_error *err)
+{
+    const uint32_t effort = effort_of(index, query);
+
+    CRN_TRY((double)effort * VISIT_NODES >= (double)index->rows.count
+                ? scan_all(index, scratch, query, length, err)
+                : walk(index, scratch, query, effort, err));
     if (scratch->damaged)
         return crn_error_set(err, CAIRN_CORRUPT, "a row of the graph does not match its checksum");
     return CAIRN_OK;
@@ -287,7 +318,7 @@ static cairn_status find(struct crn_index *index, struct crn_graph_scratch *scra
     crn_graph_frame_point(&graph->frame, query->vector, scratch->query.rotated, &point);
     crn_graph_kernels_get()->query_prepare(&scratch->query);
     scratch->query.constant = point.constant;
-    CRN_TRY(query->allow == NULL ? walk_whole(index, scratch, query, err)
+    CRN_TRY(query->allow == NULL ? search_whole(index, scratch, query, sqrtf(point.norm2), err)
                                  : search_filtered(index, scratch, query, sqrtf(point.norm2), err));
     return rescore(index, scratch, query, ERRORS_ALLOWED * error * sqrtf(point.norm2), top, err);
 }
