@@ -36,6 +36,6 @@ for arch in armv8-a armv8.2-a+dotprod; do
     "$emulator" "$work/checks"
 done
 build graph -march=armv8-a $base $rows base/error.c base/line.c base/status.c base/utf8.c base/mem.c base/thread.c base/topk.c \
-    engine/graph_frame.c engine/graph_insert.c engine/graph_refine.c engine/graph_search.c engine/graph_check.c engine/graph_walk_plain.c \
-    engine/graph_walk_neon.c tests/engine/graph_main.c
+    engine/graph_frame.c engine/graph_insert.c engine/graph_refine.c engine/graph_search.c engine/graph_check.c \
+    engine/graph_scan.c engine/graph_rank.c engine/graph_walk_plain.c engine/graph_walk_neon.c tests/engine/graph_main.c
 "$emulator" "$work/graph"
