@@ -178,6 +178,7 @@ struct crn_graph_ask {
     uint32_t *nodes;
     float *bounds;
     uint32_t node_count, first;
+    bool more; /* with `nodes` or `cells`: beside what is in the list of the nearest already */
     /* Compare these cells, in this order, without a walk (NULL: walk): of their nodes those with their bit set in `allow` (NULL: all), unless
      * they are farther than the `wanted` nearest by what estimates may be off. */
     const struct crn_graph_cells *cells;

@@ -10,7 +10,7 @@
 #define VISIT_SIGNS 50.0  /* records of signs compared in the time of one visit */
 #define VISIT_NODES 100.0 /* nodes of blocks, likewise */
 #define DENSE_CELLS \
-    0.2 /* where this part of the nodes is allowed, blocks with all of them are sooner compared than records */
+    0.2 /* of whose nodes this part is allowed: blocks of all of them are sooner compared than records of these */
 #define VISITS_EACH 0.5 /* visits for each node met for each of the wanted ones: one visit sees many */
 #define POOL_VISITS 1.5 /* places of the pool for each visit expected: more may turn out to be needed */
 #define SPARE 32u       /* nodes kept beyond twice the wanted ones */
@@ -65,15 +65,14 @@ void crn_graph_filter_free(struct crn_index_filter *filter)
 /* Cells that are to be compared: scratch->order[count]. */
 struct chosen {
     uint32_t count;
-    uint32_t nodes, allowed; /* of them all */
+    uint32_t allowed; /* nodes of them all */
 };
 
-static void choose(const struct crn_graph_opened *opened, struct crn_graph_scratch *scratch,
-                   const struct crn_index_filter *filter, uint32_t cell, struct chosen *chosen)
+static void choose(struct crn_graph_scratch *scratch, const struct crn_index_filter *filter, uint32_t cell,
+                   struct chosen *chosen)
 {
     if (filter->counts[cell] == 0) return;
     scratch->order[chosen->count++] = cell;
-    chosen->nodes += opened->cells.cells[cell + 1].node - opened->cells.cells[cell].node;
     chosen->allowed += filter->counts[cell];
 }
 
@@ -121,6 +120,24 @@ static cairn_status check_rows(const struct crn_graph_scratch *scratch, cairn_er
     return CAIRN_OK;
 }
 
+/* Puts the dense ones of the chosen cells first, whose nodes are sooner compared by blocks. Returns how many they are. */
+static uint32_t put_dense_first(const struct crn_graph_opened *opened, const struct crn_index_filter *filter,
+                                uint32_t *order, const struct chosen *chosen, uint32_t *out_sparse_nodes)
+{
+    uint32_t dense = 0;
+
+    *out_sparse_nodes = chosen->allowed;
+    for (uint32_t i = 0; i < chosen->count; i++) {
+        const uint32_t cell = order[i];
+        const uint32_t nodes = opened->cells.cells[cell + 1].node - opened->cells.cells[cell].node;
+        if (filter->counts[cell] < DENSE_CELLS * nodes) continue;
+        order[i] = order[dense];
+        order[dense++] = cell;
+        *out_sparse_nodes -= filter->counts[cell];
+    }
+    return dense;
+}
+
 /* Compares the allowed nodes of the chosen cells. */
 static cairn_status compare(const struct crn_graph_opened *opened, struct crn_graph_scratch *scratch,
                             const struct crn_graph_filtered *asked, const struct chosen *chosen,
@@ -133,16 +150,20 @@ static cairn_status compare(const struct crn_graph_opened *opened, struct crn_gr
                                   .cells = &opened->cells,
                                   .allow = asked->filter->words};
 
-    if (chosen->allowed >= DENSE_CELLS * chosen->nodes) {
-        scan.count = chosen->count;
-        CRN_TRY(crn_graph_scratch_reserve_nodes(scratch, crn_graph_scan_held(asked->k), opened->cells.count,
-                                                err));
-        crn_graph_scan_cells(&opened->graph, scratch, &scan);
-        return check_rows(scratch, err);
-    }
+    const uint32_t held = crn_graph_scan_held(asked->k);
+    uint32_t sparse_nodes;
+
+    const uint32_t dense = put_dense_first(opened, asked->filter, scratch->order, chosen, &sparse_nodes);
+    CRN_TRY(crn_graph_scratch_reserve_nodes(scratch, sparse_nodes > held ? sparse_nodes : held,
+                                            opened->cells.count, err));
+    scan.count = dense;
+    crn_graph_scan_cells(&opened->graph, scratch, &scan);
+    CRN_TRY(check_rows(scratch, err));
+    if (sparse_nodes == 0) return CAIRN_OK;
     CRN_TRY(crn_graph_verify_signs(opened, err));
-    CRN_TRY(crn_graph_scratch_reserve_nodes(scratch, chosen->allowed, opened->cells.count, err));
-    for (uint32_t i = 0; i < chosen->count; i++)
+    scan.more = true;
+    scan.count = 0;
+    for (uint32_t i = dense; i < chosen->count; i++)
         scan.count = take_nodes(opened, asked->filter, scratch->order[i], scratch->nodes, scan.count);
     crn_graph_scan_nodes(&opened->graph, scratch, &scan);
     return check_rows(scratch, err);
@@ -153,7 +174,7 @@ static cairn_status compare_all(const struct crn_graph_opened *opened, struct cr
 {
     struct chosen chosen = {0};
 
-    for (uint32_t c = 0; c < opened->cells.count; c++) choose(opened, scratch, asked->filter, c, &chosen);
+    for (uint32_t c = 0; c < opened->cells.count; c++) choose(scratch, asked->filter, c, &chosen);
     return compare(opened, scratch, asked, &chosen, keep, err);
 }
 
@@ -166,7 +187,7 @@ static cairn_status compare_cells(const struct crn_graph_opened *opened, struct 
 
     crn_graph_rank_keep(ranked, asked->filter->counts);
     while (ranked->count > 0 && chosen->allowed < part * asked->rows)
-        choose(opened, scratch, asked->filter, crn_graph_rank_take(ranked), chosen);
+        choose(scratch, asked->filter, crn_graph_rank_take(ranked), chosen);
     return compare(opened, scratch, asked, chosen, keep, err);
 }
 
@@ -180,7 +201,7 @@ static double take_nearby(const struct crn_graph_opened *opened, struct crn_grap
     while (ranked->count > 0 && nodes < NEAR_NODES) {
         const uint32_t cell = crn_graph_rank_take(ranked);
         nodes += opened->cells.cells[cell + 1].node - opened->cells.cells[cell].node;
-        choose(opened, scratch, filter, cell, chosen);
+        choose(scratch, filter, cell, chosen);
     }
     return nodes == 0 ? 0 : (double)chosen->allowed / nodes;
 }

@@ -64,18 +64,19 @@ void crn_graph_scan_nodes(const struct crn_graph *graph, struct crn_graph_scratc
                           const struct crn_graph_scan *scan)
 {
     const float slack = CRN_GRAPH_SCAN_ERRORS * ERROR * scan->query_length;
-    const uint32_t least =
-        scan->wanted + CRN_GRAPH_SCAN_SPARE < scan->keep ? scan->wanted + CRN_GRAPH_SCAN_SPARE : scan->keep;
+    const bool known = scan->more && scratch->near_count >= scan->wanted; /* how near the wanted ones are */
+    const uint32_t least = known ? 0 : crn_graph_scan_least(scan->wanted, scan->keep);
     const struct crn_graph_ask ask = {.keep = scan->keep,
                                       .wanted = scan->wanted,
                                       .nodes = scratch->nodes,
                                       .bounds = scratch->bounds,
                                       .node_count = scan->count,
-                                      .first = least < scan->count ? least : scan->count};
+                                      .first = least < scan->count ? least : scan->count,
+                                      .more = scan->more};
 
     crn_graph_kernels_get()->signs_estimate(&scratch->query, slack, scan->records, scratch->nodes,
                                             scan->count, scratch->bounds);
-    crn_graph_put_first(scratch, scan->count, scratch->near, ask.first);
+    if (ask.first > 0) crn_graph_put_first(scratch, scan->count, scratch->listed, ask.first);
     crn_graph_walk(graph, scratch, &ask);
 }
 
@@ -88,6 +89,7 @@ void crn_graph_scan_cells(const struct crn_graph *graph, struct crn_graph_scratc
                                       .order = scratch->order,
                                       .order_count = scan->count,
                                       .allow = scan->allow,
+                                      .more = scan->more,
                                       .query_length = scan->query_length};
 
     crn_graph_walk(graph, scratch, &ask);

@@ -23,12 +23,19 @@ struct crn_graph_scan {
     /* Cells: the first `count` in scratch->order, of which the nodes with their bit in `allow` (NULL: all). */
     const struct crn_graph_cells *cells;
     const uint64_t *allow;
+    bool more; /* beside what is in scratch->near already, with the same places and the same number wanted */
 };
 
 /* Nodes that are held at once while cells are compared: scratch->nodes takes so many. */
 static inline uint32_t crn_graph_scan_held(uint32_t wanted)
 {
     return (wanted < 512 ? 1024 : 2 * wanted) + 2 * CRN_GRAPH_DEGREE;
+}
+
+/* Nodes that are compared by codes before the others, to know how near the wanted ones are. */
+static inline uint32_t crn_graph_scan_least(uint32_t wanted, uint32_t keep)
+{
+    return wanted + CRN_GRAPH_SCAN_SPARE < keep ? wanted + CRN_GRAPH_SCAN_SPARE : keep;
 }
 
 /* Both leave the nearest by their codes in scratch->near, ascending; scratch->query is prepared, and the scratch reserved for `keep` places

@@ -166,8 +166,8 @@ static inline void visit(struct walk *walk, uint32_t node)
     unsigned count = 0;
     /* A row that is locked for long has no neighbours this time. */
     if (!graph->live || crn_graph_try_read(crn_graph_lock_of(graph, node))) {
-        count = crn_row_neighbours(&graph->layout, &scratch->query, row, distance, walk->limit, distances,
-                                   ids);
+        count =
+            crn_row_neighbours(&graph->layout, &scratch->query, row, distance, walk->limit, distances, ids);
         if (graph->live) crn_graph_unlock_read(crn_graph_lock_of(graph, node));
     }
     list_near(walk, distance, node);
@@ -226,8 +226,13 @@ void CRN_GRAPH_WALK(const struct crn_graph *graph, struct crn_graph_scratch *scr
 {
     struct walk walk = {.graph = graph, .scratch = scratch, .ask = ask, .limit = __builtin_inff()};
 
-    memset(scratch->near, 0xff, (ask->keep + CRN_GRAPH_KEY_PAD) * sizeof *scratch->near);
-    scratch->near_count = scratch->log_count = scratch->hops = 0;
+    if (!ask->more) {
+        memset(scratch->near, 0xff, (ask->keep + CRN_GRAPH_KEY_PAD) * sizeof *scratch->near);
+        scratch->near_count = 0;
+    } else if (scratch->near_count >= ask->wanted) {
+        walk.limit = crn_graph_key_distance(scratch->near[ask->wanted - 1]);
+    }
+    scratch->log_count = scratch->hops = 0;
     scratch->damaged = false;
     if (ask->nodes != NULL) {
         compare_nodes(&walk);

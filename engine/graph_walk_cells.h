@@ -29,8 +29,7 @@ static void compare_held(struct walk *walk, uint32_t *count)
 {
     const struct crn_graph_ask *ask = walk->ask;
     struct crn_graph_scratch *scratch = walk->scratch;
-    const uint32_t least =
-        ask->wanted + CRN_GRAPH_SCAN_SPARE < ask->keep ? ask->wanted + CRN_GRAPH_SCAN_SPARE : ask->keep;
+    const uint32_t least = crn_graph_scan_least(ask->wanted, ask->keep);
     uint32_t first = 0;
 
     if (scratch->near_count < ask->wanted) {
