@@ -128,6 +128,13 @@ static inline float crn_graph_key_distance(uint64_t key)
     return distance;
 }
 
+/* For qsort. */
+static inline int crn_graph_by_key(const void *a, const void *b)
+{
+    const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
 #define CRN_GRAPH_KEY_NODE 0xffffffu
 #define CRN_GRAPH_KEY_PAD CRN_POOL_PAD /* keys of UINT64_MAX behind a list: whole vectors are compared */
 

@@ -143,14 +143,13 @@ static cairn_status compare(const struct crn_graph_opened *opened, struct crn_gr
                             const struct crn_graph_filtered *asked, const struct chosen *chosen,
                             uint32_t keep, cairn_error *err)
 {
+    const uint32_t held = crn_graph_scan_held(asked->k);
     struct crn_graph_scan scan = {.wanted = asked->k,
                                   .keep = keep,
                                   .query_length = asked->query_length,
                                   .records = opened->signs,
                                   .cells = &opened->cells,
                                   .allow = asked->filter->words};
-
-    const uint32_t held = crn_graph_scan_held(asked->k);
     uint32_t sparse_nodes;
 
     const uint32_t dense = put_dense_first(opened, asked->filter, scratch->order, chosen, &sparse_nodes);

@@ -271,12 +271,6 @@ static void link_back(struct crn_graph_growing *growing, const struct crn_graph_
 
 /* ---- nodes ---- */
 
-static int by_key(const void *a, const void *b)
-{
-    const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return x < y ? -1 : x > y;
-}
-
 /* Makes the worker's query of its point. */
 static void prepare_query(const struct crn_graph_growing *growing, struct crn_graph_worker *worker)
 {
@@ -313,7 +307,7 @@ static uint32_t find_candidates(struct crn_graph_growing *growing, struct crn_gr
             growing->heights == NULL ? scratch->near[i]
                                      : crn_graph_key(between(growing, node, found), found);
     }
-    if (growing->heights != NULL) qsort(worker->candidates, count, sizeof *worker->candidates, by_key);
+    if (growing->heights != NULL) qsort(worker->candidates, count, sizeof *worker->candidates, crn_graph_by_key);
     return count;
 }
 
@@ -382,7 +376,7 @@ static uint32_t add_present(struct crn_graph_growing *growing, struct crn_graph_
         if (!known) worker->candidates[count++] = crn_graph_key(lengths_of(growing, node)[v], id);
     }
     crn_graph_unlock_read(crn_graph_lock_of(graph, node));
-    if (count != found) qsort(worker->candidates, count, sizeof *worker->candidates, by_key);
+    if (count != found) qsort(worker->candidates, count, sizeof *worker->candidates, crn_graph_by_key);
     return count;
 }
 

@@ -71,12 +71,6 @@ void crn_graph_chooser_release(struct crn_graph_chooser *chooser)
 
 /* ---- choosing ---- */
 
-static int by_key(const void *a, const void *b)
-{
-    const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return x < y ? -1 : x > y;
-}
-
 static int by_node(const void *a, const void *b)
 {
     const uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
@@ -146,7 +140,7 @@ static void rank(const struct crn_graph_growing *growing, struct crn_graph_choos
            sizeof place.scale);
     for (uint32_t i = 0; i < count; i++)
         chooser->keys[i] = crn_graph_key(distance_to(growing, chooser, &place, i), i);
-    qsort(chooser->keys, count, sizeof *chooser->keys, by_key);
+    qsort(chooser->keys, count, sizeof *chooser->keys, crn_graph_by_key);
 }
 
 /* Notes for the candidates behind the i-th, which was kept, how well it hides them. */

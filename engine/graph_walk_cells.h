@@ -56,12 +56,26 @@ static inline bool some_allowed(const uint64_t *allow, uint32_t from, uint32_t t
     return (bits & (UINT64_MAX >> (64 - (to - from)))) != 0;
 }
 
-static void compare_cell(struct walk *walk, struct crn_graph_query *query, uint32_t cell, uint32_t *held)
+/* Fetches the block behind block b of cell ask->order[i]: a block is about a page, and the processor's own fetching ends with it. */
+static inline void fetch_next(const struct walk *walk, uint32_t i, uint32_t b)
+{
+    const struct crn_graph_ask *ask = walk->ask;
+    const struct crn_graph_layout *layout = &walk->graph->layout;
+
+    if (b + 1 == ask->cells->cells[ask->order[i] + 1].block) {
+        if (i + 1 == ask->order_count) return;
+        b = ask->cells->cells[ask->order[i + 1]].block - 1;
+    }
+    crn_row_prefetch(layout, ask->cells->blocks + (size_t)(b + 1) * layout->row_bytes);
+}
+
+/* Cell ask->order[i]. */
+static void compare_cell(struct walk *walk, struct crn_graph_query *query, uint32_t i, uint32_t *held)
 {
     const struct crn_graph_ask *ask = walk->ask;
     const struct crn_graph *graph = walk->graph;
     struct crn_graph_scratch *scratch = walk->scratch;
-    const struct crn_graph_cell *this = ask->cells->cells + cell, *next = this + 1;
+    const struct crn_graph_cell *this = ask->cells->cells + ask->order[i], *next = this + 1;
     const uint32_t first = crn_graph_scan_held(ask->wanted) - 2 * CRN_GRAPH_DEGREE;
     float distance = 0;
     bool entered = false;
@@ -71,6 +85,7 @@ static void compare_cell(struct walk *walk, struct crn_graph_query *query, uint3
         const uint32_t from = this->node + (b - this->block) * CRN_GRAPH_DEGREE;
         const uint32_t to = next->node - from < CRN_GRAPH_DEGREE ? next->node : from + CRN_GRAPH_DEGREE;
 
+        fetch_next(walk, i, b);
         if (ask->allow != NULL && !some_allowed(ask->allow, from, to)) continue;
         if (graph->prove != NULL && !graph->prove(graph->prove_ctx, block)) {
             scratch->damaged = true;
@@ -87,10 +102,10 @@ static void compare_cell(struct walk *walk, struct crn_graph_query *query, uint3
         const uint32_t count =
             crn_row_neighbours(&graph->layout, query, block, distance, walk->limit, bounds, nodes);
         uint32_t kept = 0;
-        for (uint32_t i = 0; i < count; i++) {
-            const uint32_t node = nodes[i];
+        for (uint32_t n = 0; n < count; n++) {
+            const uint32_t node = nodes[n];
             nodes[kept] = node;
-            bounds[kept] = bounds[i];
+            bounds[kept] = bounds[n];
             kept += node < graph->count && (ask->allow == NULL || is_allowed(walk, node));
         }
         *held += kept;
@@ -105,13 +120,7 @@ static void compare_cells(struct walk *walk)
     struct crn_graph_query query = walk->scratch->query; /* its tables are shared */
     uint32_t held = 0;
 
-    for (uint32_t i = 0; i < ask->order_count && !walk->scratch->damaged; i++) {
-        if (i + 1 < ask->order_count) {
-            const struct crn_graph_cell *next = ask->cells->cells + ask->order[i + 1];
-            crn_row_prefetch(&walk->graph->layout,
-                             ask->cells->blocks + (size_t)next->block * walk->graph->layout.row_bytes);
-        }
-        compare_cell(walk, &query, ask->order[i], &held);
-    }
+    for (uint32_t i = 0; i < ask->order_count && !walk->scratch->damaged; i++)
+        compare_cell(walk, &query, i, &held);
     if (!walk->scratch->damaged) compare_held(walk, &held);
 }
