@@ -1,7 +1,7 @@
 /*
  * What a search costs while somebody writes: one thread searches, first alone, then beside a thread that inserts as fast as it
  * can, and then, with --turns, with that thread writing and stopped in turns: the same searches over the same tails and segments; or, with --sustain, both go on for long, and each second tells the rate, the slowest batch, the searches' latencies, the
- * length of the tail and the number of segments. One row of every tenth batch is asked for as soon as its write was answered, and must be found. No row
+ * length of the tail and the number of segments; the end, what CPU a row took without that of searching, and all searches' latencies. One row of every tenth batch is asked for as soon as its write was answered, and must be found. No row
  * is written twice. Of searches of half a millisecond and more is told what they did: compute, scan, or wait.
  *
  *   bench_mixed [--rows 200000] [--dim 384] [--index flat|auto|...] [--quantization none|scalar] [--batch 100] [--seconds 10]
@@ -418,9 +418,28 @@ static void measure(struct stage *stage)
     free(beside.samples_us);
 }
 
+static double process_cpu_seconds(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static void add_samples(struct latencies *all, const struct latencies *some)
+{
+    const size_t left = SAMPLES_MAX - all->count, count = some->count < left ? some->count : left;
+
+    memcpy(all->samples_us + all->count, some->samples_us, count * sizeof *some->samples_us);
+    all->count += count;
+    all->seconds += some->seconds;
+}
+
 static void sustain(struct stage *stage)
 {
     struct latencies second = {.samples_us = malloc(SAMPLES_MAX * sizeof(uint32_t))};
+    struct latencies all = {.samples_us = malloc(SAMPLES_MAX * sizeof(uint32_t))};
+    const double cpu_before = process_cpu_seconds() - thread_cpu_seconds();
     const uint64_t began_ns = crn_clock_ns();
     long tail_most = 0, segments_most = 0;
     uint32_t slowest_us = 0;
@@ -431,6 +450,7 @@ static void sustain(struct stage *stage)
     while (before_ns - began_ns < (uint64_t)stage->s.sustain * 1000000000u) {
         long tail, segments;
         search_for(stage, 1, &second);
+        add_samples(&all, &second);
         sort_latencies(&second);
         read_stats(stage, &tail, &segments); /* counts rows: of millions it takes as long as searching did */
         const uint64_t written = atomic_load(&stage->written), now_ns = crn_clock_ns();
@@ -453,7 +473,13 @@ static void sustain(struct stage *stage)
         "sustained %.0f rows/s over %.1f s; slowest batch %.1f ms, longest tail %ld rows, most segments %ld\n",
         (double)atomic_load(&stage->written) / ((double)(crn_clock_ns() - began_ns) / 1e9),
         (double)(crn_clock_ns() - began_ns) / 1e9, slowest_us / 1e3, tail_most, segments_most);
+    printf("CPU of writing and maintenance: %.1f us a row\n",
+           (process_cpu_seconds() - thread_cpu_seconds() - cpu_before) * 1e6 /
+               (double)atomic_load(&stage->written));
+    sort_latencies(&all);
+    print_latencies("all searches", &all);
     free(second.samples_us);
+    free(all.samples_us);
 }
 
 /* ---- the program ---- */
