@@ -200,6 +200,7 @@ static cairn_status build_collection(cairn_db *db, struct crn_catalog_version *v
     pthread_mutex_init(&collection->mutex, NULL);
     collection->db = db;
     collection->references = 1;
+    atomic_init(&collection->merges_wanted, true); /* whoever had it open may have left some off */
     collection->id = version->catalog.id;
     collection->uses = crn_use_counts_create();
     collection->scopes = crn_scope_cache_create(SCOPE_CACHE_BYTES);

@@ -1,6 +1,7 @@
 #include "engine/compact_internal.h"
 
 #include "engine/collection.h"
+#include "engine/compact_policy.h"
 #include "engine/id.h"
 
 #include "base/error.h"
@@ -10,11 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MERGE_RUN 4u      /* segments of like size that are merged together, at least */
-#define MERGE_RUN_MOST 8u /* at most: others wait meanwhile */
-#define LARGE_ROWS \
-    500000u /* so many rows are merged only with a full run: it takes long, and small segments become more meanwhile */
-#define PARTS_MAX 16u /* more segments than this are merged two by two as well */
 #define REBUILD_CHUNK_BYTES (64u << 20)
 
 /* ---- switching a list ---- */
@@ -251,101 +247,38 @@ cairn_status crn_compact_flush(struct crn_live_space *space, uint32_t least, boo
 
 /* ---- merging ---- */
 
-/* Parts begin..end-1; none when they are equal. */
-struct run {
-    uint32_t begin, end;
-};
-
-static uint64_t dead_of(const struct crn_view_part *part)
-{
-    return part->segment->count - part->live_count;
-}
-
-/* The longest run from a part on whose live rows fit into one segment. */
-static struct run run_from(const struct crn_view *view, uint32_t begin, uint32_t rows_most)
-{
-    struct run run = {begin, begin};
-    uint64_t rows = 0;
-
-    while (run.end < view->part_count && rows + view->parts[run.end].live_count <= rows_most)
-        rows += view->parts[run.end++].live_count;
-    if (run.end == begin && begin < view->part_count)
-        run.end++; /* larger than that already: it can only become smaller */
-    return run;
-}
-
-/* The first run, from a part on, that merging makes smaller: several segments, or one with dead rows. */
-static struct run next_of_all(const struct crn_view *view, uint32_t begin, uint32_t rows_most)
-{
-    while (begin < view->part_count) {
-        const struct run run = run_from(view, begin, rows_most);
-        uint64_t dead = 0;
-        for (uint32_t i = run.begin; i < run.end; i++) dead += dead_of(&view->parts[i]);
-        if (run.end - run.begin > 1 || dead != 0) return run;
-        begin = run.end;
-    }
-    return (struct run){0, 0};
-}
-
 struct merging {
     struct crn_live_space *space;
     const struct crn_build_control *control;
-    uint32_t rows_most;
-    bool all;
-    bool bulk;      /* segments that have an index are left as they are */
-    uint32_t begin; /* parts before it too */
+    struct crn_compact_choice choice;
 };
 
-/* The longest run before `end` in which no segment is larger than twice the younger ones together. */
-static struct run run_before(const struct merging *merging, const struct crn_view *view, uint32_t end,
-                             uint64_t *out_rows)
+/* The run to be merged next. */
+static cairn_status choose_run(const struct merging *merging, const struct crn_view *view,
+                               struct crn_compact_run *out_run, cairn_error *err)
 {
-    struct run run = {end, end};
-    uint64_t younger = 0, live = 0;
+    struct crn_compact_choice choice = merging->choice;
+    struct crn_compact_part *parts = crn_mem_array(view->part_count, sizeof *parts);
 
-    while (run.begin > 0 && run.end - run.begin < MERGE_RUN_MOST) {
-        const struct crn_view_part *part = &view->parts[run.begin - 1];
-        live += part->live_count;
-        if (merging->bulk && part->segment->index_ops != NULL) break;
-        if (live > merging->rows_most || (younger != 0 && part->segment->count > 2 * younger)) break;
-        younger += part->segment->count;
-        run.begin--;
+    if (parts == NULL) return crn_error_no_memory(err, view->part_count * sizeof *parts);
+    for (uint32_t i = 0; i < view->part_count; i++) {
+        const struct crn_view_part *part = &view->parts[i];
+        parts[i] = (struct crn_compact_part){part->segment->count, part->live_count,
+                                             part->segment->index_ops != NULL};
     }
-    *out_rows = younger;
-    return run;
-}
-
-/* Sizes are kept geometric: segments of like size are merged, those first where the fewest rows are copied for each segment that is
- * then less, which bounds both the number of segments and how often a row is copied: small ones come first, and of those many at
- * once when merging has fallen behind. When over a quarter of the rows is dead, all are merged. */
-static struct run next_of_some(const struct merging *merging, const struct crn_view *view)
-{
-    const uint32_t begin = merging->begin;
-    const uint32_t least = view->part_count > PARTS_MAX ? 2 : MERGE_RUN;
-    uint64_t rows = 0, dead = 0, fewest = 0, n;
-    struct run chosen = {0, 0};
-
-    for (uint32_t i = begin; i < view->part_count; i++) {
-        rows += view->parts[i].segment->count;
-        dead += dead_of(&view->parts[i]);
-    }
-    if (dead * 4 > rows && !merging->bulk) return next_of_all(view, begin, merging->rows_most);
-    for (uint32_t end = view->part_count; end > begin; end--) {
-        struct run run = run_before(merging, view, end, &n);
-        if (run.begin < begin) run.begin = begin;
-        if (run.end - run.begin < (n > LARGE_ROWS ? MERGE_RUN_MOST : least)) continue;
-        if (chosen.end != 0 && n * (chosen.end - chosen.begin - 1) >= fewest * (run.end - run.begin - 1))
-            continue;
-        chosen = run;
-        fewest = n;
-    }
-    return chosen;
+    choice.parts = parts;
+    choice.count = view->part_count;
+    if (choice.begin > choice.count) choice.begin = choice.count; /* others have rewritten them meanwhile */
+    *out_run = crn_compact_choose(&choice);
+    crn_mem_free(parts);
+    return CAIRN_OK;
 }
 
 /* Replaces the merged parts in whatever the list is now: new segments may have joined it behind them. Should the parts
  * themselves be gone, rewritten from the rows after one was found damaged, the list stays as it is and *out_replaced false. */
-static cairn_status replace_run(struct crn_live_space *space, const struct crn_view *old, struct run run,
-                                const struct crn_segment_entry *merged, bool *out_replaced, cairn_error *err)
+static cairn_status replace_run(struct crn_live_space *space, const struct crn_view *old,
+                                struct crn_compact_run run, const struct crn_segment_entry *merged,
+                                bool *out_replaced, cairn_error *err)
 {
     struct crn_store *store = space->collection->db->store;
     struct crn_view *now;
@@ -377,14 +310,9 @@ static cairn_status replace_run(struct crn_live_space *space, const struct crn_v
     return status;
 }
 
-static struct run next_run(const struct merging *merging, const struct crn_view *view)
-{
-    return merging->all ? next_of_all(view, merging->begin, merging->rows_most) : next_of_some(merging, view);
-}
-
 /* The new segment gets its index before it is listed: until then searches ask those of the old ones. */
-static cairn_status merge_run(const struct merging *merging, const struct crn_view *view, struct run run,
-                              bool *out_replaced, cairn_error *err)
+static cairn_status merge_run(const struct merging *merging, const struct crn_view *view,
+                              struct crn_compact_run run, bool *out_replaced, cairn_error *err)
 {
     struct crn_live_space *space = merging->space;
     struct crn_segment_entry merged;
@@ -395,7 +323,7 @@ static cairn_status merge_run(const struct merging *merging, const struct crn_vi
         status = write_plan(space, &plan, view->parts[run.end - 1].segment->entry.sequence, &merged, err);
     for (uint32_t i = run.begin; i < run.end; i++) crn_derived_not_needed(view->parts[i].segment->file);
     if (status == CAIRN_OK && merging->control != NULL) {
-        status = crn_compact_index_merged(space, merging->all ? NULL : view, plan.rows, &merged,
+        status = crn_compact_index_merged(space, merging->choice.all ? NULL : view, plan.rows, &merged,
                                           merging->control, err);
     }
     if (status == CAIRN_OK) status = replace_run(space, view, run, &merged, out_replaced, err);
@@ -406,31 +334,33 @@ static cairn_status merge_run(const struct merging *merging, const struct crn_vi
 /* *out_done: nothing is left to merge. *out_replaced: something was merged. */
 static cairn_status merge_once(struct merging *merging, bool *out_done, bool *out_replaced, cairn_error *err)
 {
+    struct crn_compact_run run = {0, 0};
     struct crn_view *view;
 
     CRN_TRY(crn_live_space_settle(merging->space, &view, err));
-    struct run run = next_run(merging, view);
+    cairn_status status = choose_run(merging, view, &run, err);
     crn_view_release(view);
     *out_done = run.begin == run.end;
-    if (*out_done) return CAIRN_OK;
+    if (status != CAIRN_OK || *out_done) return status;
     CRN_TRY(crn_live_space_load(merging->space, &view, err));
-    run = next_run(merging, view);
+    status = choose_run(merging, view, &run, err);
     *out_done = run.begin == run.end;
-    cairn_status status = *out_done ? CAIRN_OK : merge_run(merging, view, run, out_replaced, err);
-    if (*out_replaced && merging->all) merging->begin = run.begin + 1;
+    if (status == CAIRN_OK && !*out_done) status = merge_run(merging, view, run, out_replaced, err);
+    if (*out_replaced && merging->choice.all) merging->choice.begin = run.begin + 1;
     crn_view_release(view);
     return status;
 }
 
-cairn_status crn_compact_merge(struct crn_live_space *space, bool all,
+cairn_status crn_compact_merge(struct crn_live_space *space, enum crn_compact_how how,
                                const struct crn_build_control *control, bool *out_merged, cairn_error *err)
 {
     struct merging merging = {
         .space = space,
         .control = control,
-        .rows_most = crn_compact_rows_most(space),
-        .all = all,
-        .bulk = space->collection->db->options.bulk_load,
+        .choice = {.rows_most = crn_compact_rows_most(space),
+                   .all = how == CRN_COMPACT_ALL,
+                   .bulk = space->collection->db->options.bulk_load,
+                   .busy = how == CRN_COMPACT_BUSY},
     };
     bool done = space->distrust_segments;
 
@@ -440,7 +370,7 @@ cairn_status crn_compact_merge(struct crn_live_space *space, bool all,
         CRN_TRY(merge_once(&merging, &done, &replaced, err));
         failed += !replaced;
         if (replaced && out_merged != NULL) *out_merged = true;
-        if (replaced && !all) break; /* other collections come in turn */
+        if (replaced && how != CRN_COMPACT_ALL) break; /* other collections come in turn */
     }
     return CAIRN_OK;
 }

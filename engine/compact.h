@@ -21,10 +21,16 @@ struct crn_build_control {
 cairn_status crn_compact_flush(struct crn_live_space *space, uint32_t least, bool with_index,
                                cairn_error *err);
 
-/* Merges segments: all of them, or once some of those that make more work for searches than merging them costs; while rows are loaded in
- * bulk only such as have no index. Their indexes are built as `control` (may be NULL: not at all) says. No segment gets more rows than its index takes. `builder` held. *out_merged (may be
- * NULL), which the caller clears, is set when some were: there may be more. */
-cairn_status crn_compact_merge(struct crn_live_space *space, bool all,
+enum crn_compact_how {
+    CRN_COMPACT_IDLE, /* once some of those that make more work for searches than merging them costs */
+    CRN_COMPACT_BUSY, /* the same while rows are being written without a pause: more are left for later (compact_policy.h) */
+    CRN_COMPACT_ALL
+};
+
+/* Merges segments; while rows are loaded in bulk only such as have no index. Their indexes are built as `control` (may be NULL: not at
+ * all) says. No segment gets more rows than its index takes. `builder` held. *out_merged (may be NULL), which the caller clears, is set
+ * when some were: there may be more. */
+cairn_status crn_compact_merge(struct crn_live_space *space, enum crn_compact_how how,
                                const struct crn_build_control *control, bool *out_merged, cairn_error *err);
 
 /* Builds the space's index over each segment that is large enough and has none. `builder` held. */

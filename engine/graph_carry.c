@@ -14,6 +14,7 @@
 #define ALPHA 1.2f
 #define LEAST_SHARE 12u  /* one row in so many is carried over, or more: else building anew finds much more */
 #define FAR2 1e12f       /* a squared distance from the mean, in units of the frame, that codes are not for */
+#define LEAST_SHARE_KNOWN 24u /* when the others' neighbours in graphs of their own are known */
 #define KEPT_LEAST 4u    /* who has lost more than one neighbour in so many searches for others */
 #define NAMED_LEAST 3u   /* and who is in fewer lists */
 #define SLICE 1024u      /* rows between two questions whether to stop */
@@ -363,7 +364,8 @@ static cairn_status prepare(struct job *job, bool *out_fits, cairn_error *err)
         return crn_error_no_memory(err, count * sizeof *job->others);
     }
     CRN_TRY(crn_graph_twins_find(job->rows->vectors, job->rows->dim, count, job->first, err));
-    *out_fits = mark_present(job) >= count / LEAST_SHARE + 2 * HELD_OUT;
+    const uint32_t share = job->carry->other_count != 0 ? LEAST_SHARE_KNOWN : LEAST_SHARE;
+    *out_fits = mark_present(job) >= count / share + 2 * HELD_OUT;
     if (!*out_fits) return CAIRN_OK;
     choose_others(job);
     CRN_TRY(copy_frame(job, &frame, err));

@@ -6,6 +6,7 @@
  */
 #include "engine/background.h"
 #include "engine/compact.h"
+#include "engine/compact_policy.h"
 
 #include "base/clock.h"
 #include "base/error.h"
@@ -21,10 +22,10 @@
 #define WAITING_WAKE \
     128u /* rows outside of graphs at which the thread is woken: the newest are scanned in any case */
 #define WAITING_MOST 256u /* and at which writers put in rows themselves */
-#define SEGMENTS_MANY 20u /* from which on writers are slowed down */
 #define BRAKE_NS_EACH \
-    400000u /* a writer waits for each row at three times the tail's limit, and at twice as many segments */
+    400000u /* a writer waits for each row at three times the tail's limit (crn_compact_brake) */
 #define BRAKE_NS_MOST 50000000u
+#define BUSY_NS 3000000000u /* rows are being written without a pause when a tail was written out so lately */
 #define BUILDER_PAUSE_NS 10000000   /* between two tries to become the one who merges and builds */
 #define BULK_TAILS 4u               /* tails are so many times as long while rows are loaded in bulk, */
 #define BULK_TAIL_BYTES (64u << 20) /* but their vectors take no more than this */
@@ -141,7 +142,7 @@ static cairn_status flush_tails(cairn_collection *collection, uint32_t least, bo
 }
 
 /* Without a control no index is built. */
-static cairn_status merge_and_index(cairn_collection *collection, bool all,
+static cairn_status merge_and_index(cairn_collection *collection, enum crn_compact_how how,
                                     const struct crn_build_control *control, bool *out_merged,
                                     cairn_error *err)
 {
@@ -150,7 +151,7 @@ static cairn_status merge_and_index(cairn_collection *collection, bool all,
     for (uint32_t i = 0; i < now->count; i++) {
         struct crn_live_space *space = now->live[i];
         if (space->info->kind != CAIRN_SPACE_DENSE) continue;
-        CRN_TRY(crn_compact_merge(space, all, control, out_merged, err));
+        CRN_TRY(crn_compact_merge(space, how, control, out_merged, err));
         if (control != NULL) CRN_TRY(crn_compact_index(space, control, err));
     }
     return CAIRN_OK;
@@ -223,6 +224,14 @@ static cairn_status tend(struct crn_background *background, cairn_collection *co
     return CAIRN_OK;
 }
 
+/* A tail was written out. */
+static void want_merges(cairn_collection *collection)
+{
+    /* Relaxed: a hint, and merges_wanted is of itself. */
+    atomic_store_explicit(&collection->flushed_ns, crn_clock_ns(), memory_order_relaxed);
+    atomic_store(&collection->merges_wanted, true);
+}
+
 static void look_after_tails(struct crn_background *background, cairn_collection *collection)
 {
     cairn_error err;
@@ -230,10 +239,19 @@ static void look_after_tails(struct crn_background *background, cairn_collection
 
     if (status == CAIRN_OK && has_long_tail(collection)) {
         status = flush_tails(collection, (uint32_t)tail_limit(collection) / 2, true, &err);
-        atomic_store(&collection->merges_wanted, true);
+        want_merges(collection);
         crn_background_wake(&collection->db->maintenance->segments);
     }
     settle_failure(collection, status, &err);
+}
+
+/* In bulk there are no graphs to be merged, and copying rows is cheap. */
+static enum crn_compact_how how_to_merge(const cairn_collection *collection)
+{
+    const uint64_t flushed_ns = atomic_load_explicit(&collection->flushed_ns, memory_order_relaxed);
+    const bool busy = flushed_ns != 0 && crn_clock_ns() - flushed_ns < BUSY_NS;
+
+    return busy && !collection->db->options.bulk_load ? CRN_COMPACT_BUSY : CRN_COMPACT_IDLE;
 }
 
 /* Until nothing is left to merge. Not when another process is at it: then it is looked at again in a second, since that one may stop. */
@@ -245,6 +263,7 @@ static cairn_status merge_in_background(struct crn_background *background, cairn
     const struct crn_build_control control = {
         .threads = (threads + 1) / 2, .cancelled = asked_to_yield, .ctx = background};
     struct crn_store *store = collection->db->store;
+    enum crn_compact_how how = CRN_COMPACT_IDLE;
     cairn_status status = CAIRN_OK;
     bool merged = true;
 
@@ -256,14 +275,28 @@ static cairn_status merge_in_background(struct crn_background *background, cairn
             atomic_store(&collection->merges_wanted, true);
             return CAIRN_OK;
         }
-        status = merge_and_index(collection, false, collection->db->options.bulk_load ? NULL : &control,
+        how = how_to_merge(collection);
+        status = merge_and_index(collection, how, collection->db->options.bulk_load ? NULL : &control,
                                  &merged, err);
         if (status == CAIRN_OK) status = sweep(collection->db, err);
         crn_store_unlock(store, CRN_LOCK_BUILDER);
     }
-    if (merged || status == CAIRN_CANCELLED)
-        atomic_store(&collection->merges_wanted, true); /* what was left off */
+    if (merged || status == CAIRN_CANCELLED || how == CRN_COMPACT_BUSY)
+        atomic_store(&collection->merges_wanted, true); /* what was left off, or for later */
     return status;
+}
+
+static uint32_t most_segments(cairn_collection *collection)
+{
+    uint32_t most = 0;
+    const struct crn_space_list *now = crn_collection_now(collection);
+
+    for (uint32_t i = 0; i < now->count; i++) {
+        struct crn_view *view = crn_live_space_peek(now->live[i]);
+        if (view != NULL && view->part_count > most) most = view->part_count;
+        crn_view_release(view);
+    }
+    return most;
 }
 
 static void look_after_segments(struct crn_background *background, cairn_collection *collection)
@@ -271,7 +304,9 @@ static void look_after_segments(struct crn_background *background, cairn_collect
     cairn_error err;
     cairn_status status = crn_collection_flush_uses(collection, &err);
 
-    if (status == CAIRN_OK && atomic_exchange(&collection->merges_wanted, false))
+    /* Of what nobody has searched or written to since it was opened, nothing is loaded only to be merged. */
+    if (status == CAIRN_OK && most_segments(collection) != 0 &&
+        atomic_exchange(&collection->merges_wanted, false))
         status = merge_in_background(background, collection, &err);
     settle_failure(collection, status, &err);
 }
@@ -323,7 +358,8 @@ static cairn_status merge_alone(cairn_collection *collection, cairn_error *err)
     const struct crn_space_list *now = crn_collection_now(collection);
     for (uint32_t i = 0; status == CAIRN_OK && i < now->count; i++) {
         struct crn_live_space *space = now->live[i];
-        if (space->info->kind == CAIRN_SPACE_DENSE) status = crn_compact_merge(space, false, NULL, NULL, err);
+        if (space->info->kind == CAIRN_SPACE_DENSE)
+            status = crn_compact_merge(space, CRN_COMPACT_IDLE, NULL, NULL, err);
     }
     if (status == CAIRN_OK) status = sweep(collection->db, err);
     crn_store_unlock(store, CRN_LOCK_BUILDER);
@@ -347,26 +383,13 @@ static void grow_graphs(cairn_collection *collection, uint64_t changes)
     }
 }
 
-static uint32_t most_segments(cairn_collection *collection)
-{
-    uint32_t most = 0;
-    const struct crn_space_list *now = crn_collection_now(collection);
-
-    for (uint32_t i = 0; i < now->count; i++) {
-        struct crn_view *view = crn_live_space_peek(now->live[i]);
-        if (view != NULL && view->part_count > most) most = view->part_count;
-        crn_view_release(view);
-    }
-    return most;
-}
-
 /* A writer that is faster than tails are written out and segments merged is slowed down, the more the longer tails are and the more
  * segments there are: so it need not stop, and searches have no end of segments to ask. */
 static void brake(cairn_collection *collection, uint64_t changes, uint64_t unflushed)
 {
     const double limit = (double)tail_limit(collection);
     const double tails = ((double)unflushed - 2 * limit) / limit;
-    const double segments = ((double)most_segments(collection) - SEGMENTS_MANY) / SEGMENTS_MANY;
+    const double segments = crn_compact_brake(most_segments(collection));
     const double wanted = (tails > segments ? tails : segments) * (double)changes * BRAKE_NS_EACH;
     const struct timespec pause = {.tv_nsec = wanted < BRAKE_NS_MOST ? (long)wanted : (long)BRAKE_NS_MOST};
 
@@ -391,7 +414,7 @@ void crn_maintenance_notice(cairn_collection *collection, uint64_t changes)
     /* It waits for the thread, should that be at it, and goes on when what is left is no long tail any more. */
     cairn_status status =
         flush_tails(collection, (uint32_t)(maintenance != NULL ? limit * 2 : limit / 2), true, &err);
-    if (maintenance != NULL) atomic_store(&collection->merges_wanted, true);
+    if (maintenance != NULL) want_merges(collection);
     if (status == CAIRN_OK && maintenance == NULL) status = merge_alone(collection, &err);
     if (status != CAIRN_OK)
         crn_log(&collection->db->log, CAIRN_LOG_WARN, "the tail was not written out: %s", err.message);
@@ -460,7 +483,7 @@ static cairn_status optimize_locked(cairn_collection *collection, struct request
     CRN_TRY(flush_tails(collection, 1, false, err));
     request->phase = "build index";
     if (request_cancelled(request)) return crn_error_set(err, CAIRN_CANCELLED, "stopped before merging");
-    CRN_TRY(merge_and_index(collection, true, &control, NULL, err));
+    CRN_TRY(merge_and_index(collection, CRN_COMPACT_ALL, &control, NULL, err));
     return sweep(collection->db, err);
 }
 

@@ -223,7 +223,7 @@ static void test_a_tail_becomes_a_segment(void **state)
     assert_true(crn_tail_graph_inserted(tail) > 1000);
     crn_view_release(view);
     delete (&stage, 1, 1, 1);
-    ok(crn_compact_merge(stage.space, true, &(struct crn_build_control){.threads = 1}, NULL, err));
+    ok(crn_compact_merge(stage.space, CRN_COMPACT_ALL, &(struct crn_build_control){.threads = 1}, NULL, err));
     ok(crn_live_space_settle(stage.space, &view, err));
     assert_ptr_equal(view->tails[0].tail, tail);
     assert_int_equal(crn_view_rows(view), 6000 - 858 + 2000 - 1);
@@ -244,7 +244,25 @@ static void test_segments_are_merged(void **state)
     }
     expect_segments(&stage, 4, 4);
     delete (&stage, 0, 16800 / 5, 5);
-    ok(crn_compact_merge(stage.space, false, &control, NULL, err));
+    ok(crn_compact_merge(stage.space, CRN_COMPACT_IDLE, &control, NULL, err));
+    expect_segments(&stage, 1, 1);
+    stage_close(&stage);
+}
+
+/* As many as are merged at once while somebody writes: the largest part's graph holds one row in sixteen. */
+static void test_many_segments_are_merged(void **state)
+{
+    const struct crn_build_control control = {.threads = 2};
+    struct stage stage;
+
+    (void)state;
+    stage_open(&stage);
+    for (int i = 0; i < 16; i++) {
+        insert(&stage, 4200);
+        ok(crn_compact_flush(stage.space, 1, true, err));
+    }
+    expect_segments(&stage, 16, 16);
+    ok(crn_compact_merge(stage.space, CRN_COMPACT_BUSY, &control, NULL, err));
     expect_segments(&stage, 1, 1);
     stage_close(&stage);
 }
@@ -263,13 +281,13 @@ static void test_segments_have_a_limit(void **state)
         insert(&stage, 4200);
         ok(crn_compact_flush(stage.space, 1, true, err));
     }
-    ok(crn_compact_merge(stage.space, false, &control, NULL, err)); /* no four of them fit */
+    ok(crn_compact_merge(stage.space, CRN_COMPACT_IDLE, &control, NULL, err)); /* no four of them fit */
     expect_segments(&stage, 5, 5);
-    ok(crn_compact_merge(stage.space, true, &control, NULL, err));
+    ok(crn_compact_merge(stage.space, CRN_COMPACT_ALL, &control, NULL, err));
     expect_segments(&stage, 3, 3);
     /* Half of the first ones' rows go: then two of three fit together. */
     delete (&stage, 0, 4200, 2);
-    ok(crn_compact_merge(stage.space, true, &control, NULL, err));
+    ok(crn_compact_merge(stage.space, CRN_COMPACT_ALL, &control, NULL, err));
     ok(crn_live_space_settle(stage.space, &view, err));
     assert_int_equal(crn_view_rows(view), 21000 - 4200);
     for (uint32_t i = 0; i < view->part_count; i++) assert_true(view->parts[i].segment->count <= 10000);
@@ -291,7 +309,7 @@ static void test_churn(void **state)
         delete (&stage, round * 2500, 2500, 1);
         insert(&stage, 2500);
         ok(crn_compact_flush(stage.space, 1, true, err));
-        ok(crn_compact_merge(stage.space, false, &(struct crn_build_control){.threads = 1}, NULL, err));
+        ok(crn_compact_merge(stage.space, CRN_COMPACT_IDLE, &(struct crn_build_control){.threads = 1}, NULL, err));
     }
     struct crn_view *view;
     ok(crn_live_space_settle(stage.space, &view, err));
@@ -311,6 +329,7 @@ int main(void)
         cmocka_unit_test(test_one_length),
         cmocka_unit_test(test_a_tail_becomes_a_segment),
         cmocka_unit_test(test_segments_are_merged),
+        cmocka_unit_test(test_many_segments_are_merged),
         cmocka_unit_test(test_segments_have_a_limit),
         cmocka_unit_test(test_churn),
     };

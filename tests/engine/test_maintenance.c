@@ -120,6 +120,26 @@ static void merging_goes_on_when_nothing_is_written(void **state)
     database_verify_clean(&fixture->database);
 }
 
+/* What whoever had it open before had left for later is merged too, once somebody searches. */
+static void merging_goes_on_after_opening(void **state)
+{
+    struct fixture *fixture = *state;
+    struct answers *before = malloc(sizeof *before);
+
+    fixture->options.no_background = false;
+    reopen(fixture);
+    ok(crn_store_lock(fixture->database.db->store, CRN_LOCK_BUILDER, true, NULL, err));
+    insert_rows(fixture, 900, 0);
+    ask(fixture, before);
+    assert_true(space_number(fixture, "segments") > 20);
+    crn_store_unlock(fixture->database.db->store, CRN_LOCK_BUILDER);
+    reopen(fixture);
+    expect_same(fixture, before);
+    expect_few_segments(fixture);
+    expect_same(fixture, before);
+    free(before);
+}
+
 static void the_log_is_trimmed(void **state)
 {
     struct fixture *fixture = *state;
@@ -321,6 +341,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(optimizing_leaves_one_segment_and_no_other_file, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_background_keeps_segments_few, set_up, tear_down),
         cmocka_unit_test_setup_teardown(merging_goes_on_when_nothing_is_written, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(merging_goes_on_after_opening, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_log_is_trimmed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_handle_left_behind_catches_up, set_up, tear_down),
         cmocka_unit_test_setup_teardown(expired_rows_leave_answers_at_once_and_the_file_later, set_up,

@@ -112,7 +112,7 @@ static void an_index_comes_to_an_open_segment(void **state)
     for (uint64_t id = 0; id < 300; id++) put(indexed, &fixture->rng, id);
     flush(indexed);
     delete_id(indexed, 7);
-    ok(crn_compact_merge(space_of(indexed), true, NULL, NULL, err));
+    ok(crn_compact_merge(space_of(indexed), CRN_COMPACT_ALL, NULL, NULL, err));
     struct crn_view *before = settled(indexed);
     char *right = describe(indexed);
     assert_int_equal(before->part_count, 1);
@@ -211,7 +211,7 @@ static void change_something(struct fixture *fixture, cairn_collection *notes)
     } else if (what < 17) {
         flush(notes);
     } else if (what < 19) {
-        ok(crn_compact_merge(space_of(notes), what == 17, NULL, NULL, err));
+        ok(crn_compact_merge(space_of(notes), what == 17 ? CRN_COMPACT_ALL : CRN_COMPACT_IDLE, NULL, NULL, err));
     } else {
         ok(cairn_optimize(notes, NULL, NULL, err));
     }
