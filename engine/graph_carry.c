@@ -175,11 +175,12 @@ static void measure_row(struct job *job, uint32_t row)
     struct crn_graph_growing *growing = &job->build->growing;
     struct crn_graph_worker *worker = &job->workers[0];
 
-    crn_graph_frame_point(&growing->graph.frame, vector_of(job, row), worker->scratch.query.rotated,
-                          &worker->point);
     growing->norms2[row] = growing->kernels->row_dot(
         &growing->graph.layout, crn_graph_row(&growing->graph, row), crn_graph_row(&growing->graph, row));
-    if (growing->heights != NULL) growing->heights[row] = worker->point.height;
+    if (growing->heights == NULL) return;
+    crn_graph_frame_point(&growing->graph.frame, vector_of(job, row), worker->scratch.query.rotated,
+                          &worker->point);
+    growing->heights[row] = worker->point.height;
 }
 
 static void measure_links(struct job *job, uint32_t row)
