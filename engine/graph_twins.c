@@ -5,42 +5,56 @@
 #include "base/hash.h"
 #include "base/mem.h"
 
-#include <stdlib.h>
+#include <string.h>
 
-struct mark {
-    uint64_t hash;
-    uint32_t row;
+#define NO_ROW UINT32_MAX
+
+/* Rows by their hashes: open addressing, at most half full. */
+struct table {
+    struct {
+        uint32_t hash, row; /* the hash's upper half: the lower one says where it is */
+    } * slots;
+    size_t mask;
 };
 
-static int by_hash(const void *a, const void *b)
+static cairn_status table_init(struct table *table, uint32_t count, cairn_error *err)
 {
-    const struct mark *x = a, *y = b;
+    size_t size = 16;
 
-    if (x->hash != y->hash) return x->hash < y->hash ? -1 : 1;
-    return x->row < y->row ? -1 : x->row > y->row;
+    while (size < 2 * (size_t)count) size *= 2;
+    table->mask = size - 1;
+    table->slots = crn_mem_array(size, sizeof *table->slots);
+    if (table->slots == NULL) return crn_error_no_memory(err, size * sizeof *table->slots);
+    for (size_t i = 0; i < size; i++) table->slots[i].row = NO_ROW;
+    return CAIRN_OK;
+}
+
+/* The first row equal to this one; itself, which is noted then, when there is none. */
+static uint32_t find_first(struct table *table, const float *rows, size_t dim, uint32_t row)
+{
+    const size_t bytes = dim * sizeof *rows;
+    const uint64_t hash = crn_hash64(rows + row * dim, bytes, 0);
+    const uint32_t upper = (uint32_t)(hash >> 32);
+    size_t at = hash & table->mask;
+
+    for (; table->slots[at].row != NO_ROW; at = (at + 1) & table->mask) {
+        const uint32_t other = table->slots[at].row;
+        if (table->slots[at].hash == upper && memcmp(rows + row * dim, rows + other * dim, bytes) == 0)
+            return other;
+    }
+    table->slots[at].hash = upper;
+    table->slots[at].row = row;
+    return row;
 }
 
 cairn_status crn_graph_twins_find(const float *rows, size_t dim, uint32_t count, uint32_t *out_first,
                                   cairn_error *err)
 {
-    const size_t bytes = dim * sizeof *rows;
-    struct mark *marks = crn_mem_array(count, sizeof *marks);
+    struct table table;
 
-    if (marks == NULL) return crn_error_no_memory(err, count * sizeof *marks);
-    for (uint32_t i = 0; i < count; i++) marks[i] = (struct mark){crn_hash64(rows + i * dim, bytes, 0), i};
-    qsort(marks, count, sizeof *marks, by_hash);
-    for (uint32_t i = 0; i < count; i++) {
-        const uint32_t row = marks[i].row;
-        out_first[row] = row;
-        /* Rows of one hash are equal but for an accident, so the first of them is the one. */
-        for (uint32_t j = i; j-- > 0 && marks[j].hash == marks[i].hash;) {
-            const uint32_t other = out_first[marks[j].row];
-            if (memcmp(rows + row * dim, rows + other * dim, bytes) != 0) continue;
-            out_first[row] = other;
-            break;
-        }
-    }
-    crn_mem_free(marks);
+    CRN_TRY(table_init(&table, count, err));
+    for (uint32_t i = 0; i < count; i++) out_first[i] = find_first(&table, rows, dim, i);
+    crn_mem_free(table.slots);
     return CAIRN_OK;
 }
 
