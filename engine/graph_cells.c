@@ -9,10 +9,15 @@
 
 #define CELLS_OF_ROOT 2.0
 #define NODES_LEAST 4096u /* of a graph with more than one cell */
+/* The same of one that is soon merged with others: codes of all its allowed rows are compared for what a walk costs, while finding
+ * cells costs as much as a sixth of inserting the rows. */
+#define NODES_LEAST_ROUGH 32768u
 
-static uint32_t cells_for(size_t count)
+static uint32_t cells_for(size_t count, bool rough)
 {
-    return count < NODES_LEAST ? 1 : (uint32_t)(CELLS_OF_ROOT * sqrt((double)count));
+    return count < (rough ? NODES_LEAST_ROUGH : NODES_LEAST)
+               ? 1
+               : (uint32_t)(CELLS_OF_ROOT * sqrt((double)count));
 }
 
 static cairn_status reserve(struct crn_graph_build *build, uint32_t cells, cairn_error *err)
@@ -63,7 +68,7 @@ cairn_status crn_graph_cells_make(struct crn_graph_build *build, const struct cr
                                   bool rough, unsigned threads, bool (*cancelled)(void *ctx), void *ctx,
                                   cairn_error *err)
 {
-    const uint32_t count = (uint32_t)rows->count, cells = cells_for(count);
+    const uint32_t count = (uint32_t)rows->count, cells = cells_for(count, rough);
     cairn_status status;
 
     if (cells == 1) {

@@ -7,7 +7,7 @@
 #include <sys/mman.h>
 
 #define CHUNK_ROWS 4096u /* made memory at a time */
-#define INSERT_EFFORT 96u
+#define INSERT_EFFORT 64u
 #define INSERT_ALPHA 1.2f
 #define ENTRY_SHARE 8u    /* one node in so many is an entry, until there are enough */
 #define BACKLOG_MOST 512u /* rows that may wait before writers wait for each other */
