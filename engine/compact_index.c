@@ -103,16 +103,21 @@ static cairn_status index_tail(struct crn_live_space *space, const struct crn_vi
 {
     const struct crn_tail *tail = view->tails[0].tail; /* there may be another one, which has just begun */
     const struct crn_build_control control = {.threads = 1};
+    const float *lengths, *norms2;
     struct crn_segment *segment;
     struct crn_graph graph;
     char file[64];
 
-    if (!crn_tail_graph_whole(tail, &graph)) return CAIRN_OK;
+    if (!crn_tail_graph_whole(tail, &graph, &lengths, &norms2)) return CAIRN_OK;
     CRN_TRY(crn_segment_open(&space->context, entry, &segment, err));
     uint32_t *numbers = number_tail(tail, view->part_count, &graph, rows, entry->rows);
     cairn_status status =
         numbers == NULL ? crn_error_no_memory(err, graph.count * sizeof *numbers) : CAIRN_OK;
-    const struct crn_graph_carry carry = {.from = &graph, .seed = CRN_TAIL_GRAPH_SEED, .numbers = numbers};
+    const struct crn_graph_carry carry = {.from = &graph,
+                                          .seed = CRN_TAIL_GRAPH_SEED,
+                                          .numbers = numbers,
+                                          .lengths = lengths,
+                                          .norms2 = norms2};
     if (status == CAIRN_OK) status = carry_graph(space, segment, &carry, &control, file, err);
     if (status == CAIRN_OK) memcpy(entry->index_file, file, sizeof entry->index_file);
     crn_mem_free(numbers);

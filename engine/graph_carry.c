@@ -120,17 +120,28 @@ static void choose_others(struct job *job)
     }
 }
 
+static float *lengths_of(struct crn_graph_growing *growing, uint32_t row)
+{
+    return growing->lengths + (size_t)row * CRN_GRAPH_DEGREE;
+}
+
 static void copy_row(struct job *job, uint32_t node, uint32_t row)
 {
     const struct crn_graph *from = job->carry->from;
-    const struct crn_graph *graph = &job->build->growing.graph;
+    struct crn_graph_growing *growing = &job->build->growing;
+    const struct crn_graph *graph = &growing->graph;
+    const float *lengths = job->carry->lengths;
     const size_t bytes = graph->layout.head + CRN_GRAPH_HEAD_BYTES;
     uint8_t *copy = crn_graph_row(graph, row);
 
     if (from->live) crn_graph_lock_read(crn_graph_lock_of(from, node));
     memcpy(copy, crn_graph_row(from, node), bytes);
+    if (lengths != NULL)
+        memcpy(lengths_of(growing, row), lengths + (size_t)node * CRN_GRAPH_DEGREE,
+               CRN_GRAPH_DEGREE * sizeof *lengths);
     if (from->live) crn_graph_unlock_read(crn_graph_lock_of(from, node));
     memset(copy + bytes, 0, graph->layout.row_bytes - bytes); /* the lock too */
+    if (job->carry->norms2 != NULL) growing->norms2[row] = job->carry->norms2[node];
 }
 
 /* The new number of a neighbour that a copied row still names by the old one, or CRN_GRAPH_NO_NODE. */
@@ -165,6 +176,7 @@ static void renumber_row(struct job *job, uint32_t row)
         if (used <= v) break;
         ids[v] = ids[used];
         growing->kernels->row_set(layout, bytes, v, crn_graph_row(&growing->graph, ids[v]), ids[v]);
+        if (job->carry->lengths != NULL) lengths_of(growing, row)[v] = lengths_of(growing, row)[used];
     }
     if (used < before - before / KEPT_LEAST) job->weak[row / 64] |= UINT64_C(1) << (row % 64);
 }
@@ -175,8 +187,10 @@ static void measure_row(struct job *job, uint32_t row)
     struct crn_graph_growing *growing = &job->build->growing;
     struct crn_graph_worker *worker = &job->workers[0];
 
-    growing->norms2[row] = growing->kernels->row_dot(
-        &growing->graph.layout, crn_graph_row(&growing->graph, row), crn_graph_row(&growing->graph, row));
+    if (job->carry->norms2 == NULL) {
+        growing->norms2[row] = growing->kernels->row_dot(
+            &growing->graph.layout, crn_graph_row(&growing->graph, row), crn_graph_row(&growing->graph, row));
+    }
     if (growing->heights == NULL) return;
     crn_graph_frame_point(&growing->graph.frame, vector_of(job, row), worker->scratch.query.rotated,
                           &worker->point);
@@ -192,12 +206,13 @@ static void measure_links(struct job *job, uint32_t row)
     for (uint32_t v = 0; v < CRN_GRAPH_DEGREE; v++) {
         const uint32_t id = crn_graph_id(&graph->layout, bytes, v);
         if (id == CRN_GRAPH_NO_NODE) break;
-        const float rise = growing->heights == NULL ? 0 : growing->heights[row] - growing->heights[id];
-        growing->lengths[(size_t)row * CRN_GRAPH_DEGREE + v] =
-            growing->norms2[row] + growing->norms2[id] -
-            2 * growing->kernels->row_dot(&graph->layout, bytes, crn_graph_row(graph, id)) + rise * rise;
         /* Relaxed: one thread. */
         atomic_fetch_add_explicit(&growing->in_degrees[id], 1, memory_order_relaxed);
+        if (job->carry->lengths != NULL) continue;
+        const float rise = growing->heights == NULL ? 0 : growing->heights[row] - growing->heights[id];
+        lengths_of(growing, row)[v] =
+            growing->norms2[row] + growing->norms2[id] -
+            2 * growing->kernels->row_dot(&graph->layout, bytes, crn_graph_row(graph, id)) + rise * rise;
     }
 }
 

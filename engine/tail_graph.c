@@ -306,12 +306,15 @@ size_t crn_tail_graph_bytes(const struct crn_tail *tail)
     return graph == NULL ? 0 : atomic_load_explicit(&graph->bytes, memory_order_relaxed);
 }
 
-bool crn_tail_graph_whole(const struct crn_tail *tail, struct crn_graph *out_graph)
+bool crn_tail_graph_whole(const struct crn_tail *tail, struct crn_graph *out_graph, const float **out_lengths,
+                          const float **out_norms2)
 {
     const struct crn_tail_graph *graph = atomic_load_explicit(&tail->graph, memory_order_acquire);
 
     if (graph == NULL) return false;
     *out_graph = graph->graph;
+    *out_lengths = graph->growing.lengths;
+    *out_norms2 = graph->growing.norms2;
     out_graph->count = atomic_load_explicit(&graph->inserted, memory_order_acquire);
     return atomic_load_explicit(&graph->outside_count, memory_order_acquire) == 0;
 }

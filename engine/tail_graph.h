@@ -64,10 +64,11 @@ bool crn_tail_graph_search(const struct crn_tail *tail, const struct crn_tail_gr
                            struct crn_topk *top);
 
 /* The graph as it is by now, for one of the same rows to be made of (graph_carry.h): live, with the `inserted` rows as its nodes. It
- * lives as long as the tail. False: there is none, or rows among them are no nodes because codes would mean nothing. */
+ * lives as long as the tail, as do its nodes' lengths and norms2 (crn_graph_growing). False: there is none, or rows among them are no nodes because codes would mean nothing. */
 struct crn_graph;
 #define CRN_TAIL_GRAPH_SEED 1u /* of the frame */
-bool crn_tail_graph_whole(const struct crn_tail *tail, struct crn_graph *out_graph);
+bool crn_tail_graph_whole(const struct crn_tail *tail, struct crn_graph *out_graph, const float **out_lengths,
+                          const float **out_norms2);
 /* Is a row below that graph's count a node of it? Else it equals one. */
 bool crn_tail_graph_is_node(const struct crn_tail *tail, uint32_t row);
 
