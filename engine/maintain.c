@@ -254,38 +254,6 @@ static enum crn_compact_how how_to_merge(const cairn_collection *collection)
     return busy && !collection->db->options.bulk_load ? CRN_COMPACT_BUSY : CRN_COMPACT_IDLE;
 }
 
-/* Until nothing is left to merge. Not when another process is at it: then it is looked at again in a second, since that one may stop. */
-static cairn_status merge_in_background(struct crn_background *background, cairn_collection *collection,
-                                        cairn_error *err)
-{
-    /* Searches and writers go on meanwhile, and shall not wait for a processor. */
-    const unsigned threads = collection->db->options.threads;
-    const struct crn_build_control control = {
-        .threads = (threads + 1) / 2, .cancelled = asked_to_yield, .ctx = background};
-    struct crn_store *store = collection->db->store;
-    enum crn_compact_how how = CRN_COMPACT_IDLE;
-    cairn_status status = CAIRN_OK;
-    bool merged = true;
-
-    while (status == CAIRN_OK && merged && !asked_to_yield(background)) {
-        bool got = false;
-        merged = false;
-        CRN_TRY(crn_store_lock(store, CRN_LOCK_BUILDER, false, &got, err));
-        if (!got) {
-            atomic_store(&collection->merges_wanted, true);
-            return CAIRN_OK;
-        }
-        how = how_to_merge(collection);
-        status = merge_and_index(collection, how, collection->db->options.bulk_load ? NULL : &control,
-                                 &merged, err);
-        if (status == CAIRN_OK) status = sweep(collection->db, err);
-        crn_store_unlock(store, CRN_LOCK_BUILDER);
-    }
-    if (merged || status == CAIRN_CANCELLED || how == CRN_COMPACT_BUSY)
-        atomic_store(&collection->merges_wanted, true); /* what was left off, or for later */
-    return status;
-}
-
 static uint32_t most_segments(cairn_collection *collection)
 {
     uint32_t most = 0;
@@ -297,6 +265,55 @@ static uint32_t most_segments(cairn_collection *collection)
         crn_view_release(view);
     }
     return most;
+}
+
+struct merge_work {
+    struct crn_background *background;
+    cairn_collection *collection;
+    enum crn_compact_how how;
+};
+
+/* A merge that was begun at rest may be one of minutes: should writers come back meanwhile and be slowed down for all the small segments
+ * that pile up behind it, it is left off for those. */
+static bool shall_leave_off(void *ctx)
+{
+    const struct merge_work *work = ctx;
+
+    if (asked_to_yield(work->background)) return true;
+    return work->how == CRN_COMPACT_IDLE && how_to_merge(work->collection) == CRN_COMPACT_BUSY &&
+           most_segments(work->collection) > CRN_COMPACT_MANY;
+}
+
+/* Until nothing is left to merge. Not when another process is at it: then it is looked at again in a second, since that one may stop. */
+static cairn_status merge_in_background(struct crn_background *background, cairn_collection *collection,
+                                        cairn_error *err)
+{
+    /* Searches and writers go on meanwhile, and shall not wait for a processor. */
+    const unsigned threads = collection->db->options.threads;
+    struct merge_work work = {.background = background, .collection = collection};
+    const struct crn_build_control control = {
+        .threads = (threads + 1) / 2, .cancelled = shall_leave_off, .ctx = &work};
+    struct crn_store *store = collection->db->store;
+    cairn_status status = CAIRN_OK;
+    bool merged = true;
+
+    while (status == CAIRN_OK && merged && !asked_to_yield(background)) {
+        bool got = false;
+        merged = false;
+        CRN_TRY(crn_store_lock(store, CRN_LOCK_BUILDER, false, &got, err));
+        if (!got) {
+            atomic_store(&collection->merges_wanted, true);
+            return CAIRN_OK;
+        }
+        work.how = how_to_merge(collection);
+        status = merge_and_index(collection, work.how, collection->db->options.bulk_load ? NULL : &control,
+                                 &merged, err);
+        if (status == CAIRN_OK) status = sweep(collection->db, err);
+        crn_store_unlock(store, CRN_LOCK_BUILDER);
+    }
+    if (merged || status == CAIRN_CANCELLED || work.how == CRN_COMPACT_BUSY)
+        atomic_store(&collection->merges_wanted, true); /* what was left off, or for later */
+    return status;
 }
 
 static void look_after_segments(struct crn_background *background, cairn_collection *collection)
