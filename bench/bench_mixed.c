@@ -27,6 +27,7 @@
 #define QUERIES 512u
 #define POOL 4096u /* rows and noises that new rows are made of */
 #define SAMPLES_MAX (1u << 22)
+#define STATS_EVERY 10u /* seconds of --sustain: statistics count all rows */
 
 struct settings {
     uint32_t rows, dim, batch, seconds, tail, turns, sustain, pace, rate;
@@ -447,12 +448,12 @@ static void sustain(struct stage *stage)
     pthread_t writer;
 
     if (pthread_create(&writer, NULL, write_on, stage) != 0) exit(1);
-    while (before_ns - began_ns < (uint64_t)stage->s.sustain * 1000000000u) {
-        long tail, segments;
+    long tail = 0, segments = 0;
+    for (unsigned turn = 0; before_ns - began_ns < (uint64_t)stage->s.sustain * 1000000000u; turn++) {
         search_for(stage, 1, &second);
         add_samples(&all, &second);
         sort_latencies(&second);
-        read_stats(stage, &tail, &segments); /* counts rows: of millions it takes as long as searching did */
+        if (turn % STATS_EVERY == 0) read_stats(stage, &tail, &segments);
         const uint64_t written = atomic_load(&stage->written), now_ns = crn_clock_ns();
         const uint32_t batch_us = atomic_exchange(&stage->slowest_us, 0);
         printf(
