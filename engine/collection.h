@@ -62,7 +62,8 @@ struct cairn_collection {
     _Atomic(const struct crn_space_list *) newest_spaces;
     _Atomic uint64_t
         unflushed; /* changes written since the tail was last written out, as far as this process knows */
-    _Atomic uint64_t flushed_ns; /* when maintenance of this process last wrote a tail out (crn_clock_ns); 0: never */
+    _Atomic uint64_t
+        flushed_ns; /* when maintenance of this process last wrote a tail out (crn_clock_ns); 0: never */
     _Atomic bool merges_wanted; /* tails were written out since segments were looked at for merging */
     const cairn_embedder *embedder;
     struct crn_use_counts *uses;

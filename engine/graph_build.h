@@ -19,7 +19,7 @@ struct crn_graph_build {
     uint32_t *numbers;   /* [count] the inverse */
     uint32_t cells;
     uint32_t *cell_starts; /* [cells + 1] the first node of each */
-    uint8_t *centroids; /* [cells] rows of the centroids */
+    uint8_t *centroids;    /* [cells] rows of the centroids */
     void *frame_memory;
     uint64_t seed;
 };

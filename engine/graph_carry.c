@@ -12,17 +12,17 @@
 #define NEAR_EFFORT 24u /* of rows whose neighbours are known */
 #define STARTS 8u       /* of them, to begin at */
 #define ALPHA 1.2f
-#define LEAST_SHARE 12u  /* one row in so many is carried over, or more: else building anew finds much more */
-#define FAR2 1e12f       /* a squared distance from the mean, in units of the frame, that codes are not for */
+#define LEAST_SHARE 12u /* one row in so many is carried over, or more: else building anew finds much more */
+#define FAR2 1e12f      /* a squared distance from the mean, in units of the frame, that codes are not for */
 #define LEAST_SHARE_KNOWN 24u /* when the others' neighbours in graphs of their own are known */
-#define KEPT_LEAST 4u    /* who has lost more than one neighbour in so many searches for others */
-#define NAMED_LEAST 3u   /* and who is in fewer lists */
-#define SLICE 1024u      /* rows between two questions whether to stop */
-#define GRAIN 32u        /* rows a thread takes at a time */
-#define ROUNDED 1.00001f /* the longest row itself, summed in another order, may come out longer */
-#define HELD_OUT 64u     /* rows to measure with */
-#define HELD_OUT_OF 4096u /* with fewer rows nothing is measured */
-#define ENTRY_SHARE 8u    /* one row in so many is an entry, until there are enough */
+#define KEPT_LEAST 4u         /* who has lost more than one neighbour in so many searches for others */
+#define NAMED_LEAST 3u        /* and who is in fewer lists */
+#define SLICE 1024u           /* rows between two questions whether to stop */
+#define GRAIN 32u             /* rows a thread takes at a time */
+#define ROUNDED 1.00001f      /* the longest row itself, summed in another order, may come out longer */
+#define HELD_OUT 64u          /* rows to measure with */
+#define HELD_OUT_OF 4096u     /* with fewer rows nothing is measured */
+#define ENTRY_SHARE 8u        /* one row in so many is an entry, until there are enough */
 
 /* A row to be inserted, and the node it is in one of carry->others: other_count: in none. */
 struct other {

@@ -23,7 +23,8 @@ struct crn_graph_carry {
     const struct crn_graph *from; /* whose nodes are carried over */
     uint64_t seed;                /* of its frame */
     const uint32_t *numbers;      /* as above */
-    const float *lengths, *norms2; /* what is known of a growing graph's nodes (crn_graph_growing), or NULL: it is measured */
+    const float *lengths,
+        *norms2; /* what is known of a growing graph's nodes (crn_graph_growing), or NULL: it is measured */
     const struct crn_graph_carry_part *
         others; /* [other_count] of rows to be inserted, or NULL: a row's neighbours there tell where it belongs */
     uint32_t other_count;

@@ -282,10 +282,8 @@ static void prepare_query(const struct crn_graph_growing *growing, struct crn_gr
 static void search(struct crn_graph_growing *growing, struct crn_graph_worker *worker)
 {
     const uint32_t effort = worker->start_count != 0 ? worker->start_effort : growing->effort;
-    const struct crn_graph_ask ask = {.effort = effort,
-                                      .keep = effort,
-                                      .starts = worker->starts,
-                                      .start_count = worker->start_count};
+    const struct crn_graph_ask ask = {
+        .effort = effort, .keep = effort, .starts = worker->starts, .start_count = worker->start_count};
 
     prepare_query(growing, worker);
     crn_graph_walk(&growing->graph, &worker->scratch, &ask);
@@ -304,10 +302,10 @@ static uint32_t find_candidates(struct crn_graph_growing *growing, struct crn_gr
         const uint32_t found = (uint32_t)scratch->near[i] & CRN_GRAPH_KEY_NODE;
         if (found == node) continue;
         worker->candidates[count++] =
-            growing->heights == NULL ? scratch->near[i]
-                                     : crn_graph_key(between(growing, node, found), found);
+            growing->heights == NULL ? scratch->near[i] : crn_graph_key(between(growing, node, found), found);
     }
-    if (growing->heights != NULL) qsort(worker->candidates, count, sizeof *worker->candidates, crn_graph_by_key);
+    if (growing->heights != NULL)
+        qsort(worker->candidates, count, sizeof *worker->candidates, crn_graph_by_key);
     return count;
 }
 

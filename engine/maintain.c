@@ -42,8 +42,7 @@ static uint64_t tail_limit(const cairn_collection *collection)
     uint64_t row_bytes = sizeof(float), rows;
 
     if (!options->bulk_load) return options->tail_rows_max;
-    for (uint32_t i = 0; i < now->count; i++)
-        row_bytes += now->live[i]->info->dim * sizeof(float);
+    for (uint32_t i = 0; i < now->count; i++) row_bytes += now->live[i]->info->dim * sizeof(float);
     rows = (uint64_t)options->tail_rows_max * BULK_TAILS;
     if (rows > BULK_TAIL_BYTES / row_bytes) rows = BULK_TAIL_BYTES / row_bytes;
     return rows > options->tail_rows_max ? rows : options->tail_rows_max;

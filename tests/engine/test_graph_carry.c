@@ -309,7 +309,8 @@ static void test_churn(void **state)
         delete (&stage, round * 2500, 2500, 1);
         insert(&stage, 2500);
         ok(crn_compact_flush(stage.space, 1, true, err));
-        ok(crn_compact_merge(stage.space, CRN_COMPACT_IDLE, &(struct crn_build_control){.threads = 1}, NULL, err));
+        ok(crn_compact_merge(stage.space, CRN_COMPACT_IDLE, &(struct crn_build_control){.threads = 1}, NULL,
+                             err));
     }
     struct crn_view *view;
     ok(crn_live_space_settle(stage.space, &view, err));

@@ -211,7 +211,8 @@ static void change_something(struct fixture *fixture, cairn_collection *notes)
     } else if (what < 17) {
         flush(notes);
     } else if (what < 19) {
-        ok(crn_compact_merge(space_of(notes), what == 17 ? CRN_COMPACT_ALL : CRN_COMPACT_IDLE, NULL, NULL, err));
+        ok(crn_compact_merge(space_of(notes), what == 17 ? CRN_COMPACT_ALL : CRN_COMPACT_IDLE, NULL, NULL,
+                             err));
     } else {
         ok(cairn_optimize(notes, NULL, NULL, err));
     }
