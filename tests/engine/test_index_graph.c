@@ -71,7 +71,7 @@ static void recall_is_high_for_every_metric(void **state)
             print_message("kind %d, copy %d: recall %.4f by default, %.4f with ef 400\n", kind, copy, usual,
                           most);
             assert_true(usual >= 0.93);
-            assert_true(most >= (kind == 2 ? 0.96 : 0.98)); /* docs/GRAPH.md, "Limits"; seen: 0.976 and more */
+            assert_true(most >= 0.99); /* so many visits that all rows are compared instead */
             assert_true((INDEX_OPS.memory_bytes(opened.index) > COUNT * DIM) == (copy == 1));
             index_close(&opened);
         }
@@ -188,31 +188,33 @@ static void what_cannot_be_built_is_refused(void **state)
     assert_status(INDEX_OPS.check("", CRN_GRAPH_DIMS_MAX, CRN_OP_L2, &err), CAIRN_OK, &err);
 }
 
-/* One byte changed, or the file cut: opening it or searching it says CORRUPT, or the byte was one that no search read. */
-/* All rows, and those that a filter allows: a walk reads rows, comparing the signs as well. What is found must be allowed. */
-static cairn_status search_both_ways(const struct opened *opened, struct setting *setting, size_t q,
-                                     uint32_t ef, cairn_error *err)
+/* A walk, all rows compared by blocks, and those that a filter allows, by blocks and signs. What is found must be a row. */
+static cairn_status search_all_ways(const struct opened *opened, struct setting *setting, size_t q,
+                                    cairn_error *err)
 {
+    static const uint32_t efforts[] = {SMALL / 50 - 1, SMALL / 3, SMALL / 3};
     size_t allowed;
     uint64_t *allow = filter_create(&setting->rng, SMALL, 2 + q % 5, &allowed);
-    struct crn_index_query query = {
-        .vector = setting->vectors + (SMALL + q) * DIM, .k = K, .allowed = SMALL, .ef = ef};
+    cairn_status status = CAIRN_OK;
     struct crn_hit hits[K];
     struct crn_topk top;
 
-    crn_topk_init(&top, hits, K);
-    cairn_status status = INDEX_OPS.search(opened->index, &query, &top, err);
-    query.allow = allow;
-    query.allowed = allowed;
-    crn_topk_init(&top, hits, K);
-    if (status == CAIRN_OK) status = INDEX_OPS.search(opened->index, &query, &top, err);
-    for (size_t i = 0; status == CAIRN_OK && i < top.count; i++) {
-        assert_true(hits[i].label < SMALL);
+    for (size_t way = 0; status == CAIRN_OK && way < COUNT_OF(efforts); way++) {
+        struct crn_index_query query = {
+            .vector = setting->vectors + (SMALL + q) * DIM, .k = K, .allowed = SMALL, .ef = efforts[way]};
+        if (way == 2) {
+            query.allow = allow;
+            query.allowed = allowed;
+        }
+        crn_topk_init(&top, hits, K);
+        status = INDEX_OPS.search(opened->index, &query, &top, err);
+        for (size_t i = 0; status == CAIRN_OK && i < top.count; i++) assert_true(hits[i].label < SMALL);
     }
     free(allow);
     return status;
 }
 
+/* One byte changed, or the file cut: opening it or searching it says CORRUPT, or the byte was one that no search read. */
 static void damaged_files_are_never_trusted(void **state)
 {
     struct setting setting;
@@ -236,7 +238,7 @@ static void damaged_files_are_never_trusted(void **state)
         cairn_status status = index_open(setting.folder, &setting.rows, &opened, &err);
         if (status == CAIRN_OK) {
             for (size_t q = 0; status == CAIRN_OK && q < QUERIES; q++)
-                status = search_both_ways(&opened, &setting, q, 200, &err);
+                status = search_all_ways(&opened, &setting, q, &err);
             index_close(&opened);
         }
         assert_true(status == CAIRN_OK || status == CAIRN_CORRUPT);
@@ -257,7 +259,7 @@ static void damaged_files_are_never_trusted(void **state)
 
 /* ---- bytes that lie although their checksums are right ---- */
 
-static const char tags[][4] = {"GHED", "GMEA", "GPOS", "GCEL", "GCEN", "GENT", "GROW", "GSGN"};
+static const char tags[][4] = {"GHED", "GMEA", "GPOS", "GCEL", "GCEN", "GENT", "GROW", "GSGN", "GBLK"};
 
 static void write_lies(struct setting *setting, unsigned char *const sections[], const size_t sizes[])
 {
@@ -272,7 +274,8 @@ static void write_lies(struct setting *setting, unsigned char *const sections[],
     assert_status(crn_derived_commit(writer, &err), CAIRN_OK, &err);
 }
 
-static void search_lies(struct setting *setting)
+/* Whether it could be opened. */
+static bool search_lies(struct setting *setting)
 {
     struct opened opened;
     cairn_error err;
@@ -280,16 +283,18 @@ static void search_lies(struct setting *setting)
 
     if (status != CAIRN_OK) {
         assert_int_equal(status, CAIRN_CORRUPT);
-        return;
+        return false;
     }
     for (size_t q = 0; q < 20; q++) {
-        assert_status(search_both_ways(&opened, setting, q, 300, &err), CAIRN_OK, &err);
+        assert_status(search_all_ways(&opened, setting, q, &err), CAIRN_OK, &err);
     }
     index_close(&opened);
+    return true;
 }
 
 static void lies_do_no_harm(void **state)
 {
+    unsigned searched = 0;
     unsigned char *sections[COUNT_OF(tags)];
     size_t sizes[COUNT_OF(tags)];
     struct setting setting;
@@ -313,10 +318,11 @@ static void lies_do_no_harm(void **state)
             sections[s][crn_rng_below(&setting.rng, sizes[s])] = (unsigned char)crn_rng_u64(&setting.rng);
         }
         write_lies(&setting, sections, sizes);
-        search_lies(&setting);
+        searched += search_lies(&setting);
         memcpy(sections[s], before, sizes[s]);
         free(before);
     }
+    assert_true(searched >= 50); /* lies about rows, signs and blocks can be opened */
     for (size_t s = 0; s < COUNT_OF(tags); s++) free(sections[s]);
     setting_release(&setting);
 }
