@@ -120,11 +120,6 @@ static void choose_others(struct job *job)
     }
 }
 
-static float *lengths_of(struct crn_graph_growing *growing, uint32_t row)
-{
-    return growing->lengths + (size_t)row * CRN_GRAPH_DEGREE;
-}
-
 static void copy_row(struct job *job, uint32_t node, uint32_t row)
 {
     const struct crn_graph *from = job->carry->from;
@@ -137,7 +132,7 @@ static void copy_row(struct job *job, uint32_t node, uint32_t row)
     if (from->live) crn_graph_lock_read(crn_graph_lock_of(from, node));
     memcpy(copy, crn_graph_row(from, node), bytes);
     if (lengths != NULL)
-        memcpy(lengths_of(growing, row), lengths + (size_t)node * CRN_GRAPH_DEGREE,
+        memcpy(crn_graph_lengths(growing, row), lengths + (size_t)node * CRN_GRAPH_DEGREE,
                CRN_GRAPH_DEGREE * sizeof *lengths);
     if (from->live) crn_graph_unlock_read(crn_graph_lock_of(from, node));
     memset(copy + bytes, 0, graph->layout.row_bytes - bytes); /* the lock too */
@@ -176,7 +171,8 @@ static void renumber_row(struct job *job, uint32_t row)
         if (used <= v) break;
         ids[v] = ids[used];
         growing->kernels->row_set(layout, bytes, v, crn_graph_row(&growing->graph, ids[v]), ids[v]);
-        if (job->carry->lengths != NULL) lengths_of(growing, row)[v] = lengths_of(growing, row)[used];
+        if (job->carry->lengths != NULL)
+            crn_graph_lengths(growing, row)[v] = crn_graph_lengths(growing, row)[used];
     }
     if (used < before - before / KEPT_LEAST) job->weak[row / 64] |= UINT64_C(1) << (row % 64);
 }
@@ -209,10 +205,7 @@ static void measure_links(struct job *job, uint32_t row)
         /* Relaxed: one thread. */
         atomic_fetch_add_explicit(&growing->in_degrees[id], 1, memory_order_relaxed);
         if (job->carry->lengths != NULL) continue;
-        const float rise = growing->heights == NULL ? 0 : growing->heights[row] - growing->heights[id];
-        lengths_of(growing, row)[v] =
-            growing->norms2[row] + growing->norms2[id] -
-            2 * growing->kernels->row_dot(&graph->layout, bytes, crn_graph_row(graph, id)) + rise * rise;
+        crn_graph_lengths(growing, row)[v] = crn_graph_between(growing, row, id);
     }
 }
 

@@ -84,7 +84,7 @@ void crn_graph_worker_release(struct crn_graph_worker *worker)
 
 /* ---- distances ---- */
 
-static float between(const struct crn_graph_growing *growing, uint32_t a, uint32_t b)
+float crn_graph_between(const struct crn_graph_growing *growing, uint32_t a, uint32_t b)
 {
     const struct crn_graph *graph = &growing->graph;
     const float dot =
@@ -92,11 +92,6 @@ static float between(const struct crn_graph_growing *growing, uint32_t a, uint32
     const float rise = growing->heights == NULL ? 0 : growing->heights[a] - growing->heights[b];
 
     return growing->norms2[a] + growing->norms2[b] - 2 * dot + rise * rise;
-}
-
-static float *lengths_of(struct crn_graph_growing *growing, uint32_t node)
-{
-    return growing->lengths + (size_t)node * CRN_GRAPH_DEGREE;
 }
 
 /* ---- choosing neighbours ---- */
@@ -125,7 +120,8 @@ static uint32_t choose(const struct crn_graph_growing *growing, uint64_t *keys, 
         const float distance = crn_graph_key_distance(keys[i]);
         bool visible = true;
         for (uint32_t k = 0; visible && k < kept; k++) {
-            visible = between(growing, (uint32_t)keys[k] & CRN_GRAPH_KEY_NODE, node) * alpha2 >= distance;
+            visible =
+                crn_graph_between(growing, (uint32_t)keys[k] & CRN_GRAPH_KEY_NODE, node) * alpha2 >= distance;
         }
         if (visible) {
             keys[kept++] = keys[i];
@@ -148,7 +144,7 @@ static void set_slot(struct crn_graph_growing *growing, uint32_t node, uint32_t 
     if (before != CRN_GRAPH_NO_NODE) count_link(growing, before, -1);
     count_link(growing, neighbour, 1);
     growing->kernels->row_set(&graph->layout, row, slot, crn_graph_row(graph, neighbour), neighbour);
-    lengths_of(growing, node)[slot] = distance;
+    crn_graph_lengths(growing, node)[slot] = distance;
 }
 
 /* Empties the slots behind the first `count` that name one of keys[count], too: others offered it meanwhile. The caller holds the
@@ -171,7 +167,7 @@ static void drop_repeated(struct crn_graph_growing *growing, uint32_t node, cons
             continue;
         }
         const uint32_t last = crn_graph_id(&graph->layout, row, --used);
-        if (v != used) set_slot(growing, node, v, last, lengths_of(growing, node)[used]);
+        if (v != used) set_slot(growing, node, v, last, crn_graph_lengths(growing, node)[used]);
         count_link(growing, last, -1);
         crn_graph_slot_clear(&graph->layout, row, used);
     }
@@ -257,7 +253,7 @@ static void link_back(struct crn_graph_growing *growing, const struct crn_graph_
 {
     const struct crn_graph *graph = &growing->graph;
     const uint8_t *row = crn_graph_row(graph, node);
-    const float *lengths = lengths_of(growing, node);
+    const float *lengths = crn_graph_lengths(growing, node);
     uint32_t slot = CRN_GRAPH_DEGREE;
 
     crn_graph_lock_write(crn_graph_lock_of(graph, node));
@@ -301,8 +297,9 @@ static uint32_t find_candidates(struct crn_graph_growing *growing, struct crn_gr
     for (uint32_t i = 0; i < scratch->near_count; i++) {
         const uint32_t found = (uint32_t)scratch->near[i] & CRN_GRAPH_KEY_NODE;
         if (found == node) continue;
-        worker->candidates[count++] =
-            growing->heights == NULL ? scratch->near[i] : crn_graph_key(between(growing, node, found), found);
+        worker->candidates[count++] = growing->heights == NULL
+                                          ? scratch->near[i]
+                                          : crn_graph_key(crn_graph_between(growing, node, found), found);
     }
     if (growing->heights != NULL)
         qsort(worker->candidates, count, sizeof *worker->candidates, crn_graph_by_key);
@@ -371,7 +368,7 @@ static uint32_t add_present(struct crn_graph_growing *growing, struct crn_graph_
         bool known = id == CRN_GRAPH_NO_NODE;
         for (uint32_t i = 0; !known && i < found; i++)
             known = ((uint32_t)worker->candidates[i] & CRN_GRAPH_KEY_NODE) == id;
-        if (!known) worker->candidates[count++] = crn_graph_key(lengths_of(growing, node)[v], id);
+        if (!known) worker->candidates[count++] = crn_graph_key(crn_graph_lengths(growing, node)[v], id);
     }
     crn_graph_unlock_read(crn_graph_lock_of(graph, node));
     if (count != found) qsort(worker->candidates, count, sizeof *worker->candidates, crn_graph_by_key);
@@ -424,7 +421,8 @@ void crn_graph_copy_node(struct crn_graph_growing *growing, uint32_t node, uint3
     const uint8_t *row = crn_graph_row(graph, from);
 
     memcpy(crn_graph_row(graph, node), row, graph->layout.row_bytes);
-    memcpy(lengths_of(growing, node), lengths_of(growing, from), CRN_GRAPH_DEGREE * sizeof *growing->lengths);
+    memcpy(crn_graph_lengths(growing, node), crn_graph_lengths(growing, from),
+           CRN_GRAPH_DEGREE * sizeof *growing->lengths);
     growing->norms2[node] = growing->norms2[from];
     if (growing->heights != NULL) growing->heights[node] = growing->heights[from];
     for (uint32_t v = 0; v < CRN_GRAPH_DEGREE; v++) {

@@ -64,6 +64,14 @@ bool crn_graph_add_entry(struct crn_graph_growing *growing, uint32_t node);
 void crn_graph_improve(struct crn_graph_growing *growing, struct crn_graph_worker *worker, uint32_t node,
                        const float *vector);
 
+static inline float *crn_graph_lengths(const struct crn_graph_growing *growing, uint32_t node)
+{
+    return growing->lengths + (size_t)node * CRN_GRAPH_DEGREE;
+}
+
+/* The squared distance of two nodes, by their codes and heights. */
+float crn_graph_between(const struct crn_graph_growing *growing, uint32_t a, uint32_t b);
+
 /* For graph_refine.h: searches from a vector, and leaves what was visited in worker->scratch; */
 void crn_graph_worker_search(struct crn_graph_growing *growing, struct crn_graph_worker *worker,
                              const float *vector);
