@@ -235,7 +235,7 @@ void CRN_GRAPH_WALK(const struct crn_graph *graph, struct crn_graph_scratch *scr
     scratch->log_count = scratch->hops = 0;
     scratch->damaged = false;
     if (ask->nodes != NULL) {
-        compare_nodes(&walk);
+        compare_bounded(&walk, ask->nodes, ask->bounds, ask->first, ask->node_count);
         return;
     }
     if (ask->cells != NULL) {

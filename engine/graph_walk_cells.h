@@ -35,15 +35,8 @@ static void compare_held(struct walk *walk, uint32_t *count)
     if (scratch->near_count < ask->wanted) {
         first = least < *count ? least : *count;
         crn_graph_put_first(scratch, *count, scratch->listed, first);
-        compare_codes(walk, scratch->nodes, NULL, first);
     }
-    uint32_t kept = first;
-    for (uint32_t i = first; i < *count; i++) {
-        scratch->nodes[kept] = scratch->nodes[i];
-        scratch->bounds[kept] = scratch->bounds[i];
-        kept += scratch->bounds[i] < walk->limit;
-    }
-    compare_codes(walk, scratch->nodes + first, scratch->bounds + first, kept - first);
+    compare_bounded(walk, scratch->nodes, scratch->bounds, first, *count);
     *count = 0;
 }
 

@@ -217,17 +217,16 @@ static void compare_codes(struct walk *walk, const uint32_t *nodes, const float 
     }
 }
 
-/* Compares the codes of ask->nodes, and visits nothing. */
-static void compare_nodes(struct walk *walk)
+/* Compares the codes of nodes: of the first ones, then of those whose bound is below the limit that these have set. */
+static void compare_bounded(struct walk *walk, uint32_t *nodes, float *bounds, uint32_t first, uint32_t count)
 {
-    const struct crn_graph_ask *ask = walk->ask;
-    uint32_t kept = ask->first;
+    uint32_t kept = first;
 
-    compare_codes(walk, ask->nodes, NULL, ask->first);
-    for (uint32_t i = ask->first; i < ask->node_count; i++) {
-        ask->nodes[kept] = ask->nodes[i];
-        ask->bounds[kept] = ask->bounds[i];
-        kept += ask->bounds[i] < walk->limit;
+    compare_codes(walk, nodes, NULL, first);
+    for (uint32_t i = first; i < count; i++) {
+        nodes[kept] = nodes[i];
+        bounds[kept] = bounds[i];
+        kept += bounds[i] < walk->limit;
     }
-    compare_codes(walk, ask->nodes + ask->first, ask->bounds + ask->first, kept - ask->first);
+    compare_codes(walk, nodes + first, bounds + first, kept - first);
 }

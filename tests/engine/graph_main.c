@@ -22,10 +22,7 @@ static double scanned_alike(const struct world *world, struct crn_rng *rng)
     for (uint32_t q = 0; q < world->query_count; q++) {
         const float *query = world->queries + (size_t)q * world->shape.dim;
         struct crn_graph_scan scan = {.wanted = WORLD_K, .keep = WORLD_K, .cells = &blocks.all};
-        struct crn_graph_point point;
-        world_ask(world, &scratch, query);
-        crn_graph_frame_point(&world->frame, query, scratch.query.rotated, &point);
-        scan.query_length = sqrtf(point.norm2);
+        scan.query_length = world_ask(world, &scratch, query);
         crn_graph_walk(graph, &scratch, &ask);
         memcpy(walked, scratch.near, sizeof walked);
         world_need(crn_graph_scan_all(graph, &scratch, &scan, NULL) == CAIRN_OK, "scan");

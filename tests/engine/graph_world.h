@@ -236,14 +236,16 @@ static inline double world_distance(const struct world *world, const float *quer
     return sum;
 }
 
-/* Prepares the scratch's query. */
-static inline void world_ask(const struct world *world, struct crn_graph_scratch *scratch, const float *query)
+/* Prepares the scratch's query; its |z|. */
+static inline float world_ask(const struct world *world, struct crn_graph_scratch *scratch,
+                              const float *query)
 {
     struct crn_graph_point point;
 
     crn_graph_frame_point(&world->frame, query, scratch->query.rotated, &point);
     crn_graph_kernels_get()->query_prepare(&scratch->query);
     scratch->query.constant = point.constant;
+    return sqrtf(point.norm2);
 }
 
 /* The share of the WORLD_K nearest of nodes 0..count-1 that are among those a walk lists. */

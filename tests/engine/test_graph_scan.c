@@ -42,12 +42,7 @@ static void release(struct scanned *s)
 
 static float ask(struct scanned *s, uint32_t q)
 {
-    const float *query = s->world.queries + (size_t)q * s->world.shape.dim;
-    struct crn_graph_point point;
-
-    world_ask(&s->world, &s->scratch, query);
-    crn_graph_frame_point(&s->world.frame, query, s->scratch.query.rotated, &point);
-    return sqrtf(point.norm2);
+    return world_ask(&s->world, &s->scratch, s->world.queries + (size_t)q * s->world.shape.dim);
 }
 
 static bool allowed(const uint64_t *allow, uint32_t node)
